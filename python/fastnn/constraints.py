@@ -144,6 +144,8 @@ class KeptZeros:
     It holds an array, so no config names it; files note it beside the weights.
     """
 
+    inner: Any
+
     def __init__(self, mask: np.ndarray[Any, Any], inner: Any) -> None:
         self.mask, self.inner = mask, inner
 

@@ -32,6 +32,8 @@ class CharTokenizer:
         ([1, 3, 2, 0], 'he')
     """
 
+    letters: list[str]
+
     def __init__(self, text: str) -> None:
         self.letters = sorted(set(text))
         if not self.letters:

@@ -362,7 +362,7 @@ class GlorotUniform(_Scaled):
         True
     """
 
-    settings = (1.0, "fan_avg", "uniform")
+    settings: tuple[float, str, str] = (1.0, "fan_avg", "uniform")
 
 
 class GlorotNormal(_Scaled):
@@ -380,7 +380,7 @@ class GlorotNormal(_Scaled):
         True
     """
 
-    settings = (1.0, "fan_avg", "truncated_normal")
+    settings: tuple[float, str, str] = (1.0, "fan_avg", "truncated_normal")
 
 
 class HeUniform(_Scaled):
@@ -398,7 +398,7 @@ class HeUniform(_Scaled):
         True
     """
 
-    settings = (2.0, "fan_in", "uniform")
+    settings: tuple[float, str, str] = (2.0, "fan_in", "uniform")
 
 
 class HeNormal(_Scaled):
@@ -416,7 +416,7 @@ class HeNormal(_Scaled):
         True
     """
 
-    settings = (2.0, "fan_in", "truncated_normal")
+    settings: tuple[float, str, str] = (2.0, "fan_in", "truncated_normal")
 
 
 class LecunUniform(_Scaled):
@@ -434,7 +434,7 @@ class LecunUniform(_Scaled):
         True
     """
 
-    settings = (1.0, "fan_in", "uniform")
+    settings: tuple[float, str, str] = (1.0, "fan_in", "uniform")
 
 
 class LecunNormal(_Scaled):
@@ -452,7 +452,7 @@ class LecunNormal(_Scaled):
         True
     """
 
-    settings = (1.0, "fan_in", "truncated_normal")
+    settings: tuple[float, str, str] = (1.0, "fan_in", "truncated_normal")
 
 
 class Orthogonal(RandomInitializer):

@@ -75,6 +75,9 @@ class Stability(Mapping[str, Spread]):
         (['loss'], (2, 3))
     """
 
+    seeds: list[int]
+    folds: int
+
     def __init__(self, spreads: dict[str, Spread], seeds: Sequence[int], folds: int) -> None:
         self._spreads = spreads
         self.seeds, self.folds = list(seeds), folds

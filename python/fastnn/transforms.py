@@ -91,6 +91,13 @@ class Traced:
         (6.0, 8.0, 1)
     """
 
+    traces: int
+    around: Surroundings
+    f: Callable[..., Any]
+    transform: Callable[..., Any]
+    leaf: Callable[..., Any]
+    placements: Any
+
     def __init__(
         self,
         f: Callable[..., Any],

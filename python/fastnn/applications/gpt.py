@@ -71,7 +71,21 @@ class GPT(LanguageModel):
         (1, 3, 32)
     """
 
-    ignored = ("attn.bias", "attn.masked_bias", "lm_head.weight")
+    vocabulary_size: int
+    width: int
+    layer_count: int
+    shared_heads: int
+    max_length: int
+    hidden: int
+    dropout: float
+    epsilon: float
+    embedding: Embedding
+    position: Embedding
+    drop: Dropout | None
+    blocks: list[_Block]
+    norm: LayerNormalization
+
+    ignored: tuple[str, ...] = ("attn.bias", "attn.masked_bias", "lm_head.weight")
 
     def __init__(
         self,

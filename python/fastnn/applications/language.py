@@ -33,6 +33,9 @@ Array = np.ndarray[Any, Any]
 class Cache:
     """The keys and values of a text's tokens in one block, (1, length, heads, size)."""
 
+    keys: Variable
+    values: Variable
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.keys = Variable(np.zeros(shape, np.float32), trainable=False)
         self.values = Variable(np.zeros(shape, np.float32), trainable=False)
@@ -55,6 +58,13 @@ class SelfAttention(Layer):
     key_dense: Any
     value_dense: Any
     output_dense: Any
+    heads: int
+    shared_heads: int
+    use_bias: bool
+    rope: float | None
+    interleaved: bool
+    scaling: Mapping[str, Any] | None
+    size: Any
 
     def __init__(
         self,
@@ -220,6 +230,11 @@ class LanguageModel(Model):
 
 class Decoder:
     """The step of a language model with a cache: feeds tokens in, gives scores of the next one."""
+
+    model: LanguageModel
+    length: int
+    position: int
+    device: str
 
     def __init__(self, model: LanguageModel, length: int) -> None:
         if not model.built:

@@ -80,7 +80,23 @@ class Llama(LanguageModel):
         (1, 3, 32)
     """
 
-    ignored = ("rotary_emb.inv_freq", "lm_head.weight")
+    vocabulary_size: int
+    width: int
+    layer_count: int
+    heads: int
+    shared_heads: int
+    hidden: int
+    max_length: int
+    rope: float
+    interleaved: bool
+    epsilon: float
+    tied: bool
+    embedding: Embedding
+    blocks: list[_Block]
+    norm: RMSNormalization
+    head: Dense | None
+
+    ignored: tuple[str, ...] = ("rotary_emb.inv_freq", "lm_head.weight")
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class LearningRateScheduler(Callback):
     """
 
     verbose: int
+    schedule: Callable[..., Any]
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()

@@ -62,6 +62,8 @@ class OptunaPruning(MonitorCallback):
         3
     """
 
+    trial: Any
+
     def __init__(self, trial: Any, monitor: str = "val_loss") -> None:
         super().__init__(monitor)
         try:
@@ -129,6 +131,9 @@ class MLflowLogger(Callback):
         >>> logger = fastnn.callbacks.MLflowLogger({"width": 32})
     """
 
+    log_params: dict[str, Any]
+    log_model: bool
+
     def __init__(self, params: Mapping[str, Any] | None = None, log_model: bool = False) -> None:
         super().__init__()
         try:
@@ -187,6 +192,9 @@ class WandbLogger(Callback):
     Example:
         >>> logger = fastnn.callbacks.WandbLogger(project="digits", mode="offline")
     """
+
+    config: dict[str, Any]
+    init: dict[str, Any]
 
     def __init__(self, config: Mapping[str, Any] | None = None, **init: Any) -> None:
         super().__init__()

@@ -347,6 +347,11 @@ class RowsByBatch:
 class WideRows(RowsByBatch):
     """A large array of a type that the core does not read: float64, int16, int64, booleans."""
 
+    name: str
+    shape: Any
+    ndim: int
+    dtype: Any
+
     def __init__(self, array: Array, name: str) -> None:
         self._rows, self.name = array, name
         self.shape, self.ndim = array.shape, array.ndim
@@ -376,6 +381,10 @@ def _is_wide(value: Array) -> bool:
 
 class SparseRows(RowsByBatch):
     """A large sparse matrix, read as dense rows: a batch at a time is all that is ever dense."""
+
+    name: str
+    shape: Any
+    dtype: Any
 
     ndim = 2
 

@@ -292,6 +292,7 @@ class IterableData:
     epoch: Any
     sized: Any
     once: Any
+    share: tuple[int, int]
 
     def __init__(self, source: Any, name: str, shuffle: bool = False) -> None:
         self.source, self.name, self.shuffle = source, name, shuffle

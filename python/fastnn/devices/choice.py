@@ -109,6 +109,8 @@ class device:
         'cpu'
     """
 
+    name: str
+
     def __init__(self, name: str) -> None:
         self.name = parsed(name)
 

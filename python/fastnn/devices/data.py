@@ -45,6 +45,12 @@ _ADVANCE = """
 class Data:
     """The arrays of a run, one per input of its step."""
 
+    step: OnDevice
+    gpu: Gpu
+    batched: list[bool]
+    rows: Any
+    is_resident: bool | Any
+
     def __init__(self, step: OnDevice, arrays: Sequence[np.ndarray[Any, Any]]) -> None:
         self.step, self.gpu = step, step.gpu
         self.arrays = list(arrays)

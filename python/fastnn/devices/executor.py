@@ -42,6 +42,10 @@ _OWN = {"input", "output", "slot", "scratch", "constant", "fault"}
 class Executable:
     """A program with its memory, ready to be encoded."""
 
+    buffers: list[tuple[Any, Any]]
+    copies: list[tuple[Any, Any, Any]]
+    memory: dict[Any, Any]
+
     def __init__(self, gpu: Gpu, program: dict[str, Any], states: Sequence[Any]) -> None:
         """Makes what the program needs.
 

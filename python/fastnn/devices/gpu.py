@@ -92,6 +92,15 @@ class _Watch(logging.Handler):
 class Gpu:
     """One device: memory, kernels, submissions."""
 
+    name: str
+    limits: dict[str, int]
+    module: Any
+    pid: int
+    lost: str
+    bytes: int
+    device: Any
+    lock: Any
+
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
         self.name = adapter.device

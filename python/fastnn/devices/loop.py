@@ -34,6 +34,10 @@ BEAT = 0.1
 class Loop:
     """A training or evaluation loop over a step on a GPU."""
 
+    step: OnDevice
+    reset: list[Any]
+    is_unchanged: bool
+
     def __init__(
         self, step: OnDevice, results: _core.Function | None, reset: Sequence[Any]
     ) -> None:

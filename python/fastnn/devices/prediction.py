@@ -29,6 +29,16 @@ class Prediction:
     While one runs the rows of the next are uploaded; its outputs are read back in one go.
     """
 
+    on: Any
+    gpu: Any
+    batch: int
+    arrays: Sequence[Array]
+    batched: Sequence[bool]
+    empty: Sequence[Array]
+    reads: list[int]
+    makes: list[int]
+    rows: int
+
     def __init__(
         self, on: Any, arrays: Sequence[Array], batched: Sequence[bool], empty: Sequence[Array],
         batch: int,

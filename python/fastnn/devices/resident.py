@@ -38,6 +38,12 @@ _COPIED = {"bfloat16": np.uint32, "bool": np.uint8}
 class Cell:
     """A variable's memory on a GPU."""
 
+    buffer: Any
+    bytes: int
+    key: Any
+    residence: Residence
+    variable: Any
+
     __slots__ = (
         "__weakref__", "before", "buffer", "bytes", "held", "key", "residence", "shadow",
         "variable", "writers",
@@ -85,6 +91,12 @@ class Cell:
 class Runnable:
     """A program with its memory, and which variables a run changes."""
 
+    executable: Executable
+    is_guarded: bool
+    may_fault: bool
+    outputs: list[Any]
+    updated: list[Cell]
+
     __slots__ = ("executable", "is_guarded", "may_fault", "outputs", "updated")
 
     def __init__(self, executable: Executable, updated: list[Cell], outputs: list[Any]) -> None:
@@ -101,6 +113,10 @@ Ran = dict[int, Runnable]
 
 class Constant:
     """A captured array's memory on a GPU, which nothing changes."""
+
+    buffer: Any
+    bytes: int
+    gpu: Gpu
 
     __slots__ = ("buffer", "bytes", "gpu")
 

@@ -43,6 +43,12 @@ class Group:
         team: Shared memory in which the ranks meet and sum; None: they send each other messages.
     """
 
+    team: Any
+    rank: int
+    size: int
+    share: Variable
+    place: str
+
     def __init__(self, comm: Any, own_data: bool = False, team: Any = None) -> None:
         self._comm, self.team = comm, team
         from mpi4py import MPI

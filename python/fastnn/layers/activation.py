@@ -159,6 +159,7 @@ class PReLU(Layer):
     alpha_constraint: Any
     shared_axes: list[int] | None
     alpha: Any
+    input_spec: Any
 
     def __init__(
         self,
@@ -234,6 +235,7 @@ class Snake(Layer):
     alpha_constraint: Callable[..., Any] | None
     axis: int
     alpha: Variable
+    input_spec: Any
 
     def __init__(
         self,

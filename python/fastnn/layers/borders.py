@@ -63,6 +63,7 @@ class ZeroPadding1D(Layer):
 
     padding: Any
     data_format: str
+    input_spec: Any
 
     def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -94,6 +95,7 @@ class ZeroPadding2D(Layer):
 
     padding: Any
     data_format: str
+    input_spec: Any
 
     def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -125,6 +127,7 @@ class ZeroPadding3D(Layer):
 
     padding: Any
     data_format: str
+    input_spec: Any
 
     def __init__(
         self,
@@ -162,6 +165,7 @@ class Cropping1D(Layer):
     """
 
     cropping: Any
+    input_spec: Any
 
     def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -196,6 +200,7 @@ class Cropping2D(Layer):
 
     cropping: Any
     data_format: str
+    input_spec: Any
 
     def __init__(
         self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any
@@ -235,6 +240,7 @@ class Cropping3D(Layer):
 
     cropping: Any
     data_format: str
+    input_spec: Any
 
     def __init__(
         self,

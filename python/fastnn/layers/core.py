@@ -65,6 +65,8 @@ class Dense(Layer):
     bias_constraint: Any
     kernel: Any
     bias: Any
+    input_spec: Any
+    activation: Callable[..., Any]
 
     def __init__(
         self,
@@ -157,6 +159,8 @@ class Activation(Layer):
         >>> fastnn.layers.Activation("relu")(np.array([-1.0, 2.0])).numpy()
         array([0., 2.], dtype=float32)
     """
+
+    activation: Callable[..., Any]
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
@@ -54,6 +54,14 @@ class EinsumDense(Layer):
     equation: str
     kernel: Any
     bias: Any
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+    input_spec: Any
+    activation: Callable[..., Any]
 
     def __init__(
         self,

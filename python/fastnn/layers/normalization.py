@@ -28,6 +28,9 @@ answer_earlier(globals())
 class _Affine(Layer):
     """Shared by the layers with a `gamma` and a `beta`."""
 
+    center: bool
+    scale: bool
+
     def _set_affine(
         self,
         center: bool,
@@ -110,6 +113,7 @@ class BatchNormalization(_Affine):
     moving_variance_initializer: Any
     moving_mean: Any
     moving_variance: Any
+    input_spec: Any
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from fastnn import ops, random, regularizers
 from fastnn.config import standardize_data_format
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
+from fastnn.random import SeedGenerator
 
 __all__ = [
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
@@ -19,6 +20,8 @@ __all__ = [
 
 class _Noisy(Layer):
     """A layer with a random generator of its own, active in training only."""
+
+    seed_generator: SeedGenerator
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -140,6 +143,8 @@ class SpatialDropout1D(Dropout):
                 [0., 0., 2., 0.]]], dtype=float32)
     """
 
+    input_spec: Any
+
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, None, seed, **kwargs)
         self.input_spec = InputSpec(ndim=3)
@@ -172,6 +177,7 @@ class SpatialDropout2D(Dropout):
     """
 
     data_format: str | None
+    input_spec: Any
 
     def __init__(
         self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
@@ -207,6 +213,7 @@ class SpatialDropout3D(Dropout):
     """
 
     data_format: str | None
+    input_spec: Any
 
     def __init__(
         self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any

@@ -47,6 +47,7 @@ class Flatten(Layer):
     """
 
     data_format: str
+    input_spec: Any
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -152,6 +153,7 @@ class Permute(Layer):
     """
 
     dims: Sequence[int]
+    input_spec: Any
 
     def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -185,6 +187,8 @@ class RepeatVector(Layer):
                 [1., 2.],
                 [1., 2.]]], dtype=float32)
     """
+
+    input_spec: Any
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

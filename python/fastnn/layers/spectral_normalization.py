@@ -38,6 +38,7 @@ class SpectralNormalization(Wrapper):
     power_iterations: int
     kernel: Any
     vector_u: Any
+    input_spec: Any
 
     def __init__(self, layer: Layer, power_iterations: int = 1, **kwargs: Any) -> None:
         super().__init__(layer, **kwargs)

@@ -28,6 +28,8 @@ class UpSampling1D(Layer):
         array([1., 1., 2., 2.], dtype=float32)
     """
 
+    input_spec: Any
+
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(size, bool) or not isinstance(size, int):
@@ -68,6 +70,7 @@ class UpSampling2D(Layer):
 
     size: Any
     data_format: str
+    input_spec: Any
 
     def __init__(
         self,
@@ -118,6 +121,7 @@ class UpSampling3D(Layer):
 
     size: Any
     data_format: str
+    input_spec: Any
 
     def __init__(
         self, size: Any = (2, 2, 2), data_format: str | None = None, **kwargs: Any

@@ -129,6 +129,8 @@ class _Confusion(Metric):
 
 
 class _Count(_Confusion):
+    thresholds: list[float]
+
     def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name=name or unique_name(self._wanted[0]), dtype=dtype)
         self.thresholds = self._cuts = _checked_thresholds(thresholds)
@@ -221,6 +223,10 @@ class FalseNegatives(_Count):
 class _Share(_Confusion):
     """What precision and recall share: `top_k` and `class_id`."""
 
+    top_k: int | None
+    class_id: int | None
+    thresholds: list[float]
+
     def __init__(
         self,
         thresholds: Any = None,
@@ -298,6 +304,11 @@ class Recall(_Share):
 
 class _BestUnder(_Confusion):
     """The best of one rate over the thresholds where another rate is high enough."""
+
+    value: float
+    num_thresholds: int
+    class_id: int | None
+    thresholds: list[float]
 
     _between = True
 

@@ -14,6 +14,7 @@ from fastnn import losses, ops
 from fastnn.base.arguments import hints_arguments
 from fastnn.losses.base import match_weights
 from fastnn.metrics.metric import Metric
+from fastnn.tracing.variables import Variable
 
 __all__ = ["Perplexity", "bleu"]
 
@@ -33,6 +34,11 @@ class Perplexity(Metric):
         >>> round(float(metric.result()), 4)
         4.0
     """
+
+    from_logits: bool
+    mask_token_id: int | None
+    total: Variable
+    count: Variable
 
     _direction = "down"
 

@@ -36,6 +36,13 @@ class _Overlap(Metric):
     they are so from the start.
     """
 
+    num_classes: int
+    ignore_class: int | None
+    axis: int
+    sparse_y_true: bool
+    sparse_y_pred: bool
+    total_cm: Variable
+
     _direction = "up"
     _carries: Variable | None = None
 

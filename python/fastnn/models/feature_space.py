@@ -36,6 +36,10 @@ class Cross:
         output_mode: `"one_hot"` or `"int"`.
     """
 
+    feature_names: tuple[str, ...]
+    crossing_dim: int
+    output_mode: str
+
     def __init__(
         self, feature_names: Iterable[str], crossing_dim: int, output_mode: str = "one_hot"
     ) -> None:
@@ -69,6 +73,10 @@ class Feature:
         preprocessor: The layer.
         output_mode: `"one_hot"` of the layer's whole numbers, or what it gives: `"int"`, `"float"`.
     """
+
+    dtype: str
+    preprocessor: Any
+    output_mode: str
 
     def __init__(self, dtype: str, preprocessor: Any, output_mode: str) -> None:
         _check_mode(output_mode, _FEATURE_MODES)
@@ -138,7 +146,18 @@ class FeatureSpace(Layer):
                [ 1.,  0.,  0.,  1.]], dtype=float32)
     """
 
-    model_kind = "feature_space"
+    compiled: bool
+    optimizer: Any
+    crossing_dim: int
+    hashing_dim: int
+    features: dict[str, Feature]
+    crosses: list[Cross]
+    preprocessors: dict[str, Any]
+    inputs: dict[str, Any]
+    built: bool
+    crossers: dict[str, Any]
+
+    model_kind: str = "feature_space"
     #: What files ask of models: it is not trained.
     compiled, optimizer, _compile_config, _shuffle_seed = False, None, None, None
 

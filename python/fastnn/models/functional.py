@@ -39,7 +39,7 @@ class Functional(Model):
         True
     """
 
-    model_kind = "functional"
+    model_kind: str = "functional"
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any

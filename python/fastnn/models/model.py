@@ -59,6 +59,8 @@ class Model(Trainer, Layer):
         array([[3.]], dtype=float32)
     """
 
+    built: bool
+
     model_kind: str | None = "subclassed"
     reads_text = True
 

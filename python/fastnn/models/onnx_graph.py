@@ -42,7 +42,7 @@ class OnnxModel(Model):
         FormatError: The graph cannot run.
     """
 
-    model_kind = "subclassed"
+    model_kind: str = "subclassed"
 
     def __init__(
         self,

@@ -45,7 +45,9 @@ class Sequential(Model):
         ((None, 1), 21)
     """
 
-    model_kind = "sequential"
+    built: bool
+
+    model_kind: str = "sequential"
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         second: Any = trainable

@@ -25,6 +25,9 @@ TYPES = {
 class Builder:
     """Collects nodes. Its methods give the names of the values that they make."""
 
+    onnx: Any
+    opset: int
+
     def __init__(self, package: Any, opset: int, sizes: list[Any], outer: Builder | None = None):
         self.onnx, self.opset, self._entries, self._outer = package, opset, sizes, outer
         self.nodes: list[Any] = []

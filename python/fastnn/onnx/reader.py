@@ -27,6 +27,9 @@ _OWN_DOMAINS = ("", "ai.onnx")
 class Reader:
     """Turns the parts of a parsed file into those of a `Graph`."""
 
+    onnx: Any
+    folder: str | None
+
     def __init__(self, onnx: Any, folder: str | None) -> None:
         self.onnx, self.folder = onnx, folder
         #: What nodes were made of, by their ids.

@@ -24,6 +24,11 @@ MOST_ROUNDS, MOST_WRITTEN_OUT = 1_000_000, 4096
 class Runner:
     """One run of a graph."""
 
+    graph: Graph
+    opsets: dict[str, int]
+    functions: dict[tuple[str, str], Function]
+    depth: int
+
     def __init__(self, graph: Graph) -> None:
         self.graph, self.opsets, self.functions = graph, graph.opsets, graph.functions
         self.rounds_left = MOST_ROUNDS
@@ -103,6 +108,10 @@ class Runner:
 
 class Inside:
     """What a node with graphs in it needs of the run: the values around them, and the runner."""
+
+    opsets: Mapping[str, int]
+    runner: Runner
+    values: dict[str, Any]
 
     __slots__ = ("opsets", "runner", "values")
 

@@ -139,6 +139,11 @@ def like(result: Any, x: Any) -> Any:
 class Call:
     """One call of a node: its attributes, opset, and the runner for graphs inside it."""
 
+    node: Node
+    opset: int
+    outputs: int
+    runner: Any
+
     __slots__ = ("node", "opset", "outputs", "runner")
 
     def __init__(self, node: Node, opset: int, runner: Any) -> None:

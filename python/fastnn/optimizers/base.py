@@ -59,6 +59,8 @@ class Optimizer(OptimizerState):
     clipvalue: float | None
     global_clipnorm: float | None
     ema_momentum: float
+    name: str
+    use_ema: bool
 
     def __init__(
         self,

@@ -117,6 +117,15 @@ class TimeseriesGenerator(PyDataset):
         ([[0, 1, 2], [1, 2, 3], [2, 3, 4]], [3, 4, 5])
     """
 
+    length: int
+    sampling_rate: int
+    stride: int
+    start_index: int
+    end_index: int
+    shuffle: bool
+    reverse: bool
+    batch_size: int
+
     def __init__(
         self,
         data: Any,

@@ -137,6 +137,14 @@ class Tokenizer:
         [[2, 1]]
     """
 
+    num_words: int | None
+    filters: str
+    lower: bool
+    split: str
+    char_level: bool
+    oov_token: str | None
+    analyzer: Callable[[str], Sequence[str]] | None
+
     def __init__(
         self,
         num_words: int | None = None,

@@ -52,6 +52,10 @@ class PrivateModel(Functional):
         (64, 1)
     """
 
+    l2_norm_clip: float
+    noise_multiplier: float
+    microbatch_size: int
+
     def __init__(
         self,
         model: Any,

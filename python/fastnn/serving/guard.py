@@ -67,6 +67,10 @@ class Guard:
     for predictions.
     """
 
+    app: Any
+    limits: Limits
+    counts: Counts
+
     def __init__(
         self,
         app: Any,

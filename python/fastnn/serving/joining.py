@@ -52,6 +52,8 @@ class Joiner:
         batches: How many batches were made before.
     """
 
+    batches: int
+
     def __init__(self, max_rows: int, max_delay: float, batches: int = 0) -> None:
         self._max_rows, self._max_delay = max_rows, max_delay
         self._waiting: deque[_Request] = deque()

@@ -87,6 +87,8 @@ class Predictor:
         [Port(name='input_layer', shape=(None, 3), dtype='float32')]
     """
 
+    path: str | None
+
     def __init__(
         self,
         source: Any,

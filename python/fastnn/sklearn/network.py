@@ -61,6 +61,7 @@ class Network(BaseEstimator):
 
     model_: Any
     n_features_in_: int
+    n_iter_: int
 
     # ---- what subclasses say ---------------------------------------------------------------------
 

@@ -98,6 +98,8 @@ class TensorArray:
         [[0.0, 1.0], [1.0, 2.0]]
     """
 
+    dynamic_size: bool
+
     def __init__(
         self, dtype: Any, size: Any = None, dynamic_size: bool | None = None,
         clear_after_read: bool | None = None, tensor_array_name: Any = None, handle: Any = None,

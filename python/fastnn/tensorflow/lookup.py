@@ -29,6 +29,9 @@ def _values(x: Any) -> list[Any]:
 class KeyValueTensorInitializer:
     """What a table holds: keys and a value for each."""
 
+    keys: list[Any]
+    values: list[Any]
+
     def __init__(
         self, keys: Any, values: Any, key_dtype: Any = None, value_dtype: Any = None,
         name: Any = None,

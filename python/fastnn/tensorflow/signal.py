@@ -19,6 +19,9 @@ __all__ = [
 class Spectrum:
     """Complex numbers as two tensors: `tf.abs` gives their magnitudes."""
 
+    real: Tensor
+    imag: Tensor
+
     def __init__(self, real: Tensor, imag: Tensor) -> None:
         self.real, self.imag = real, imag
 

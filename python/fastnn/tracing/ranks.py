@@ -61,6 +61,8 @@ class SharedStep:
         share: A variable: the rows of this rank over the rows of all, set before each step.
     """
 
+    rank: int
+
     __slots__ = ("_share", "_sums", "rank")
 
     def __init__(self, rank: int, share: Variable) -> None:

@@ -40,7 +40,8 @@ class SizeVector(tuple[Any, ...]):
     def __mul__(self, other: Any) -> Any:
         return self._with(operator.mul, other)
 
-    __rmul__ = __mul__
+    def __rmul__(self, other: Any) -> Any:
+        return self * other
 
     def __sub__(self, other: Any) -> Any:
         return self._with(operator.sub, other)

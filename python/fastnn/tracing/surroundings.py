@@ -26,6 +26,11 @@ _WAYS = types.ModuleType | type
 class Surroundings:
     """The values around a function: by identity where that says all, else by what they hold."""
 
+    mutable: bool
+    holds_layers: bool
+    has_others: bool
+    cells: Any
+
     def __init__(self, f: Callable[..., Any]) -> None:
         #: Whether a value can change without becoming another object.
         self.mutable = False

@@ -26,6 +26,9 @@ _clock = itertools.count()
 class Pattern:
     """The inner sizes of some arrays, batch aside: numbers, and expressions where they are open."""
 
+    key: tuple[tuple[str, ...], ...]
+    shapes: list[list[Any]]
+
     __slots__ = ("_computed", "_fixed", "_named", "_numbers", "key", "shapes")
 
     def __init__(
@@ -127,6 +130,11 @@ def _fresh(axis: int, rank: int) -> Dim:
 
 class Trace:
     """What was traced, and which sizes it serves."""
+
+    guards: SizeGuards | None
+    key: Any
+    used: int
+    value: Any
 
     __slots__ = ("function", "guards", "key", "used", "value")
 

@@ -223,6 +223,10 @@ def _is_plain(initializer: Any) -> bool:
 class OwnGradient:
     """Results whose gradient a function of the user's carries on to what they were made of."""
 
+    made_of: list[Tensor]
+    results: list[Tensor]
+    back: Callable[..., Any]
+
     __slots__ = ("back", "made_of", "results")
 
     def __init__(

@@ -143,6 +143,7 @@ class Fit:
     calls: Any
     history: Any
     report: Any
+    ranks: Ranks | None
 
     #: Batches of arrays for several ranks, where an epoch is so many steps.
     _stream: Any = None

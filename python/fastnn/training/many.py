@@ -112,6 +112,8 @@ class Seeded:
     The two parts may run in different threads, as one context that is handed over.
     """
 
+    made: Any
+
     def __init__(self, seed: int, build: Callable[[], Any]) -> None:
         self._context = random.seed_context(seed)
         self.made = self._context.run(build)

@@ -123,6 +123,11 @@ class Program:
 class Placed(Program):
     """A program whose steps run on a GPU."""
 
+    step: Any
+    loop: Any
+    placed: dict[str, Placed]
+    device: str
+
     __slots__ = ()
 
     def __init__(self, program: Program, device: str) -> None:

@@ -43,6 +43,14 @@ def ranks_of(model: Any) -> Ranks | None:
 class Ranks:
     """One run of a model on several ranks: a `fit`, or a batch."""
 
+    model: Any
+    group: Any
+    rank: Any
+    size: Any
+    own_data: Any
+    hooks: bool
+    pace: int
+
     def __init__(self, model: Any, group: Any) -> None:
         self.model, self.group = model, group
         self.rank, self.size, self.own_data = group.rank, group.size, group.own_data

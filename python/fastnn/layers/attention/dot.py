@@ -41,6 +41,7 @@ class Attention(Layer):
 
     scale: Any
     concat_score_weight: Any
+    seed_generator: SeedGenerator
 
     def __init__(
         self,
@@ -180,6 +181,9 @@ class AdditiveAttention(Attention):
         >>> layer([np.ones((1, 2, 4)), np.ones((1, 3, 4))]).shape
         (1, 2, 4)
     """
+
+    scale: Any
+    concat_score_weight: Any
 
     def __init__(self, use_scale: bool = True, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(use_scale=use_scale, dropout=dropout, **kwargs)

@@ -52,6 +52,7 @@ class GroupedQueryAttention(HeadedAttention):
     head_dim: int
     num_query_heads: int
     num_key_value_heads: int
+    feature_dim: Any
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ class MultiHeadAttention(HeadedAttention):
     num_heads: int
     key_dim: int
     value_dim: int
+    output_sizes: tuple[int, ...] | None
 
     def __init__(
         self,

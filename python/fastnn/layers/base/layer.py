@@ -81,6 +81,7 @@ class Layer(Module):
     name: str
     built: bool
     activity_regularizer: Any
+    supports_masking: bool
 
     #: What files do with it if it is a model: "functional", "sequential" or "subclassed".
     model_kind: str | None = None

@@ -5,6 +5,7 @@ Depends on `layers.base`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
@@ -38,6 +39,8 @@ class Convolution(Layer):
     data_format: str
     use_bias: bool
     bias: Any
+    input_spec: Any
+    activation: Callable[..., Any]
 
     def _take(
         self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any,

@@ -11,6 +11,7 @@ from fastnn import ops, random
 from fastnn.config import standardize_data_format
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.layer import Layer
+from fastnn.random import SeedGenerator
 
 __all__ = ["FILL_MODES", "INTERPOLATIONS", "ImageLayer", "between", "checked_word", "value_range"]
 
@@ -73,6 +74,7 @@ class ImageLayer(Layer):
     """
 
     data_format: str
+    generator: SeedGenerator
     _low, _high = -1.0, 1.0
 
     def __init__(

@@ -94,6 +94,8 @@ class RandomContrast(_Colour):
         (2, 4, 4, 3)
     """
 
+    factor: Any
+
     _signed = False
 
     def __init__(
@@ -427,6 +429,12 @@ class RandomColorJitter(ImageLayer):
         >>> layer(np.zeros((2, 4, 4, 3))).shape
         (2, 4, 4, 3)
     """
+
+    value_range: tuple[float, float]
+    brightness_factor: Any
+    contrast_factor: Any
+    saturation_factor: Any
+    hue_factor: Any
 
     def __init__(
         self,

@@ -83,6 +83,10 @@ class RandAugment(_Combined):
         (2, 8, 8, 3)
     """
 
+    value_range: Any
+    num_ops: int
+    factor: Any
+
     def __init__(
         self,
         value_range: Any = (0, 255),
@@ -159,6 +163,14 @@ class AugMix(_Combined):
         >>> fastnn.layers.AugMix(seed=1)(np.zeros((2, 8, 8, 3))).shape
         (2, 8, 8, 3)
     """
+
+    value_range: Any
+    num_chains: int
+    chain_depth: int
+    factor: Any
+    alpha: float
+    all_ops: bool
+    interpolation: str
 
     def __init__(
         self,

@@ -193,6 +193,9 @@ class RandomZoom(_Warp):
         (2, 4, 4, 3)
     """
 
+    height_factor: Any
+    width_factor: Any
+
     def __init__(
         self,
         height_factor: Any,
@@ -259,6 +262,9 @@ class RandomTranslation(_Warp):
         >>> fastnn.layers.RandomTranslation(0.2, 0.2, seed=1)(np.zeros((2, 4, 4, 3))).shape
         (2, 4, 4, 3)
     """
+
+    height_factor: Any
+    width_factor: Any
 
     def __init__(
         self,

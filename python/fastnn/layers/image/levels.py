@@ -45,6 +45,10 @@ class Solarization(ImageLayer):
         array([55.], dtype=float32)
     """
 
+    addition_factor: tuple[float, float]
+    threshold_factor: tuple[float, float]
+    value_range: tuple[float, float]
+
     def __init__(
         self,
         addition_factor: Any = 0.0,
@@ -99,6 +103,8 @@ class AutoContrast(ImageLayer):
         array([  0. , 127.5, 255. ], dtype=float32)
     """
 
+    value_range: tuple[float, float]
+
     def __init__(self, value_range: Any = (0, 255), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.value_range = _range(value_range)
@@ -131,6 +137,9 @@ class Equalization(ImageLayer):
         >>> fastnn.layers.Equalization()(np.zeros((2, 4, 4, 3))).shape
         (2, 4, 4, 3)
     """
+
+    value_range: tuple[float, float]
+    bins: int
 
     def __init__(
         self,
@@ -186,6 +195,7 @@ class RandomSharpness(ImageLayer):
     """
 
     factor: Any
+    value_range: tuple[float, float]
 
     def __init__(
         self,
@@ -245,6 +255,7 @@ class RandomGaussianBlur(ImageLayer):
     factor: Any
     kernel_size: Any
     sigma: Any
+    value_range: tuple[float, float]
 
     def __init__(
         self,
@@ -319,6 +330,10 @@ class RandomElasticTransform(ImageLayer):
 
     factor: Any
     scale: Any
+    interpolation: str
+    fill_mode: str
+    fill_value: float
+    value_range: tuple[float, float]
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class RandomErasing(_Boxes):
 
     factor: Any
     scale: Any
+    value_range: tuple[float, float]
 
     def __init__(
         self,

@@ -75,6 +75,9 @@ class Resizing(_Sized):
         (1, 4, 6, 3)
     """
 
+    fill_mode: str
+    fill_value: float
+
     def __init__(
         self,
         height: int,

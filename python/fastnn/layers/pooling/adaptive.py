@@ -20,6 +20,7 @@ class _Adaptive(Layer):
     rank: int
     output_size: Any
     data_format: str
+    input_spec: Any
 
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -20,6 +20,7 @@ class _Global(Layer):
     rank: int
     data_format: str
     keepdims: bool
+    input_spec: Any
 
     def __init__(
         self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any

@@ -22,6 +22,7 @@ class _Pooling(Layer):
     strides: Any
     padding: str
     data_format: str
+    input_spec: Any
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class CategoryEncoding(Layer):
     """
 
     num_tokens: int
+    sparse: bool
 
     def __init__(
         self,
@@ -136,6 +137,9 @@ class Discretization(Layer):
     """
 
     bin_boundaries: Any
+    num_bins: int | None
+    epsilon: float
+    sparse: bool
 
     def __init__(
         self,
@@ -311,6 +315,11 @@ class Hashing(HostLayer):
         >>> fastnn.layers.Hashing(num_bins=3)(np.array([["A"], ["B"], ["C"]])).numpy().ravel()
         array([1, 0, 1], dtype=int32)
     """
+
+    num_bins: int
+    mask_value: Any
+    salt: list[int] | None
+    sparse: bool
 
     takes_numbers = True
 

@@ -56,6 +56,7 @@ class HashedCrossing(Layer):
     """
 
     num_bins: int
+    sparse: bool
 
     def __init__(
         self, num_bins: int, output_mode: str = "int", sparse: bool = False, **kwargs: Any

@@ -254,6 +254,11 @@ class Door:
     Of several readers each gets its own columns of one array, so that an input stays one value.
     """
 
+    layers: list[HostLayer]
+    takes_numbers: bool
+    spec: KerasTensor
+    shared: bool
+
     def __init__(self, name: str, readers: list[Reader], single: bool = False) -> None:
         self.name = name
         #: Whether the input is one text a sample, with no axis for it.

@@ -35,6 +35,11 @@ class IndexLookup(HostLayer):
     oov_token: Any
     input_vocabulary: Any
     input_idf_weights: Any
+    salt: list[int] | None
+    max_tokens: int | None
+    num_oov_indices: int
+    invert: bool
+    sparse: bool
 
     def _set(
         self, max_tokens: int | None, num_oov_indices: int, mask_token: Any, oov_token: Any,

@@ -66,6 +66,14 @@ class TextVectorization(HostLayer):
 
     standardize: Any
     split: Any
+    ngrams: tuple[int, ...] | int | None
+    output_mode: str
+    output_sequence_length: int | None
+    pad_to_max_tokens: bool
+    max_tokens: int | None
+    sparse: bool
+    ragged: bool
+    encoding: str
 
     def __init__(
         self,

@@ -41,6 +41,10 @@ class Bidirectional(Layer):
 
     forward_layer: Any
     backward_layer: Any
+    stateful: Any
+    return_sequences: Any
+    return_state: Any
+    input_spec: Any
 
     def __init__(
         self,

@@ -42,6 +42,19 @@ class ConvLSTMCell(GatedCell):
         **kwargs: The further arguments of `LSTMCell`.
     """
 
+    filters: int
+    unit_forget_bias: bool
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation_rate: tuple[int, ...]
+    padding: str
+    data_format: str
+    input_spec: Any
+    kernel: Any
+    recurrent_kernel: Any
+    bias: Any
+    output_size: int
+
     gates = 4
 
     def __init__(
@@ -199,6 +212,8 @@ class ConvLSTM(RNN):
         kernel_size: The size of the kernels, a number or one an axis.
         **kwargs: The further arguments of `ConvLSTM2D`.
     """
+
+    input_spec: Any
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ step by step. Depends on `rnn`, `dropout`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from fastnn import activations, constraints, initializers, ops, regularizers
@@ -25,6 +26,15 @@ def parts(x: Any, n: int) -> list[Any]:
 
 class GatedCell(Layer, DropoutRNNCell):
     """A cell whose weights are a kernel, a recurrent kernel and a bias of `gates` parts."""
+
+    use_bias: Any
+    dropout: float
+    recurrent_dropout: float
+    seed: Any
+    seed_generator: Any
+    output_size: int
+    activation: Callable[..., Any]
+    recurrent_activation: Callable[..., Any]
 
     #: The number of parts of the kernels: 4 of an LSTM.
     gates: ClassVar[int] = 1

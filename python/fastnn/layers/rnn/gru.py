@@ -53,6 +53,9 @@ class GRUCell(GatedCell):
         ((2, 4), 1)
     """
 
+    dropout_mask_count: int
+    state_size: int
+
     gates = 3
 
     def __init__(
@@ -222,6 +225,8 @@ class GRU(GatedRNN):
         >>> [w.shape for w in layer.weights]
         [(5, 12), (4, 12), (2, 12)]
     """
+
+    input_spec: Any
 
     def __init__(
         self,

@@ -53,6 +53,9 @@ class LSTMCell(GatedCell):
         ((2, 4), 2)
     """
 
+    dropout_mask_count: int
+    state_size: list[int]
+
     gates = 4
 
     def __init__(
@@ -213,6 +216,8 @@ class LSTM(GatedRNN):
         >>> [w.shape for w in layer.weights]
         [(5, 16), (4, 16), (16,)]
     """
+
+    input_spec: Any
 
     def __init__(
         self,

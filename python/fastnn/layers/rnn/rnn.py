@@ -58,6 +58,7 @@ class RNN(Layer):
 
     cell: Any
     supports_masking: Any
+    single_state: bool
 
     def __init__(
         self,

@@ -48,6 +48,8 @@ class SimpleRNNCell(GatedCell):
         ((2, 4), 1)
     """
 
+    state_size: int
+
     gates = 1
 
     def __init__(
@@ -166,6 +168,8 @@ class SimpleRNN(GatedRNN):
         >>> [w.shape for w in layer.weights]
         [(5, 4), (4, 4), (4,)]
     """
+
+    input_spec: Any
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ Source: Vaswani et al. 2017, "Attention is all you need".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastnn import activations, initializers
@@ -20,6 +21,19 @@ __all__ = ["TransformerDecoder", "TransformerEncoder"]
 
 class _Block(Layer):
     """Attention and two products, each added to what goes in and normalised."""
+
+    intermediate_dim: int
+    num_heads: int
+    dropout: float
+    activation: Callable[..., Any]
+    layer_norm_epsilon: float
+    normalize_first: bool
+    kernel_initializer: Any
+    bias_initializer: Any
+    intermediate_dense: Dense
+    output_dense: Dense
+    feedforward_norm: LayerNormalization
+    feedforward_dropout: Dropout
 
     def _set(
         self, intermediate_dim: int, num_heads: int, dropout: float, activation: Any,
@@ -117,6 +131,10 @@ class TransformerEncoder(_Block):
         (1, 3, 8)
     """
 
+    self_attention: Any
+    attention_norm: Any
+    attention_dropout: Any
+
     def __init__(
         self,
         intermediate_dim: int,
@@ -178,6 +196,12 @@ class TransformerDecoder(_Block):
         >>> layer(np.ones((1, 3, 8)), np.ones((1, 5, 8))).shape
         (1, 3, 8)
     """
+
+    self_attention: Any
+    attention_norm: Any
+    attention_dropout: Any
+    cross_norm: Any
+    cross_dropout: Any
 
     def __init__(
         self,

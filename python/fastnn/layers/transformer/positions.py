@@ -17,6 +17,7 @@ from fastnn.base.arguments import positive_size
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.embedding import Embedding
+from fastnn.tracing.variables import Variable
 
 __all__ = [
     "PositionEmbedding", "RotaryEmbedding", "SinePositionEncoding", "TokenAndPositionEmbedding",
@@ -124,6 +125,10 @@ class PositionEmbedding(Layer):
         (2, 5, 4)
     """
 
+    sequence_length: int
+    initializer: Any
+    position_embeddings: Variable
+
     def __init__(
         self, sequence_length: int, initializer: Any = "glorot_uniform", **kwargs: Any
     ) -> None:
@@ -208,6 +213,9 @@ class RotaryEmbedding(Layer):
         (1, 3, 2, 4)
     """
 
+    max_wavelength: float
+    scaling_factor: float
+
     def __init__(
         self, max_wavelength: float = 10000, scaling_factor: float = 1.0, **kwargs: Any
     ) -> None:
@@ -256,6 +264,14 @@ class TokenAndPositionEmbedding(Layer):
         >>> fastnn.nn.TokenAndPositionEmbedding(10, 8, 4)(np.array([[1, 2, 3]])).shape
         (1, 3, 4)
     """
+
+    vocabulary_size: int
+    sequence_length: int
+    embedding_dim: int
+    mask_zero: bool
+    embeddings_initializer: Any
+    token_embedding: Embedding
+    position_embedding: PositionEmbedding
 
     def __init__(
         self,

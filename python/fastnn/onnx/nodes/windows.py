@@ -32,6 +32,12 @@ def channels_first(t: Any) -> Any:
 class Window:
     """How a window moves: attributes that convolutions and pools share."""
 
+    kernel: list[int]
+    strides: Any
+    dilations: Any
+    spans: list[Any]
+    sizes: list[Any]
+
     def __init__(self, c: Call, x: Any, kernel: list[int]) -> None:
         axes = ndim(x) - 2
         self.kernel = [int(k) for k in kernel]

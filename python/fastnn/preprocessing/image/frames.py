@@ -62,7 +62,13 @@ class DataFrameIterator(BatchFromFiles):
         ((1, 8, 8, 3), {'cat': 0})
     """
 
-    allowed_class_modes = frozenset(
+    directory: str
+    filenames: list[str]
+    samples: int
+    sample_weight: Any
+    class_indices: dict[str, int]
+
+    allowed_class_modes: frozenset[str | None] = frozenset(
         {"binary", "categorical", "input", "multi_output", "raw", "sparse", None}
     )
 

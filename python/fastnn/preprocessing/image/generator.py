@@ -82,6 +82,23 @@ class ImageDataGenerator:
         ((4, 8, 8, 3), 3)
     """
 
+    featurewise_center: bool
+    samplewise_center: bool
+    featurewise_std_normalization: bool
+    zca_whitening: bool
+    zca_epsilon: float
+    rotation_range: float
+    shear_range: float
+    zoom_range: list[float]
+    fill_mode: str
+    cval: float
+    horizontal_flip: bool
+    vertical_flip: bool
+    rescale: float | None
+    preprocessing_function: Any
+    dtype: Any | str
+    data_format: str
+
     def __init__(
         self,
         featurewise_center: bool = False,

@@ -57,7 +57,15 @@ class Iterator(PyDataset):
         array([4])
     """
 
-    white_list_formats = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+    n: int
+    batch_size: int
+    shuffle: bool
+    seed: int | None
+    batch_index: int
+    total_batches_seen: int
+    lock: Any
+
+    white_list_formats: tuple[str, ...] = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 
     def __init__(
         self, n: int, batch_size: int, shuffle: bool, seed: int | None, **kwargs: Any
@@ -236,6 +244,14 @@ class NumpyArrayIterator(Iterator):
         (2, 4, 4, 1)
     """
 
+    data_format: str
+    dtype: Any
+    x: Any
+    x_misc: list[Array]
+    y: Any
+    save_to_dir: Any
+    save_prefix: str
+
     def __init__(
         self,
         x: Any,
@@ -326,6 +342,18 @@ class BatchFromFiles(Iterator):
     classes: Any
     class_indices: dict[str, int]
     class_mode: str | None
+    target_size: tuple[int, int]
+    data_format: str
+    image_shape: tuple[int, int, int]
+    save_to_dir: Any
+    save_prefix: str
+    save_format: str
+    interpolation: str
+    keep_aspect_ratio: bool
+    subset: str | None
+    split: tuple[float, float] | None
+    dtype: Any
+    on_error: str
     sample_weight: Any = None
     _filepaths: list[str]
 
@@ -449,7 +477,17 @@ class DirectoryIterator(BatchFromFiles):
         ((1, 8, 8, 3), {'cat': 0})
     """
 
-    allowed_class_modes = frozenset({"categorical", "binary", "sparse", "input", None})
+    directory: str
+    class_mode: str | None
+    num_classes: int
+    class_indices: dict[str, int]
+    filenames: list[str]
+    samples: int
+    classes: Any
+
+    allowed_class_modes: frozenset[str | None] = frozenset(
+        {"categorical", "binary", "sparse", "input", None}
+    )
 
     def __init__(
         self,
