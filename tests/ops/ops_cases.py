@@ -56,7 +56,7 @@ for n in "bitwise_not bitwise_invert".split():
 C["heaviside"] = [((A, 0.5), {}), ((np.zeros(3, "f"), 0.25), {})]
 C["ldexp"] = [((A, np.array([1, 2, 0, -1, 3], "int32")), {})]
 C["nextafter"] = [((A, P), {})]
-C["threshold"] = [((A, 0.1, -1.0), {})]
+C["threshold"] = [((A, 0.1, -1.0), {}), ((A, 0, 0), {})]
 C["clip"] = [((A, -0.5, 0.5), {}), ((X, -1, 1), {})]
 C["saturate_cast"] = [((np.array([1e10, -1e10, 2.5], "f"), "int32"), {})]
 C["isclose"] = [((A, A + 1e-6), {}), ((X, X), {"equal_nan": True})]

@@ -84,7 +84,7 @@ def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
         array([0., 3.], dtype=float32)
     """
     x = computed(x, "float32")
-    return _c.where(x <= threshold, default_value, x)
+    return _c.where(x <= threshold, computed(default_value, "float32"), x)
 
 
 @keras_op
