@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from fastnn.exit_strategy.records import dataclass
 
-from .claims import Claim
+from .claims import Claim, above
 
 __all__ = ["Stage", "depends_on_who_converts", "settled", "stages"]
 
@@ -40,6 +40,14 @@ def depends_on_who_converts(claims: Sequence[Claim[N]]) -> bool:
 
 def settled(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Claim[N], ...]:
     """Return the claims with the share counts that hold when exactly `converted` convert."""
+    units = _counts(claims, converted)
+    return tuple(
+        c if c.part is None else replace(c, units=own) for c, own in zip(claims, units, strict=True)
+    )
+
+
+def _counts(claims: Sequence[Claim[N]], converted: frozenset[int]) -> list[N]:
+    """The units of every claim when exactly `converted` convert."""
     zero = claims[0].units * 0
     base, parts = zero, zero
     for i, c in enumerate(claims):
@@ -50,12 +58,10 @@ def settled(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Clai
         elif c.cap is None or i in converted or c.strike > 0:  # options and warrants always count
             base = base + c.units
     whole = base / (1 - parts) if parts < 1 else base * 0
-    return tuple(
-        c
-        if c.part is None
-        else replace(c, units=c.part * (whole if c.pool is None else whole + c.pool))
+    return [
+        c.units if c.part is None else c.part * (whole if c.pool is None else whole + c.pool)
         for c in claims
-    )
+    ]
 
 
 def stages(claims: Sequence[Claim[N]]) -> tuple[Stage[N], ...]:
@@ -81,22 +87,34 @@ def _threshold(
     claims: Sequence[Claim[N]], converted: frozenset[int], who: int
 ) -> tuple[N, int, frozenset[int]]:
     """The price at which converting gives `who` as much as it may take without."""
-    rows = _fixed(claims, converted)
-    mine, most = rows[who], claims[who].cap
+    units = _counts(claims, converted)
+    mine, most = claims[who], claims[who].cap
     assert most is not None  # only holders with a bound choose
-    worth = mine.strike + most / mine.units
-    return sum((c.at(worth) for c in rows), worth * 0), who, converted
+    worth = mine.strike + most / units[who]
+    total = worth * 0
+    for i, c in enumerate(claims):  # as `at` of what `_fixed` makes of them, which takes longer
+        if i in converted:
+            total = total + units[i] * above(worth, c.strike)
+        elif c.cap is not None and c.cap == c.due:
+            total = total + c.due
+        else:
+            held = c.due + units[i] * above(worth, c.strike)
+            total = total + (c.cap if c.cap is not None and held > c.cap else held)
+    return total, who, converted
 
 
 def _fixed(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Claim[N], ...]:
     """The claims once everybody has chosen: converted ones are common, the others hold."""
     out = []
-    for i, c in enumerate(settled(claims, converted)):
-        zero = c.units * 0
+    for i, (c, units) in enumerate(zip(claims, _counts(claims, converted), strict=True)):
+        zero = units * 0
+        due, last, cap, holds, joins = c.due, c.last, c.cap, c.cap is not None, c.joins
         if i in converted:
-            out.append(replace(c, due=zero, last=zero, cap=None, part=None, joins=None))
-        elif c.cap is not None and c.cap == c.due:
-            out.append(replace(c, units=zero, part=None))
-        else:
-            out.append(replace(c, part=None, holds=c.cap is not None))
+            due, last, cap, holds, joins = zero, zero, None, c.holds, None
+        elif cap is not None and cap == due:
+            units, holds = zero, c.holds
+        out.append(
+            Claim(c.holder, due, last, c.rank, units, c.strike, cap, None, holds, joins, c.pool,
+                  c.listing)
+        )  # fmt: skip
     return tuple(out)
