@@ -84,6 +84,16 @@ def test_random_tables_with_post_money_paper_match_exhaustive_search() -> None:
     assert events == {"starts", "exercises", "converts", "reaches_cap"}
 
 
+def test_nobody_among_many_holders_of_safes_gains_by_choosing_otherwise() -> None:
+    safes = tuple(Safe(f"S{i}", 1e5 + 1e3 * i, 8e6 + 5e5 * i) for i in range(24))
+    rows = tuple(ShareClass(f"C{i}", 1e6, 2e6 * (i + 1), seniority=i + 1) for i in range(3))
+    claims = CapTable(8e6, 7e6, rows, (OptionGrant("O", 5e5, 1.0),), safes).claims()
+    schedule = Schedule(claims)
+    for price in (1e6, 9e6, 16e6, 24e6, 31e6, 45e6, 90e6):
+        assert sum(schedule.amounts(price)) == pytest.approx(price)
+        assert profitable_switch(claims, price) is None
+
+
 def test_many_tables_with_such_paper_pay_as_one_by_one() -> None:
     rng = np.random.default_rng(5)
     prices = np.linspace(0, 2e8, 40)

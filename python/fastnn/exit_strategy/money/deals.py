@@ -16,6 +16,7 @@ import numpy as np
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.records import dataclass
+from fastnn.exit_strategy.resources import cached
 
 from .claims import Claim
 from .waterfall import Schedule
@@ -182,6 +183,12 @@ def cash_after(cash: Numbers, burn: Numbers, committed: Numbers, months: float) 
     return most(0.0, pick(burn > 0, least(left, cash), left))
 
 
+@cached(maxsize=256)
+def _schedule(claims: tuple[Claim[float], ...]) -> Schedule[float]:
+    """The schedule of claims: many paths share the money of one day, at several prices."""
+    return Schedule(claims)
+
+
 @dataclass(frozen=True, slots=True)
 class Company:
     """What a path needs to know: the claims, the founders' part of each, cash, debt, votes.
@@ -206,7 +213,7 @@ class Company:
     founders_at: Callable[[float], float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "schedule", Schedule(self.claims))
+        object.__setattr__(self, "schedule", _schedule(self.claims))
         object.__setattr__(self, "founders_at", self.schedule.part_of(self.founder_parts))
 
     def cash_in(self, months: float) -> float:

@@ -90,9 +90,12 @@ def _levels(claims: Sequence[Claim[N]]) -> list[list[N]]:
 
 
 class Schedule(Generic[N]):
-    """Payouts of a set of claims as linear pieces of the net price; prices at or below 0 pay 0."""
+    """Payouts of a set of claims as linear pieces of the net price; prices at or below 0 pay 0.
 
-    def __init__(self, claims: Sequence[Claim[N]]) -> None:
+    The pieces end with the one that holds the price `until`; without it they go on.
+    """
+
+    def __init__(self, claims: Sequence[Claim[N]], until: N | None = None) -> None:
         if not claims or not any(claim.units > 0 for claim in claims):
             raise ValueError("no claim has units: nobody takes what is left after preferences")
         self.claims: tuple[Claim[N], ...] = tuple(claims)
@@ -100,11 +103,12 @@ class Schedule(Generic[N]):
         self._values: list[list[N]] = []
         self._slopes: list[list[N]] = []
         self._stages: tuple[Stage[N], ...] = ()
+        self._until = until
         if depends_on_who_converts(self.claims):
             self._stages = stages(self.claims)
             for k, stage in enumerate(self._stages):
                 until = self._stages[k + 1].start if k + 1 < len(self._stages) else None
-                self._take(Schedule(stage.claims), stage.start, until)
+                self._take(Schedule(stage.claims, until), stage.start, until)
             return
         self._add_ranks()
         self._add_shares()
@@ -205,6 +209,8 @@ class Schedule(Generic[N]):
             if total > 0:
                 values = [c.at(v) for c in self.claims]
                 self._push(sum(values, zero), values, [s / total for s in slopes])
+                if self._until is not None and self._starts[-1] >= self._until:
+                    return  # nobody asks what lies beyond
 
     def _marks(self) -> list[N]:
         """Unit values at which some claim bends, rising, from 0."""
