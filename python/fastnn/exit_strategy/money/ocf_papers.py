@@ -142,12 +142,12 @@ def _post_money(
         raise refuse(f"{label(item)}: conversion_timing {timing!r} is not known")
     rules = terms.get("capitalization_definition_rules")
     if not isinstance(rules, Mapping):
-        if timing:
-            return timing == "POST_MONEY"
+        if timing is not None:
+            return bool(timing == "POST_MONEY")
         if terms.get("conversion_valuation_cap") is not None:
             remarks.append("ocf_timing")
         day = day_of(item["date"], label(item)) if item.get("date") else _POST_MONEY
-        return kind != "NOTE" and day >= _POST_MONEY
+        return bool(kind != "NOTE" and day >= _POST_MONEY)
     if rules.get("include_outstanding_shares") is False:
         raise refuse(f"{label(item)}: a capitalization without outstanding shares")
     if options and rules.get("include_outstanding_options") is False:

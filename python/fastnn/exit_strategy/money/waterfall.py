@@ -103,7 +103,7 @@ class Schedule(Generic[N]):
         self._values: list[list[N]] = []
         self._slopes: list[list[N]] = []
         self._stages: tuple[Stage[N], ...] = ()
-        self._until = until
+        self._until: N | None = until
         if depends_on_who_converts(self.claims):
             self._stages = stages(self.claims)
             for k, stage in enumerate(self._stages):
