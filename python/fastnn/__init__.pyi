@@ -145,6 +145,7 @@ from fastnn.stability import Stability as Stability
 from fastnn.stability import evaluate_stability as evaluate_stability
 from fastnn.tensorflow.functions import GradientTape as GradientTape
 from fastnn.tensorflow.functions import Module as Module
+from fastnn.tensorflow.functions import SparseTensor as SparseTensor
 from fastnn.tensorflow.functions import TensorArray as TensorArray
 from fastnn.tensorflow.functions import TensorShape as TensorShape
 from fastnn.tensorflow.functions import TensorSpec as TensorSpec
@@ -157,8 +158,13 @@ from fastnn.tensorflow.functions import argmax as argmax
 from fastnn.tensorflow.functions import argmin as argmin
 from fastnn.tensorflow.functions import argsort as argsort
 from fastnn.tensorflow.functions import as_dtype as as_dtype
+from fastnn.tensorflow.functions import as_string as as_string
 from fastnn.tensorflow.functions import asin as asin
 from fastnn.tensorflow.functions import asinh as asinh
+from fastnn.tensorflow.functions import assert_equal as assert_equal
+from fastnn.tensorflow.functions import assert_greater as assert_greater
+from fastnn.tensorflow.functions import assert_less as assert_less
+from fastnn.tensorflow.functions import assert_rank as assert_rank
 from fastnn.tensorflow.functions import atan as atan
 from fastnn.tensorflow.functions import atan2 as atan2
 from fastnn.tensorflow.functions import atanh as atanh
@@ -280,7 +286,9 @@ from fastnn.tensorflow.namespaces import lookup as lookup
 from fastnn.tensorflow.namespaces import math as math
 from fastnn.tensorflow.namespaces import nest as nest
 from fastnn.tensorflow.namespaces import signal as signal
+from fastnn.tensorflow.namespaces import sparse as sparse
 from fastnn.tensorflow.namespaces import strings as strings
+from fastnn.tensorflow.namespaces import summary as summary
 from fastnn.tensorflow.namespaces import test as test
 from fastnn.tensorflow.namespaces import train as train
 from fastnn.tensorflow.namespaces import version as version

@@ -319,6 +319,8 @@ class Tensor:
     @property
     def size(self) -> Any:
         """The number of elements; `None` while a size is open."""
+    def to_tensor(self, default_value: Any = None, shape: Any = None, name: str | None = None) -> Tensor:
+        """The tensor itself: rows of unlike lengths are filled up when they are made."""
     def tolist(self) -> Any:
         """The value as a nested Python list (a number for rank 0)."""
 

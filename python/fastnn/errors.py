@@ -240,3 +240,26 @@ def warn_of_skipped(path: str, faults: list[str]) -> None:
     """
     more = f"; and {len(faults) - 8} more" if len(faults) > 8 else ""
     warnings.warn(f"{path!r} was not taken as a whole: {'; '.join(faults[:8])}{more}", stacklevel=4)
+
+
+#: What TensorFlow calls errors that programs catch, and the class of those that are raised here.
+_TENSORFLOW: dict[str, type[BaseException]] = {
+    "OpError": FastnnError,
+    "InvalidArgumentError": FastnnError,
+    "OutOfRangeError": StopIteration,
+    "NotFoundError": FileNotFoundError,
+    "AlreadyExistsError": FileExistsError,
+    "PermissionDeniedError": PermissionError,
+    "ResourceExhaustedError": MemoryError,
+    "DataLossError": FormatError,
+    "FailedPreconditionError": RuntimeError,
+    "UnimplementedError": NotImplementedError,
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TENSORFLOW:
+        return _TENSORFLOW[name]
+    raise AttributeError(
+        f"fastnn.errors has no {name!r}\n  hint: {', '.join(__all__[:6])}, InvalidArgumentError, …"
+    )

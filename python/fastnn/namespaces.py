@@ -114,7 +114,9 @@ TENSORFLOW_MODULES = (
     "math",
     "nest",
     "signal",
+    "sparse",
     "strings",
+    "summary",
     "test",
     "train",
     "version",
@@ -135,9 +137,10 @@ TENSORFLOW_OPS = (
 
 #: Names of TensorFlow's top level that `fastnn.tensorflow.functions` defines.
 TENSORFLOW = (
-    "GradientTape", "Module", "TensorArray", "TensorShape", "TensorSpec",
+    "GradientTape", "Module", "SparseTensor", "TensorArray", "TensorShape", "TensorSpec",
     "UnconnectedGradients", "abs", "acos", "acosh", "add_n", "argmax", "argmin", "argsort",
-    "as_dtype", "asin", "asinh", "atan", "atan2", "atanh", "bfloat16", "bool", "boolean_mask",
+    "as_dtype", "as_string", "asin", "asinh", "assert_equal", "assert_greater",
+    "assert_less", "assert_rank", "atan", "atan2", "atanh", "bfloat16", "bool", "boolean_mask",
     "broadcast_dynamic_shape", "broadcast_static_shape", "case", "cast", "clip_by_global_norm",
     "clip_by_norm", "clip_by_value", "concat", "constant", "constant_initializer",
     "control_dependencies", "cumprod", "cumsum", "custom_gradient", "double",

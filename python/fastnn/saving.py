@@ -18,6 +18,7 @@ from fastnn.files.native import (
 )
 from fastnn.files.variables import named_variables as named_variables
 from fastnn.serialization.custom_objects import (
+    CustomObjectScope as CustomObjectScope,
     custom_object_scope,
     get_custom_objects,
     get_registered_name,
@@ -30,7 +31,8 @@ from fastnn.serialization.objects import (
 )
 
 __all__ = [
-    "custom_object_scope", "deserialize", "deserialize_keras_object", "get_custom_objects",
+    "CustomObjectScope", "custom_object_scope", "deserialize", "deserialize_keras_object",
+    "get_custom_objects",
     "get_registered_name", "get_registered_object", "load_model", "load_weights",
     "model_from_json", "register_keras_serializable", "save_model", "save_weights", "serialize",
     "serialize_keras_object",

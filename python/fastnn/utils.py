@@ -388,10 +388,10 @@ def split_dataset(
     shuffle: bool = False,
     seed: int | None = None,
 ) -> tuple[Any, Any]:
-    """Two parts of an array, or of a tuple, list or dict of arrays.
+    """Two data sets of the samples of one, or of arrays.
 
     Args:
-        dataset: Arrays of equal length.
+        dataset: An array, a tuple, list or dict of arrays of equal length, or a data set.
         left_size: The share (a float) or count (an int) of the first part.
         right_size: The share or count of the second part.
         shuffle: Whether rows are mixed first.
@@ -399,13 +399,15 @@ def split_dataset(
             seed.
 
     Returns:
-        Two data sets of the structure of `dataset`.
+        Two data sets whose elements are samples, in the structure of `dataset`.
 
     Raises:
         ValueError: The sizes do not fit.
 
     Example:
         >>> left, right = fastnn.utils.split_dataset(np.arange(10), left_size=0.8)
+        >>> len(left), [int(x) for x in right]
+        (8, [8, 9])
     """
     from fastnn.base import tree
     from fastnn.data.pipeline import Dataset
@@ -415,8 +417,7 @@ def split_dataset(
         stacked = tree.pack(
             elements[0], [np.stack(c) for c in zip(*map(tree.flatten, elements), strict=True)]
         )
-        parts = split_dataset(stacked, left_size, right_size, shuffle, seed)
-        return Dataset.from_tensor_slices(parts[0]), Dataset.from_tensor_slices(parts[1])
+        return split_dataset(stacked, left_size, right_size, shuffle, seed)
     leaves = [unmasked(a, "dataset") for a in tree.flatten(dataset)]
     n = len(leaves[0])
     if left_size is None and right_size is None:
@@ -427,11 +428,12 @@ def split_dataset(
 
     left = count(left_size) if left_size is not None else n - count(right_size)  # type: ignore[arg-type]
     right = count(right_size) if right_size is not None else n - left
-    order = random.permutation(n, seed).numpy() if shuffle else np.arange(n)
+    order = np.asarray(random.permutation(n, seed)) if shuffle else np.arange(n)
     first, second = order[:left], order[left : left + right]
 
     def pick(rows: Any) -> Any:
-        return tree.pack(dataset, [a[rows] for a in leaves])
+        parts = tree.pack(dataset, [a[rows] for a in leaves])
+        return Dataset.from_tensor_slices(tuple(parts) if isinstance(parts, list) else parts)
 
     return pick(first), pick(second)
 

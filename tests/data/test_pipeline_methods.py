@@ -248,3 +248,15 @@ def test_counts_of_data_sets_are_whole_numbers_as_those_of_fit_are(name, wrong):
 def test_counts_of_data_sets_may_be_arrays_and_tensors_of_one_number(count):
     assert listed(D.range(4).batch(count)) == [[0, 1], [2, 3]]
     assert listed(D.range(4).skip(count)) == [2, 3]
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_arrays_are_split_into_two_data_sets(kind):
+    x, y = np.arange(10), np.arange(10) * 2
+    left, right = tf.keras.utils.split_dataset(kind([x, y]), left_size=7)
+    assert (int(left.cardinality()), len(right)) == (7, 3)
+    assert listed(right) == [(7, 14), (8, 16), (9, 18)]
+    named = tf.keras.utils.split_dataset({"a": x}, right_size=0.2)
+    assert listed(named[1]) == [{"a": 8}, {"a": 9}]
+    again = tf.keras.utils.split_dataset(D.range(10), left_size=0.8, shuffle=True, seed=1)
+    assert sorted(listed(again[0]) + listed(again[1])) == list(range(10))

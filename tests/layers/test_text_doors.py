@@ -86,3 +86,19 @@ def test_readers_of_open_lengths_cannot_share_a_text():
     model = keras.Model(text, layers.concatenate([counts, hot]))
     with pytest.raises(keras.DataError, match="hint:"):
         model.predict(WORDS[:, None], verbose=0)
+
+
+def test_a_model_within_that_reads_texts_of_several_inputs_is_called_on_data():
+    inputs = {n: keras.Input((1,), name=n, dtype="string") for n in ("a", "b")}
+    read = [
+        layers.CategoryEncoding(num_tokens=3)(layers.StringLookup(vocabulary=["x", "y"])(i))
+        for i in inputs.values()
+    ]
+    head = keras.Model(inputs, layers.Concatenate()(read))
+    model = keras.Model(inputs, layers.Dense(1, kernel_initializer="ones")(head(inputs)))
+    texts = {"a": np.array([["x"], ["y"]]), "b": np.array([["y"], ["?"]])}
+    wanted = model.predict(texts, verbose=0)
+    np.testing.assert_array_equal(model(texts), wanted)
+    np.testing.assert_array_equal(
+        model({k: ops.convert_to_tensor(v) for k, v in texts.items()}), wanted
+    )

@@ -260,6 +260,11 @@ def complete(tensor: type[Any], variable: type[Any]) -> None:
         """ValueError unless the tensor has this shape; None fits any size."""
         given_shape(self._sizes, shape)
 
+    def to_tensor(self: Any, default_value: Any = None, shape: Any = None, name: Any = None) -> Any:
+        """The tensor itself: rows of unlike lengths are filled up when they are made."""
+        return self
+
+    tensor.to_tensor = to_tensor
     for kind in (tensor, variable):
         kind._sizes, kind._kind = kind.shape, kind.dtype
         kind.shape = property(shape, doc=kind.shape.__doc__)

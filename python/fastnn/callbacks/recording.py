@@ -175,14 +175,7 @@ class TensorBoard(Callback):
     def _writer(self, part: str) -> Any:
         """The event file of `train` or `validation`, opened when first written to."""
         if part not in self._writers:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError:
-                raise ImportError(
-                    "TensorBoard needs tensorboardX, which is not installed\n"
-                    '  hint: pip install "fastnn-rs[tensorboard]"'
-                ) from None
-            self._writers[part] = SummaryWriter(os.path.join(self.log_dir, part))
+            self._writers[part] = event_writer(os.path.join(self.log_dir, part))
         return self._writers[part]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -235,3 +228,15 @@ class TensorBoard(Callback):
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
+
+
+def event_writer(folder: Any) -> Any:
+    """A writer of TensorBoard's event files in a folder; ImportError without tensorboardX."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise ImportError(
+            "TensorBoard needs tensorboardX, which is not installed\n"
+            '  hint: pip install "fastnn-rs[tensorboard]"'
+        ) from None
+    return SummaryWriter(local_path(folder))

@@ -3,6 +3,7 @@
 from fastnn.saving import *
 
 __all__ = [
+    "CustomObjectScope",
     "custom_object_scope",
     "deserialize",
     "deserialize_keras_object",

@@ -32,6 +32,7 @@ from fastnn.serialization.objects import serialize
 from fastnn.serialization.registry import model_class
 from fastnn.tracing import variables
 from fastnn.tracing.away import bring_home, held
+from fastnn.tracing.call_context import current_call
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.stored import MODES, weights_in, with_fewer_bits
 from fastnn.tracing.variables import current_scope, local as _scopes
@@ -100,7 +101,8 @@ class Model(Trainer, Layer):
                 if self._known_size(x):
                     return self._predict_function(x)[0](x)
         if args:
-            args = (read_text(self, args[0], current_scope() is not None), *args[1:])
+            within = current_scope() is not None or current_call() is not None
+            args = (read_text(self, args[0], within), *args[1:])
         out = Layer.__call__(self, *args, **kwargs)
         if (
             not (self._shortcut[3] and self._is_current())

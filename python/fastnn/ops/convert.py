@@ -85,9 +85,20 @@ def convert_to_tensor(
         return _core.tensor(x, dtype=dtype)
     except DataError:
         text = np.asarray(x) if dtype is None else None
+        if text is not None and text.dtype.kind == "O":
+            text = _texts_of(text)
         if text is None or text.dtype.kind not in "US":
             raise
         return as_text(text)  # type: ignore[return-value]
+
+
+def _texts_of(objects: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """An array of Python's texts, as pandas gives them, as one of NumPy's; None for others."""
+    values = objects.ravel().tolist()
+    if not values or not all(isinstance(v, str | bytes) for v in values):
+        return None
+    texts = [v.decode() if isinstance(v, bytes) else v for v in values]
+    return np.asarray(texts).reshape(objects.shape)
 
 
 #: Lists that are looked through for tensors.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +18,13 @@ from fastnn import ops
 from fastnn._core import Tensor, tensor
 from fastnn.base.tensors import TYPES, DType
 from fastnn.base.text import TextArray, as_text
+from fastnn.base.tree import flatten
 from fastnn.base.typing import Axis, TensorLike
 from fastnn.config import stored_dtype
 from fastnn.data.specs import TensorShape, TensorSpec
 from fastnn.errors import DataError, TraceError
 from fastnn.namespaces import TENSORFLOW_OPS
+from fastnn.tensorflow.checks import debugging
 from fastnn.tensorflow.host import (
     Module as Module,
     TensorArray as TensorArray,
@@ -76,6 +78,8 @@ from fastnn.tensorflow.sizes import (
     shape_n as shape_n,
     size as size,
 )
+from fastnn.tensorflow.sparse import SparseTensor as SparseTensor
+from fastnn.tensorflow.strings import as_string as as_string
 from fastnn.tensorflow.windows import dropout as dropout
 from fastnn.tracing.own_gradients import custom_gradient as custom_gradient
 from fastnn.tracing.symbolic import keras_op
@@ -98,6 +102,10 @@ def at_top(name: str) -> Any:
     if found is None and name in TENSORFLOW_OPS:
         found = getattr(ops, name)
     return as_tensorflow(found, name) if inspect.isroutine(found) else found
+
+
+assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
+assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
 
 
 def abs_(x: Any, name: Any = None) -> Tensor:
@@ -460,6 +468,13 @@ def group(*_: Any, **__: Any) -> None:
 no_op = group
 
 
+def _reads_text(values: Iterable[Any]) -> bool:
+    """Whether there is text among arguments, which no tensor holds and no trace."""
+    nests = (list, tuple, dict)
+    leaves = [x for v in values for x in (flatten(v) if v.__class__ in nests else (v,))]
+    return TextArray in map(type, leaves)
+
+
 def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
     """`func` compiled as by `fastnn.jit`; one that reads values while it is traced runs as written.
 
@@ -481,7 +496,7 @@ def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     @functools.wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if eager:
+        if eager or _reads_text(args) or _reads_text(kwargs.values()):
             return func(*args, **kwargs)
         try:
             return compiled(*args, **kwargs)
@@ -498,6 +513,8 @@ def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
             return func(*args, **kwargs)
 
     call.python_function = func  # type: ignore[attr-defined]
+    # One function serves all shapes and types.
+    call.get_concrete_function = lambda *_, **__: call  # type: ignore[attr-defined]
     return call
 
 

@@ -18,7 +18,9 @@ from fastnn.tensorflow import (
     lookup,
     mathematics,
     signal,
+    sparse,
     strings,
+    summary,
     train,
     windows,
 )
@@ -27,7 +29,7 @@ from fastnn.tensorflow.parameters import as_tensorflow
 
 __all__ = [
     "autograph", "compat", "debugging", "dtypes", "image", "io", "linalg", "lookup", "math", "nest",
-    "nn", "signal", "strings", "test", "train", "version",
+    "nn", "signal", "sparse", "strings", "summary", "test", "train", "version",
 ]  # fmt: skip
 
 #: Names that differ from those of `fastnn.ops`.

@@ -491,6 +491,18 @@ class Variable(_core.Variable):
             bring_home((self,))
         return super().__array__(dtype, copy)
 
+    def read_value(self) -> Tensor:
+        """The value now, as a tensor that later updates do not change.
+
+        Returns:
+            A tensor.
+
+        Example:
+            >>> fastnn.Variable([1.0]).read_value().numpy()
+            array([1.], dtype=float32)
+        """
+        return self.value
+
     def get_shape(self) -> TensorShape:
         """The sizes, as `shape`.
 
