@@ -47,4 +47,18 @@ def attention_grad(dout, q, k, v, bias, mask, lengths, start, out, lse, scale, c
     return dq, dk, dv.reshape(batch, keys, groups, share, v.shape[3]).sum(3)
 
 
-FORMULAS = {f.__name__: f for f in (attention, attention_grad)}
+def attention_grad_terms(dout, q, k, v, bias, mask, lengths, start, out, lse, scale, causal):
+    """`attention_grad` of the sizes of its terms, before any of them cancel."""
+    scores, seen = _weights(q, k, bias, mask, lengths, start, scale, causal)
+    p = np.where(seen, np.exp(scores - lse[..., None]), 0)
+    dout, q, k, v, out = (np.abs(a) for a in (dout, q, k, v, out))
+    share = q.shape[2] // k.shape[2] if k.shape[2] else 1
+    dp = np.einsum("bthd,bshd->bhts", dout, np.repeat(v, share, 2))
+    ds = p * (dp + np.sum(dout * out, -1).transpose(0, 2, 1)[..., None]) * abs(scale)
+    dk = np.einsum("bhts,bthd->bshd", ds, q)
+    dv = np.einsum("bhts,bthd->bshd", p, dout)
+    grouped = [d.reshape(*k.shape[:3], share, d.shape[3]).sum(3) for d in (dk, dv)]
+    return (np.einsum("bhts,bshd->bthd", ds, np.repeat(k, share, 2)), *grouped)
+
+
+FORMULAS = {f.__name__: f for f in (attention, attention_grad, attention_grad_terms)}

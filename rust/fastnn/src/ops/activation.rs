@@ -65,7 +65,7 @@ const GELU_LINEAR: f64 = 1.595_769_121_605_730_7;
 const GELU_CUBIC: f64 = 0.044_715 * GELU_LINEAR;
 
 fn gelu_erf(x: f64) -> f64 {
-    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)) + 0.0 // no -0, as the kernel
 }
 
 fn gelu_tanh(x: f64) -> f64 {
@@ -113,7 +113,7 @@ activations! {
     RELU6 = "relu6"() {
         doc: "min(max(x, 0), 6).",
         build: |g, x, _| g.build(&CLIP, &[x], &[Attr::Float(0.0), Attr::Float(6.0)]),
-        real: |x, _| x.clamp(0.0, 6.0),
+        real: |x, _| host::clip(x, 0.0, 6.0),
         formula: "np.clip(x, 0, 6)",
         domain: (0.2, 5.0),
         smooth: true,

@@ -159,7 +159,7 @@ elementwise! {
     }
     MAXIMUM = "maximum"(a, b) Common -> Same, tile: maximum / maximum_i32 {
         doc: "The larger of a and b, NaN if either is; the gradient is shared equally where they tie.",
-        real: if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) },
+        real: host::larger(a, b),
         formula: "np.maximum(a, b)",
         domain: &[(-3.0, -0.1), (0.1, 3.0)],
         grad(g, y, dy): shared(g, a, b, dy),
@@ -167,7 +167,7 @@ elementwise! {
     }
     MINIMUM = "minimum"(a, b) Common -> Same, tile: minimum / minimum_i32 {
         doc: "The smaller of a and b, NaN if either is; the gradient is shared equally where they tie.",
-        real: if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) },
+        real: host::smaller(a, b),
         formula: "np.minimum(a, b)",
         domain: &[(-3.0, -0.1), (0.1, 3.0)],
         grad(g, y, dy): shared(g, b, a, dy),
@@ -354,7 +354,7 @@ elementwise! {
     }
     RELU = "relu"(x) Float -> Same, tile: relu {
         doc: "max(x, 0); the gradient at 0 is 0.",
-        real: if x > 0.0 || x.is_nan() { x } else { 0.0 },
+        real: host::larger(0.0, x),
         formula: "np.maximum(x, 0)",
         domain: &[(0.2, 3.0)],
         grad(g, y, dy): {
@@ -406,7 +406,7 @@ rows! {
             let y = g.maximum(x[0], low);
             Ok(g.minimum(y, high))
         }),
-        reference: |x, a, out| host::map(x, out, |[x]| if x.is_nan() { x } else { x.max(a[0].float()).min(a[1].float()) }),
+        reference: |x, a, out| host::map(x, out, |[x]| host::clip(x, a[0].float(), a[1].float())),
         formula: "np.clip(x, min, max)",
         domain: &[WIDE],
         smooth: false,

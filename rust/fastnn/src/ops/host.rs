@@ -52,6 +52,24 @@ pub fn map<const N: usize>(x: &[Host], out: Ty, f: impl Fn([f64; N]) -> f64) -> 
     })
 }
 
+/// The larger of two, NaN if either is; `b` where they tie, as the kernels choose between 0 and -0.
+#[must_use]
+pub fn larger(a: f64, b: f64) -> f64 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+/// The smaller of two, as [`larger`].
+#[must_use]
+pub fn smaller(a: f64, b: f64) -> f64 {
+    if a < b || a.is_nan() { a } else { b }
+}
+
+/// `x` between `low` and `high`, NaN for NaN.
+#[must_use]
+pub fn clip(x: f64, low: f64, high: f64) -> f64 {
+    smaller(larger(x, low), high)
+}
+
 /// Elementwise on whole numbers, wrapped to i32.
 pub fn map_whole<const N: usize>(x: &[Host], out: Ty, f: impl Fn([i64; N]) -> i64) -> Host {
     map(x, out, |v: [f64; N]| f64::from(f(v.map(|a| a as i64)) as i32))
