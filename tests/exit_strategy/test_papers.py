@@ -94,6 +94,27 @@ def test_nobody_among_many_holders_of_safes_gains_by_choosing_otherwise() -> Non
         assert profitable_switch(claims, price) is None
 
 
+DISCOUNTED = {
+    "two discounts": (Safe("S1", 2e6, discount=0.20), Safe("S2", 1e6, discount=0.10)),
+    "a discount in a sale beside caps": (
+        Safe("S1", 2e6, 20e6, 0.20, discount_in_sale=True), Safe("S2", 1e6, 8e6),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("safes", DISCOUNTED.values(), ids=DISCOUNTED)
+def test_every_bend_of_the_payouts_is_a_break_point(safes: tuple[Safe, ...]) -> None:
+    rows = (ShareClass("A", 2e6, 10e6, participation="capped", cap=2.0),
+            ShareClass("B", 1e6, 12e6, seniority=2))  # fmt: skip
+    claims = CapTable(8e6, 7e6, rows, (OptionGrant("O", 5e5, 1.0),), safes).claims()
+    told = [point.price for point in break_points(claims)]
+    before: list[float] = []
+    for price, _, slopes in Schedule(claims).pieces():
+        bends = any(abs(a - b) > 1e-9 for a, b in zip(slopes, before, strict=False))
+        assert not bends or any(price == pytest.approx(at, rel=1e-9) for at in told), price
+        before = list(slopes)
+
+
 def test_many_tables_with_such_paper_pay_as_one_by_one() -> None:
     rng = np.random.default_rng(5)
     prices = np.linspace(0, 2e8, 40)

@@ -65,27 +65,32 @@ def _rank_levels(claims: Sequence[Claim[N]], rank: int) -> list[tuple[N, list[N]
 
 
 def _levels(claims: Sequence[Claim[N]]) -> list[list[N]]:
-    """What is paid before anything is shared: rank by rank, then the gains of discounted paper.
+    """What is paid before anything is shared: rank by rank, then the gains of discounted paper."""
+    out = [
+        level
+        for rank in sorted({c.rank for c in claims})
+        for _, level in _rank_levels(claims, rank)
+    ]
+    return out + [level for _, level in _late_levels(claims)]
+
+
+def _late_levels(claims: Sequence[Claim[N]]) -> list[tuple[N, list[N]]]:
+    """The gains of discounted paper in turn, each level with the part of the due at its begin.
 
     Paper at a discount d may be repaid or take shares at 1 - d of their price. While shares bring a
     part f of all that is due so, it takes the larger of both: each joins in where f passes its own
     (due - last) / due, and all share by what is due to them.
     """
     zero = claims[0].units * 0
-    out = [
-        level
-        for rank in sorted({c.rank for c in claims})
-        for _, level in _rank_levels(claims, rank)
-    ]
+    out = []
     joins = sorted({(c.due - c.last) / c.due for c in claims if c.last > 0})
     for k, begin in enumerate(joins):
         step = (joins[k + 1] if k + 1 < len(joins) else begin * 0 + 1) - begin
-        out.append(
-            [
-                c.due * step if c.last > 0 and (c.due - c.last) / c.due <= begin else zero
-                for c in claims
-            ]
-        )
+        level = [
+            c.due * step if c.last > 0 and (c.due - c.last) / c.due <= begin else zero
+            for c in claims
+        ]
+        out.append((begin, level))
     return out
 
 
@@ -245,8 +250,11 @@ def break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
                     event = "exercises" if c.joins else "starts"
                     found.append(BreakPoint(price, c.holder, event))
             price += sum(level)
-    late = [c for c in claims if c.last > 0]
-    found += [BreakPoint(price, c.holder, "converts") for c in late if price > 0]
+    for begin, level in _late_levels(claims):
+        for c in claims:
+            if price > 0 and c.last > 0 and (c.due - c.last) / c.due == begin:
+                found.append(BreakPoint(price, c.holder, "converts"))
+        price += sum(level)
     for c in claims:
         if c.units <= 0:
             continue
@@ -270,8 +278,10 @@ def _staged_break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ..
     found: set[BreakPoint] = set()
     for k, stage in enumerate(rows):
         until = rows[k + 1].start if k + 1 < len(rows) else float("inf")
+        late = {c.holder for c in stage.claims if c.last > 0}  # converts at its discount
         for point in break_points(stage.claims):
-            if stage.start <= point.price < until and point.event != "converts":
+            chosen = point.event == "converts" and point.holder not in late
+            if stage.start <= point.price < until and not chosen:
                 found.add(point)
         before = rows[k - 1].converted if k else frozenset()
         found |= {
