@@ -6,13 +6,13 @@ Depends on `errors`, `ops`; the model brings its `decoder`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn import _core, ops
-from fastnn.base.arguments import hints_arguments
+from fastnn.base.arguments import as_number, hints_arguments, is_whole, whole_number
 from fastnn.errors import DataError
 
 __all__ = ["CharTokenizer", "generate"]
@@ -101,7 +101,7 @@ def generate(
         top_k: Only so many of the best tokens may be drawn.
         top_p: Only the best tokens that together have this probability may be drawn.
         seed: Seed of the draws; None: another text each time.
-        stop: A token number, or a list of them, that ends the text and is left out; with a
+        stop: A token number, or a list or array of them, that ends the text and is left out; with a
             tokenizer also texts.
         stream: Whether an iterator is given, with one token (or piece of text) at a time.
         tokenizer: What turns texts into numbers and back: with `encode` and `decode`, as
@@ -113,14 +113,24 @@ def generate(
     Raises:
         DataError: The prompt is empty, too long for the cache, or holds numbers outside the
             vocabulary; scores are NaN, or infinite where tokens are drawn.
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range, or the model has no `decoder`.
 
     Example:
         >>> model = fastnn.applications.GPT(32, 16, 2, heads=4, max_length=16)
         >>> len(fastnn.generate(model, [1, 2, 3], max_tokens=5, seed=0))
         5
     """
-    _check(max_tokens, temperature, top_k, top_p)
+    where = "generate: "
+    count = whole_number("max_tokens", max_tokens, 1, where)
+    top_k = None if top_k is None else whole_number("top_k", top_k, 1, where)
+    seed = None if seed is None else whole_number("seed", seed, 0, where)
+    temperature = _number("temperature", temperature, lambda t: t >= 0, 0.8)
+    top_p = None if top_p is None else _number("top_p", top_p, lambda p: 0 < p <= 1, 0.9)
+    if not hasattr(model, "decoder"):
+        raise ValueError(
+            f"generate: {type(model).__name__} has no `decoder`: it is no language model\n"
+            "  hint: applications.GPT, applications.Llama or a model with decoder(length)"
+        )
     if isinstance(prompt, str):
         if tokenizer is None:
             raise DataError(
@@ -141,28 +151,50 @@ def generate(
             f"token {int(tokens[at])} at position {at} of the prompt is outside 0 to {size - 1}\n"
             "  hint: numbers of the model's vocabulary"
         )
-    ends = stop if isinstance(stop, list | tuple | set) else [] if stop is None else [stop]
-    numbers = {int(e) for e in ends if not isinstance(e, str)}
-    words = [e for e in ends if isinstance(e, str)]
-    if words and tokenizer is None:
-        raise ValueError("stop holds texts, and there is no tokenizer\n  hint: token numbers")
+    numbers, words = _endings(stop, tokenizer)
+    _check_room(model, tokens, count)
     draw = _Draw(temperature, top_k, top_p)
-    made = _tokens(model, tokens, max_tokens, draw, seed, numbers, stream or bool(words))
+    made = _tokens(model, tokens, count, draw, seed, numbers, stream or bool(words))
     if tokenizer is None:
         return made if stream else list(made)
     pieces = _pieces(made, tokenizer, words)
     return pieces if stream else "".join(pieces)
 
 
-def _check(max_tokens: Any, temperature: Any, top_k: Any, top_p: Any) -> None:
-    for name, value, good, hint in (
-        ("max_tokens", max_tokens, isinstance(max_tokens, int) and max_tokens > 0, "100"),
-        ("temperature", temperature, temperature >= 0, "0.8"),
-        ("top_k", top_k, top_k is None or (isinstance(top_k, int) and top_k > 0), "40"),
-        ("top_p", top_p, top_p is None or 0 < top_p <= 1, "0.9"),
-    ):
-        if not good:
-            raise ValueError(f"generate: {name} is {value!r}\n  hint: {name}={hint}")
+def _number(name: str, value: Any, good: Callable[[Any], bool], hint: float) -> float:
+    number = as_number(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not good(number):
+        raise ValueError(f"generate: {name} is {value!r}\n  hint: {name}={hint}")
+    return number
+
+
+def _endings(stop: Any, tokenizer: Any) -> tuple[set[int], list[str]]:
+    """The tokens and the texts that end what is made."""
+    stop = stop.tolist() if isinstance(stop, np.ndarray) else stop
+    ends = stop if isinstance(stop, list | tuple | set) else [] if stop is None else [stop]
+    words = [e for e in ends if isinstance(e, str)]
+    if words and tokenizer is None:
+        raise ValueError("stop holds texts, and there is no tokenizer\n  hint: token numbers")
+    if "" in words:
+        raise ValueError("generate: stop holds an empty text\n  hint: leave it out")
+    numbers = [e for e in ends if not isinstance(e, str)]
+    for e in numbers:
+        if not is_whole(e):
+            raise ValueError(
+                f"generate: stop is {e!r}, wanted a token number or a text\n  hint: stop=2"
+            )
+    return {int(as_number(e)) for e in numbers}, words
+
+
+def _check_room(model: Any, prompt: Array, count: int) -> None:
+    limit = getattr(model, "max_length", None)
+    if limit is not None and len(prompt) + count - 1 > limit:
+        room = limit - len(prompt) + 1
+        mend = f"max_tokens={room}, or a shorter prompt" if room > 0 else f"prompt[-{limit}:]"
+        raise DataError(
+            f"a prompt of {len(prompt)} tokens and {count} more are more than the {limit} that the "
+            f"model reads\n  hint: {mend}"
+        )
 
 
 def _encoded(tokenizer: Any, text: str) -> list[int]:
@@ -174,14 +206,6 @@ def _tokens(
     model: Any, prompt: Array, count: int, draw: _Draw, seed: int | None, ends: set[int],
     stream: bool,
 ) -> Iterator[int]:  # fmt: skip
-    limit = getattr(model, "max_length", None)
-    if limit is not None and len(prompt) + count - 1 > limit:
-        room = limit - len(prompt) + 1
-        mend = f"max_tokens={room}, or a shorter prompt" if room > 0 else f"prompt[-{limit}:]"
-        raise DataError(
-            f"a prompt of {len(prompt)} tokens and {count} more are more than the {limit} that the "
-            f"model reads\n  hint: {mend}"
-        )
     chances = np.random.Generator(np.random.Philox(seed)).random(count, np.float32)
     decoder = model.decoder(len(prompt) + count)
     token = draw.once(decoder.feed(prompt), chances[0])
@@ -287,7 +311,8 @@ def _pieces(tokens: Iterator[int], tokenizer: Any, stop: list[str]) -> Iterator[
         text = tokenizer.decode(seen)
         end = min((i for i in (text.find(s, len(given)) for s in stop) if i >= 0), default=None)
         if end is not None:
-            yield text[len(given) : end]
+            if end > len(given):
+                yield text[len(given) : end]
             return
         held = max((_overlap(text, s) for s in stop), default=0)
         ready = len(text) - held

@@ -88,6 +88,14 @@ def test_bleu_by_hand():
     short = metrics.bleu(["the cat sat on the mat"], ["the cat sat on"])
     assert short == pytest.approx(np.exp(1 - 6 / 4))
     assert metrics.bleu([["a b c d", "e f g h"]], ["e f g h"]) == pytest.approx(1.0)
+    # One reference of a single word does not make tokens of the others.
+    assert metrics.bleu([["hello", "hi there"]], ["hi there"], max_order=2) == pytest.approx(1.0)
+    for wrong, words in (
+        (lambda: metrics.bleu("a b", "a b"), "references is one text"),
+        (lambda: metrics.bleu(["a"], ["a"], max_order=0), "max_order is 0"),
+    ):
+        with pytest.raises(ValueError, match=words + r"(.|\n)*hint:"):
+            wrong()
 
 
 def test_rows_of_like_length_share_a_batch(rng):

@@ -135,6 +135,31 @@ def test_the_same_seed_gives_the_same_text(rng):
     )
 
 
+def test_arguments_may_be_numbers_and_arrays_of_numpy(rng):
+    model = shaken(models()[0], rng)
+    made = fastnn.generate(model, [1, 2], max_tokens=12, temperature=0)
+    ends = np.array([made[5], made[7]])
+    short = fastnn.generate(
+        model, np.array([1, 2]), np.int64(12), np.float32(0), np.int64(4), np.float64(0.5),
+        np.int64(3), stop=ends,
+    )  # fmt: skip
+    assert short == made[: min(made.index(e) for e in ends)]
+
+
+def test_a_text_that_stops_at_once_has_no_empty_piece(rng):
+    letters = fastnn.CharTokenizer("".join(map(chr, range(65, 97))))
+    model = shaken(models()[0], rng)
+    asked = dict(max_tokens=8, temperature=0, tokenizer=letters)
+    text = fastnn.generate(model, "BC", **asked)
+    for n in (0, 1, 3):  # an ending of two tokens
+        stop = text[n : n + 2]
+        pieces = list(fastnn.generate(model, "BC", stop=stop, stream=True, **asked))
+        assert all(pieces)
+        assert "".join(pieces) == text[: text.index(stop)]
+    with pytest.raises(ValueError, match=r"empty text\n  hint"):
+        fastnn.generate(model, "BC", stop="", **asked)
+
+
 def test_what_does_not_fit_is_said(rng):
     model = shaken(models()[0], rng)
     broken = shaken(models()[0], rng)
@@ -147,6 +172,18 @@ def test_what_does_not_fit_is_said(rng):
         (lambda: fastnn.generate(model, "text"), "no tokenizer"),
         (lambda: fastnn.generate(model, [1], temperature=-1), "temperature"),
         (lambda: fastnn.generate(model, [1], max_tokens=2, top_k=0), "top_k"),
+        (lambda: fastnn.generate(model, [1], max_tokens=2, top_k=True), "top_k is True"),
+        (lambda: fastnn.generate(model, [1], max_tokens=True), "max_tokens is True"),
+        (lambda: fastnn.generate(model, [1], temperature="hot"), "temperature is 'hot'"),
+        (lambda: fastnn.generate(model, [1], temperature=None), "temperature is None"),
+        (lambda: fastnn.generate(model, [1], top_p=np.nan), "top_p is nan"),
+        (lambda: fastnn.generate(model, [1], seed=-1), "seed is -1"),
+        (lambda: fastnn.generate(model, [1], stop=3.5), "stop is 3.5"),
+        (lambda: fastnn.generate(model, [1], stop=[None]), "stop is None"),
+        (lambda: fastnn.generate(model, [1], stop="a"), "no tokenizer"),
+        (lambda: fastnn.generate(fastnn.Sequential(), [1]), "Sequential has no `decoder`"),
+        # Said at the call, not with the first token.
+        (lambda: fastnn.generate(model, [1] * 30, max_tokens=2, stream=True), "more than the 24"),
         (lambda: fastnn.generate(broken, [1], max_tokens=2), "NaN"),
         (lambda: model(np.zeros((1, 25), np.int32)), "up to 24"),
         (lambda: model.decoder(3).feed([1, 2, 3, 4]), "cache of 3"),

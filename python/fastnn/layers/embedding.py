@@ -35,6 +35,7 @@ class Embedding(Layer):
 
     Raises:
         DataError: A number lies outside 0 to input_dim - 1.
+        ValueError: A size is not a whole number above 0, or `lora_rank` is given.
 
     Example:
         >>> layer = fastnn.layers.Embedding(3, 2, weights=np.array([[0.0, 0], [1, 1], [2, 2]]))
@@ -64,6 +65,11 @@ class Embedding(Layer):
     ) -> None:
         kwargs.pop("input_length", None)
         super().__init__(**kwargs)
+        if lora_rank is not None:
+            raise ValueError(
+                f"Embedding {self.name!r}: lora_rank is {lora_rank!r}, and low-rank adaptation is "
+                "not supported\n  hint: leave it out: the whole table is trained"
+            )
         self.input_dim = positive_size("input_dim", input_dim, f"Embedding {self.name!r}")
         self.output_dim = positive_size("output_dim", output_dim, f"Embedding {self.name!r}")
         self.embeddings_initializer = initializers.get(embeddings_initializer)

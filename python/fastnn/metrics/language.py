@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import losses, ops
-from fastnn.base.arguments import hints_arguments
+from fastnn.base.arguments import hints_arguments, whole_number
 from fastnn.losses.base import match_weights
 from fastnn.metrics.metric import Metric
 from fastnn.tracing.variables import Variable
@@ -101,7 +101,7 @@ def bleu(
 
     Args:
         references: For each candidate a text or a list of texts; texts are split at spaces, lists
-            of tokens taken as they are.
+            of tokens, none of which has a space, taken as they are.
         candidates: The texts to judge.
         max_order: The longest n-grams that are compared.
         smooth: Whether 1 is added to counts of longer n-grams than one, so that none is 0.
@@ -110,12 +110,19 @@ def bleu(
         A number from 0 to 1.
 
     Raises:
-        ValueError: There are not as many references as candidates.
+        ValueError: There are not as many references as candidates, a text stands for a list of
+            texts, or `max_order` is not a whole number above 0.
 
     Example:
         >>> round(fastnn.metrics.bleu(["the cat sat on the mat"], ["the cat sat on a mat"]), 4)
         0.5373
     """
+    max_order = whole_number("max_order", max_order, 1, "bleu: ")
+    for name, given in (("references", references), ("candidates", candidates)):
+        if isinstance(given, str):
+            raise ValueError(
+                f"bleu: {name} is one text, wanted a list of texts\n  hint: {name}=[{given[:40]!r}]"
+            )
     if len(references) != len(candidates):
         raise ValueError(
             f"bleu: {len(references)} references for {len(candidates)} candidates\n"
@@ -126,7 +133,7 @@ def bleu(
     for reference, candidate in zip(references, candidates, strict=True):
         tokens = _tokens(candidate)
         several = isinstance(reference, list | tuple) and reference and (
-            isinstance(reference[0], list | tuple) or " " in str(reference[0])
+            isinstance(reference[0], list | tuple) or any(" " in str(r) for r in reference)
         )  # fmt: skip
         others = [_tokens(r) for r in (reference if several else [reference])]
         length += len(tokens)
