@@ -645,7 +645,7 @@ enter_ops("random", {"dropout": dropout})
 def __getattr__(name: str) -> Any:
     """What `tf.random` has besides, loaded when it is asked for."""
     if name.startswith("__"):  # Python looks for `__path__` at every import of names from here
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise missing(__name__, name, __all__)
     beside = load_beside("random")
     if name in beside.__all__:
         return getattr(beside, name)
