@@ -155,7 +155,8 @@ class Safe:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A convertible note; repaid `multiple` times before all classes, or converted at its cap.
+    """A convertible note; repaid `multiple` times principal and interest before all classes, or
+    converted at its cap.
 
     Interest is simple over `years` (to the table's `as_of`, and on from there; left out: from
     `date`, by `day_count`), or, with `accruals`, runs in stated periods to the day of the payment.

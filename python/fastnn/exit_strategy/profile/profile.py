@@ -41,7 +41,9 @@ _PREFIXES = frozenset(path.split(".")[0] for path in FIELD_BY_PATH if "." in pat
 _SPECIAL = ("fx", "cap_table", "assumptions", "uncertainty", "correlation", "funding_rounds")
 _REQUIRED = frozenset(row.path for row in FIELDS if row.required)
 _PLACE = {row.path: k for k, row in enumerate(FIELDS)}  # faults come in this order
-_SCALE = 1e-3  # of what a company sold, holds or raised; less is a value in other units
+#: Parts of what a company sold and raised below which a value is in other units. What has failed
+#: may go for a thousandth of its money, not of its sales.
+_SCALE = {"revenue_ttm": 1e-3, "total_raised": 1e-4, "cap_table": 1e-4}
 _LOSS, _EARNED = 0.2, 0.1  # parts of revenue: customers who pay ahead bring no more cash than that
 _MAX_DEPTH = 8  # a profile nests three deep; deeper input is somebody's accident
 
@@ -380,16 +382,19 @@ def _check_scale(
     reader: Reader, valuation: Valuation, values: dict[str, Any], table: object
 ) -> None:
     """Refuse a valuation that was given in thousands or millions beside amounts in full."""
-    known = {name: values.get(name) or 0.0 for name in ("revenue_ttm", "cash", "total_raised")}
+    if valuation.basis != "enterprise":
+        return
+    known = {"revenue_ttm": values.get("revenue_ttm"), "total_raised": values.get("total_raised")}
     if isinstance(table, CapTable):
         known["cap_table"] = table.raised
-    name = max(known, key=known.__getitem__)
-    if valuation.basis == "enterprise" and valuation.high < _SCALE * known[name]:
-        reader.fail(
-            "EX118", "valuation.high", valuation.high,
-            f"a value of {valuation.high:,.10g} beside {known[name]:,.10g} ({name})",
-            "give every amount in full: 90m",
-        )  # fmt: skip
+    for name, amount in known.items():
+        if valuation.high < _SCALE[name] * (amount or 0.0):
+            reader.fail(
+                "EX118", "valuation.high", valuation.high,
+                f"a value of {valuation.high:,.10g} beside {amount:,.10g} ({name})",
+                "give every amount in full: 90m",
+            )  # fmt: skip
+            return
 
 
 def _check_days(
