@@ -241,6 +241,29 @@ def test_clones_are_compiled_alike_and_made_by_functions_of_the_callers():
     assert kinds(deep.layers[1]) == ["InputLayer", "Dense", "Dropout"]
 
 
+def test_a_clone_begins_with_the_tensors_that_are_given(rng):
+    inputs, other = fastnn.Input((5, 3)), fastnn.Input((5, 3))
+    x = fastnn.layers.Masking()(inputs)
+    x = fastnn.layers.Concatenate(axis=1)([x, fastnn.layers.Dense(3)(other)])
+    two = fastnn.Model([inputs, other], fastnn.layers.LSTM(2)(x))
+    row = fastnn.Sequential([fastnn.Input((5, 3)), fastnn.layers.LSTM(2)])
+    for model, n in ((two, 2), (row, 1)):
+        starts = [fastnn.Input((None, 3)) for _ in range(n)]
+        copy = fastnn.models.clone_model(model, input_tensors=starts if n > 1 else starts[0])
+        copy.set_weights(model.get_weights())
+        data = [rng.normal(size=(4, 5, 3)).astype(np.float32) for _ in range(n)]
+        data = data if n > 1 else data[0]
+        assert copy.predict(data, verbose=0) == pytest.approx(model.predict(data, verbose=0))
+        longer = [np.ones((4, 7, 3), np.float32)] * n
+        assert copy.predict(longer if n > 1 else longer[0], verbose=0).shape == (4, 2)
+    for wrong, words in (
+        ([fastnn.Input((5, 3))], "input_tensors are 1, the model has 2 inputs"),
+        (np.ones((4, 5, 3)), "input_tensors hold ndarray, wanted symbolic tensors"),
+    ):
+        with pytest.raises(ValueError, match=words + r"(.|\n)*hint:"):
+            fastnn.models.clone_model(two, input_tensors=wrong)
+
+
 def test_nested_structures_of_inputs_and_outputs_are_kept():
     a, b, c = fastnn.Input((1,)), fastnn.Input((2,)), fastnn.Input((3,))
     tree = {"1": a, "others": {"2": b, "3": c}}

@@ -20,7 +20,7 @@ from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import serialize
 from fastnn.serialization.registry import Registry
 from fastnn.tracing.fingerprint import is_ours
-from fastnn.tracing.symbolic import Node
+from fastnn.tracing.symbolic import KerasTensor, Node
 
 if TYPE_CHECKING:
     from fastnn.files.native import load_model, model_from_json, save_model
@@ -48,7 +48,8 @@ def clone_model(
 
     Args:
         model: A model.
-        input_tensors: Symbolic tensors to start from, instead of new inputs.
+        input_tensors: Symbolic tensors to start from, one an input, instead of new inputs like the
+            old; they may have other sizes, such as open lengths.
         clone_function: Gives the new layer for each layer; None copies it by its config.
         call_function: Called with (layer, *args, **kwargs) in functional models instead of the
             layer.
@@ -57,6 +58,9 @@ def clone_model(
 
     Returns:
         A model of the same kind.
+
+    Raises:
+        ValueError: It is no model, or `input_tensors` do not fit its inputs.
 
     Example:
         >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
@@ -85,9 +89,10 @@ def _cloned(
     call_function: Callable[..., Any] | None,
     recursive: bool,
 ) -> Any:
+    tensors = _starts(model, input_tensors)
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())
-    elif clone_function is None and call_function is None:
+    elif clone_function is None and call_function is None and tensors is None:
         copy = deserialize(serialize(model))
     else:
 
@@ -100,24 +105,55 @@ def _cloned(
 
         if isinstance(model, Sequential):
             copy = type(model)(name=model.name)
+            if tensors is not None:
+                copy.add(Input(batch_shape=tensors[0].shape, dtype=tensors[0].dtype), False)
             for layer in model._stack:
-                copy.add(layer if type(layer).__name__ == "InputLayer" else clone(layer), False)
+                given = type(layer).__name__ == "InputLayer"
+                if not (given and tensors is not None):
+                    copy.add(layer if given else clone(layer), False)
             copy._rebuild()
         else:
-            copy = _clone_functional(model, clone, call_function)
+            copy = _clone_functional(model, tensors, clone, call_function)
     settings = compile_config(model)
     if settings is not None:
         recompile(copy, settings, {})
     return copy
 
 
+def _starts(model: Any, input_tensors: Any) -> list[Any] | None:
+    """The symbolic tensors that a clone begins with, one an input; None: new ones like the old."""
+    if input_tensors is None:
+        return None
+    tensors = tree.flatten(input_tensors)
+    where = f"clone_model of {model.name!r}: input_tensors"
+    if not isinstance(model, Sequential | Functional):
+        raise ValueError(
+            f"{where} are given, and {type(model).__name__} is neither a Sequential nor a "
+            "functional model\n  hint: leave input_tensors out"
+        )
+    wrong = [x for x in tensors if not isinstance(x, KerasTensor)]
+    if wrong:
+        raise ValueError(
+            f"{where} hold {type(wrong[0]).__name__}, wanted symbolic tensors\n  hint: Input(shape)"
+        )
+    wanted = 1 if isinstance(model, Sequential) else len(model.inputs)
+    if len(tensors) != wanted:
+        raise ValueError(
+            f"{where} are {len(tensors)}, the model has {wanted} inputs\n  hint: one an input"
+        )
+    return tensors
+
+
 def _clone_functional(
     model: Functional,
+    tensors: list[Any] | None,
     clone_function: Callable[[Any], Any],
     call_function: Callable[..., Any] | None,
 ) -> Any:
     copies: dict[int, Any] = {}
-    inputs = [Input(batch_shape=x.shape, dtype=x.dtype, name=x.name) for x in model.inputs]
+    inputs = tensors or [
+        Input(batch_shape=x.shape, dtype=x.dtype, name=x.name) for x in model.inputs
+    ]
     graph = model._layer_graph
 
     def call(node: Node, args: Any, kwargs: Any) -> Any:
