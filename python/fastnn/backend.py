@@ -23,6 +23,7 @@ from fastnn.config import (
     set_epsilon,
     set_floatx,
     set_image_data_format,
+    standardize_data_format,
     stored_dtype,
 )
 from fastnn.tracing.call_context import NameScope
@@ -96,8 +97,8 @@ def is_int_dtype(dtype: Any) -> bool:
 
 #: Names that mean what they mean in `ops`.
 _AS_IN_OPS = (
-    "abs", "all", "any", "arange", "cast", "cos", "cumprod", "cumsum", "elu", "equal", "exp",
-    "expand_dims", "eye", "greater", "greater_equal", "hard_sigmoid", "less", "less_equal", "log",
+    "abs", "all", "any", "arange", "cast", "cos", "elu", "equal", "exp",
+    "eye", "greater", "greater_equal", "hard_sigmoid", "less", "less_equal", "log",
     "logsumexp", "max", "maximum", "mean", "min", "minimum", "not_equal", "ones", "ones_like",
     "prod", "reshape", "round", "shape", "sigmoid", "sign", "sin", "softmax", "softplus",
     "softsign", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "sum", "tanh", "tile",
@@ -177,6 +178,43 @@ def _ctc_decode(
     return [paths[i] for i in range(int(paths.shape[0]))], scores
 
 
+def _convolution(
+    x: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None,
+    dilation_rate: Any = 1,
+) -> Any:  # fmt: skip
+    return ops.conv(
+        x, kernel, strides=strides, padding=padding, data_format=data_format,
+        dilation_rate=dilation_rate,
+    )  # fmt: skip
+
+
+def _pooling(
+    x: Any, pool_size: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None,
+    pool_mode: str = "max",
+) -> Any:  # fmt: skip
+    kinds = {"max": ops.max_pool, "avg": ops.average_pool}
+    if pool_mode not in kinds:
+        raise ValueError(f"pool_mode is {pool_mode!r}\n  hint: 'max' or 'avg'")
+    return kinds[pool_mode](x, pool_size, strides=strides, padding=padding, data_format=data_format)
+
+
+def _padded(x: Any, padding: Any, data_format: Any) -> Any:
+    """Zeros around the axes between the batch and the channels."""
+    sides = [tuple(pair) for pair in padding]
+    first = standardize_data_format(data_format) == "channels_first"
+    return ops.pad(x, [(0, 0), *([(0, 0)] if first else []), *sides, *([] if first else [(0, 0)])])
+
+
+def _resize_images(
+    x: Any, height_factor: int, width_factor: int, data_format: Any, interpolation: str = "nearest"
+) -> Any:
+    from fastnn.layers import UpSampling2D
+
+    return UpSampling2D(
+        (height_factor, width_factor), data_format=data_format, interpolation=interpolation
+    )(x)
+
+
 #: Names whose arguments or defaults are Keras 2's own.
 _OWN = {
     "argmax": lambda x, axis=-1: ops.argmax(x, axis=axis),
@@ -194,15 +232,21 @@ _OWN = {
     ),
     "concatenate": lambda tensors, axis=-1: ops.concatenate(tensors, axis=axis),
     "constant": _constant,
+    "conv1d": _convolution,
+    "conv2d": _convolution,
+    "conv3d": _convolution,
     "ctc_batch_cost": _ctc_batch_cost,
     "ctc_decode": _ctc_decode,
     "count_params": lambda x: int(np.prod(x.shape)),
+    "cumprod": lambda x, axis=0: ops.cumprod(x, axis=axis),
+    "cumsum": lambda x, axis=0: ops.cumsum(x, axis=axis),
     "dot": ops.dot,
     "dropout": lambda x, level, noise_shape=None, seed=None: random.dropout(
         x, level, noise_shape, seed
     ),
     "dtype": lambda x: x.dtype,
     "eval": _get_value,
+    "expand_dims": lambda x, axis=-1: ops.expand_dims(x, axis=axis),
     "flatten": lambda x: ops.reshape(x, (-1,)),
     "gather": lambda reference, indices: ops.take(reference, indices, axis=0),
     "get_value": _get_value,
@@ -219,6 +263,8 @@ _OWN = {
     "one_hot": lambda indices, num_classes: ops.one_hot(indices, num_classes),
     "permute_dimensions": lambda x, pattern: ops.transpose(x, pattern),
     "pow": lambda x, a: ops.power(x, a),
+    "pool2d": _pooling,
+    "pool3d": _pooling,
     "random_bernoulli": lambda shape, p=0.0, dtype=None, seed=None: random.bernoulli(
         shape, p, seed
     ),
@@ -231,13 +277,21 @@ _OWN = {
     "relu": _relu,
     "repeat": lambda x, n: ops.repeat(ops.expand_dims(x, axis=[1]), n, axis=1),
     "repeat_elements": lambda x, rep, axis: ops.repeat(x, rep, axis=axis),
+    "resize_images": _resize_images,
     "result_type": lambda *types: "float32" if any(
         is_float_dtype(getattr(t, "dtype", t)) or isinstance(t, float) for t in types
     ) else "int32",
     "reverse": lambda x, axes: ops.flip(x, axis=axes),
     "set_value": lambda x, value: _update(x, value) and None,
+    "spatial_2d_padding": lambda x, padding=((1, 1), (1, 1)), data_format=None: _padded(
+        x, padding, data_format
+    ),
+    "spatial_3d_padding": lambda x, padding=((1, 1),) * 3, data_format=None: _padded(
+        x, padding, data_format
+    ),
     "sparse_categorical_crossentropy": ops.sparse_categorical_crossentropy,
     "switch": _switch,
+    "temporal_padding": lambda x, padding=(1, 1): _padded(x, [padding], "channels_last"),
     "to_dense": lambda tensor: tensor,
     "truncated_normal": lambda shape, mean=0.0, stddev=1.0, dtype=None, seed=None: (
         random.truncated_normal(shape, mean, stddev, seed=seed)

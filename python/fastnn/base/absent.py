@@ -70,6 +70,8 @@ ABSENT: dict[str, tuple[str, str]] = {
     "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),
     "utils.legacy": ("old helpers are not here", _README),
     "utils.multi_gpu_model": _ONE_DEVICE,
+    "backend.gradients": ("there is no graph session", "tape.gradient of tf.GradientTape()"),
+    "backend.function": ("there is no graph session", "keras.Model(inputs, outputs)"),
     # TensorFlow's namespaces.
     # The packages.
     "estimator": ("estimators are not part of fastnn", "model.fit"),
