@@ -143,6 +143,7 @@ from fastnn.regularizers import Regularizer as Regularizer
 from fastnn.serving import Predictor as Predictor
 from fastnn.stability import Stability as Stability
 from fastnn.stability import evaluate_stability as evaluate_stability
+from fastnn.tensorflow.functions import DType as DType
 from fastnn.tensorflow.functions import GradientTape as GradientTape
 from fastnn.tensorflow.functions import Module as Module
 from fastnn.tensorflow.functions import SparseTensor as SparseTensor
@@ -246,6 +247,7 @@ from fastnn.tensorflow.functions import reduce_variance as reduce_variance
 from fastnn.tensorflow.functions import reshape as reshape
 from fastnn.tensorflow.functions import reverse as reverse
 from fastnn.tensorflow.functions import reverse_sequence as reverse_sequence
+from fastnn.tensorflow.functions import saturate_cast as saturate_cast
 from fastnn.tensorflow.functions import scalar_mul as scalar_mul
 from fastnn.tensorflow.functions import scan as scan
 from fastnn.tensorflow.functions import scatter_nd as scatter_nd

@@ -137,7 +137,7 @@ TENSORFLOW_OPS = (
 
 #: Names of TensorFlow's top level that `fastnn.tensorflow.functions` defines.
 TENSORFLOW = (
-    "GradientTape", "Module", "SparseTensor", "TensorArray", "TensorShape", "TensorSpec",
+    "DType", "GradientTape", "Module", "SparseTensor", "TensorArray", "TensorShape", "TensorSpec",
     "UnconnectedGradients", "abs", "acos", "acosh", "add_n", "argmax", "argmin", "argsort",
     "as_dtype", "as_string", "asin", "asinh", "assert_equal", "assert_greater",
     "assert_less", "assert_rank", "atan", "atan2", "atanh", "bfloat16", "bool", "boolean_mask",
@@ -152,8 +152,8 @@ TENSORFLOW = (
     "print", "py_function", "random_normal_initializer", "random_uniform_initializer", "range",
     "rank", "realdiv", "recompute_grad", "reduce_all", "reduce_any", "reduce_euclidean_norm",
     "reduce_logsumexp", "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_std",
-    "reduce_sum", "reduce_variance", "reshape", "reverse", "reverse_sequence", "scalar_mul",
-    "scan", "scatter_nd", "sequence_mask", "shape", "shape_n", "size", "slice", "sort", "split",
+    "reduce_sum", "reduce_variance", "reshape", "reverse", "reverse_sequence", "saturate_cast",
+    "scalar_mul", "scan", "scatter_nd", "sequence_mask", "shape", "shape_n", "size", "slice", "sort", "split",
     "squeeze", "strided_slice", "string", "switch_case", "tensor_scatter_nd_add",
     "tensor_scatter_nd_max", "tensor_scatter_nd_min", "tensor_scatter_nd_sub",
     "tensor_scatter_nd_update", "timestamp", "transpose", "truediv", "uint16", "uint32",

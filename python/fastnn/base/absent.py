@@ -50,6 +50,13 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
     "layers.*Flax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
+    "layers.LocallyConnected*": ("it went from Keras in 2023", "fastnn.layers.Conv1D, Conv2D"),
+    "layers.RandomHeight": ("it went from Keras in 2023", "fastnn.layers.RandomZoom(0.2, 0.0)"),
+    "layers.RandomWidth": ("it went from Keras in 2023", "fastnn.layers.RandomZoom(0.0, 0.2)"),
+    "layers.ThresholdedReLU": (
+        "it went from Keras in 2023",
+        "fastnn.layers.Lambda(lambda x: fastnn.ops.where(x > 1.0, x, 0.0))",
+    ),
     # Ops.
     "ops.fold": ("patches of images are not part of fastnn yet", _README),
     "ops.unfold": ("patches of images are not part of fastnn yet", _README),
@@ -85,6 +92,9 @@ ABSENT: dict[str, tuple[str, str]] = {
     "train.*Example*": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
     "train.*Feature*": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
     "train.*List": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
+    "train.ExponentialMovingAverage": (
+        "means of weights are kept by the optimizer", "fastnn.optimizers.Adam(use_ema=True)",
+    ),
     "train.*Optimizer": ("programs of TensorFlow 1 do not run", "fastnn.optimizers"),
     "io.parse_*example": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
     "io.*Feature": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
@@ -131,6 +141,11 @@ OF_MODELS: dict[str, tuple[str, str]] = {
         "model.predict(x).argmax(-1), or (model.predict(x) > 0.5)",
     ),
     "predict_proba": ("it went from Keras in 2021", "model.predict(x)"),
+    "add_metric": (
+        "it went from Keras in 2023",
+        "self.m = fastnn.metrics.Mean(name='m') in __init__, self.m.update_state(x) in call",
+    ),
+    "reset_metrics": ("every run starts with fresh metrics", "leave it out"),
     "to_yaml": ("YAML can run code", "model.to_json()"),
     "total_loss": ("a model keeps no graph of its loss", "model.compute_loss(y=y, y_pred=p)"),
     "targets": ("a model keeps no placeholders", "train_step(self, data) gets the targets"),

@@ -18,7 +18,8 @@ from fastnn.ops.linalg import scale_for
 from fastnn.optimizers.state import OptimizerState
 from fastnn.serialization.encoding import to_config
 from fastnn.tracing.ranks import current_step
-from fastnn.tracing.variables import Scope, Variable
+from fastnn.tracing.tape import GradientTape
+from fastnn.tracing.variables import Scope, Variable, read_all
 
 _c = _core.ops
 
@@ -137,6 +138,52 @@ class Optimizer(OptimizerState):
         pairs = list(grads_and_vars)
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
         return self.iterations
+
+    def minimize(
+        self, loss: Any, var_list: Any, tape: Any = None, name: str | None = None, **accepted: Any
+    ) -> Any:
+        """One update that makes a loss smaller, as optimisers of Keras 2 have it.
+
+        Args:
+            loss: A function without arguments that gives the loss; or a loss, with its `tape`.
+            var_list: The variables, or a function that gives them.
+            tape: The tape that recorded a loss.
+            name: Taken and not needed.
+            **accepted: Arguments of Keras 2's, which change nothing here.
+
+        Returns:
+            The number of updates so far, a variable.
+
+        Raises:
+            ValueError: A loss without its tape.
+
+        Example:
+            >>> w = fastnn.Variable(3.0)
+            >>> int(fastnn.optimizers.SGD(0.5).minimize(lambda: w * w, [w])), float(w)
+            (1, 0.0)
+        """
+        check_arguments("minimize()", accepted, ("grad_loss",), type(self).minimize)
+        if not callable(loss) and tape is None:
+            raise ValueError(
+                "minimize: a loss without its tape\n  hint: minimize(lambda: loss(), variables)"
+            )
+        if callable(loss):
+            with GradientTape() as tape:
+                loss = loss()
+        variables = list(var_list() if callable(var_list) else var_list)
+        return self.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+    def get_weights(self) -> list[Any]:
+        """Copies of the values of `variables`, for `set_weights`.
+
+        Returns:
+            A list of NumPy arrays.
+
+        Example:
+            >>> len(fastnn.optimizers.SGD().get_weights())
+            2
+        """
+        return read_all(self.variables)
 
     def apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None

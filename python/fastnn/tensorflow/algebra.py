@@ -13,8 +13,8 @@ from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError, ShapeError
 
 __all__ = [
-    "adjoint", "band_part", "cholesky_solve", "diag", "diag_part", "lstsq", "matvec", "set_diag",
-    "svd", "tensor_diag", "tensor_diag_part", "trace", "triangular_solve",
+    "adjoint", "band_part", "cholesky_solve", "diag", "diag_part", "lstsq", "matvec", "normalize",
+    "set_diag", "svd", "tensor_diag", "tensor_diag_part", "trace", "triangular_solve",
 ]  # fmt: skip
 
 
@@ -146,3 +146,17 @@ def lstsq(
     """X of the least squares of matrix x - rhs."""
     _only("lstsq", l2_regularizer=(l2_regularizer, 0.0))
     return ops.lstsq(matrix, rhs)
+
+
+def normalize(
+    tensor: Any, ord: Any = "euclidean", axis: Any = None, name: Any = None
+) -> tuple[Tensor, Tensor]:
+    """A tensor over its norm, and the norm, whose axes stay."""
+    x = ops.convert_to_tensor(tensor, "float32")
+    kind = None if ord == "euclidean" else ord
+    if axis is None:
+        flat = ops.norm(ops.reshape(x, (-1,)), kind)
+        size = ops.reshape(flat, (1,) * len(x.shape))
+    else:
+        size = ops.norm(x, kind, axis=axis, keepdims=True)
+    return x / size, size

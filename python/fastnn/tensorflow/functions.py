@@ -104,6 +104,7 @@ def at_top(name: str) -> Any:
     return as_tensorflow(found, name) if inspect.isroutine(found) else found
 
 
+saturate_cast = ops.saturate_cast
 assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
 assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
 

@@ -41,7 +41,7 @@ _RENAMED = {
              "invert_permutation": "argsort", "bincount": "bincount", "truediv": "true_divide",
              "rint": "round"},
     "nn": {"conv_transpose": "", "isotonic_regression": ""},
-    "linalg": {"eigvalsh": "", "eig": "", "lu": "", "normalize": ""},
+    "linalg": {"eigvalsh": "", "eig": "", "lu": ""},
 }  # fmt: skip
 _SEGMENTS = tuple(
     f"{first}segment_{kind}"

@@ -49,6 +49,10 @@ __all__ = ["Trainer"]
 _F32 = np.dtype(np.float32)
 
 
+#: How Keras 2 was told to read data ahead, which happens by itself here.
+READING = frozenset({"max_queue_size", "use_multiprocessing", "workers"})
+
+
 class Trainer(Compiled):
     """The training half of `Model`."""
 
@@ -141,7 +145,7 @@ class Trainer(Compiled):
             validation_steps: Batches of a validation; None: all there are.
             validation_batch_size: Samples of a batch in validation; None: `batch_size`.
             validation_freq: Every how many epochs validation runs, or a list of epochs.
-            **unknown: Given to the function.
+            **unknown: Keras 2's `workers` and the like, which change nothing here.
 
         Returns:
             A `History`; its `history` holds one list per name of the logs.
@@ -160,8 +164,8 @@ class Trainer(Compiled):
             >>> sorted(history.history), len(history.epoch)
             (['loss', 'val_loss'], 3)
         """
-        if unknown:
-            raise reject_arguments("fit()", unknown, type(self).fit)
+        if unknown.keys() - READING:
+            raise reject_arguments("fit()", unknown.keys() - READING, type(self).fit)
         self._require_compiled("fit")
         settle("fit")
         self._look_again()
@@ -229,7 +233,7 @@ class Trainer(Compiled):
             steps: Batches; None: all there are.
             callbacks: A list of callbacks.
             return_dict: Whether a dict by name is given.
-            **unknown: Given to the function.
+            **unknown: Keras 2's `workers` and the like, which change nothing here.
 
         Returns:
             A number when there is only the loss, else a list in the order of `metrics_names`; or a
@@ -247,8 +251,8 @@ class Trainer(Compiled):
             >>> sorted(model.evaluate(x, np.ones(8), verbose=0, return_dict=True))
             ['loss', 'mae']
         """
-        if unknown:
-            raise reject_arguments("evaluate()", unknown, type(self).evaluate)
+        if unknown.keys() - READING:
+            raise reject_arguments("evaluate()", unknown.keys() - READING, type(self).evaluate)
         self._require_compiled("evaluate")
         settle("evaluate")
         self._look_again()
@@ -330,7 +334,7 @@ class Trainer(Compiled):
             verbose: 0 is silent, 1 draws a bar, 2 prints a line; `"auto"` is 1.
             steps: Batches; None: all there are.
             callbacks: A list of callbacks.
-            **unknown: Given to the function.
+            **unknown: Keras 2's `workers` and the like, which change nothing here.
 
         Returns:
             A float32 array (n, …), or a structure of them for several outputs.
@@ -354,8 +358,8 @@ class Trainer(Compiled):
             size = 256 if batch_size is None else batch_size
             if size > 0:
                 return function.predict((x,), size)[0]
-        if unknown:
-            raise reject_arguments("predict()", unknown, type(self).predict)
+        if unknown.keys() - READING:
+            raise reject_arguments("predict()", unknown.keys() - READING, type(self).predict)
         check_counts(1, batch_size, 0.0, 0, steps)
         batch_size, steps = as_number([batch_size, steps])
         settle("predict")
