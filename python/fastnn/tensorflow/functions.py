@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor, tensor
-from fastnn.base.tensors import TYPES, DType
+from fastnn.base.tensors import TYPES, DType as DType
 from fastnn.base.text import TextArray, as_text
 from fastnn.base.tree import flatten
 from fastnn.base.typing import Axis, TensorLike
