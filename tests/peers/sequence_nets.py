@@ -38,6 +38,15 @@ class Draw:
         return kept
 
 
+def shown_first(k, mask):
+    """The mask; on PyTorch with its first step True, as for own masks of stateful layers.
+
+    Where such a layer begins with a masked step, Keras on PyTorch puts out zeros there, on JAX the
+    state that was kept.
+    """
+    return k.ops.logical_or(mask, np.arange(mask.shape[1])[None] == 0) if TORCH else mask
+
+
 def own_cell(k, units):
     """A cell of two states as users write them: a leaky sum and the last gate."""
 
@@ -236,6 +245,7 @@ def attention(k, d, x, other):
         kept = [d.mask(1, part.shape[1]) for part in parts[:2]]
         rows = [k.ops.greater(k.ops.sum(part, axis=-1), -1.0) for part in parts[:2]]
         masks = [k.ops.logical_and(a, b) for a, b in zip(rows, kept, strict=True)]
+        masks[0] = shown_first(k, masks[0])
         return layer(parts, mask=masks, use_causal_mask=causal)
     if kind == "dot" and other.shape[1] is not None and d.chance(0.25):
         y, scores = layer(parts, use_causal_mask=causal, return_attention_scores=True)
@@ -421,7 +431,8 @@ def drawn(k, seed):
             layer = recurrent(k, d, True, steps=x.shape[1])
             # A mask of its own, beside the one that comes with the sequence.
             seen = k.ops.greater(k.ops.sum(x, axis=-1), -0.2) if d.chance(0.2) else None
-            x = layer(x) if seen is None else layer(x, mask=seen)
+            bare = seen is None or (TORCH and layer.stateful)  # see `shown_first`
+            x = layer(x) if bare else layer(x, mask=seen)
         elif step == "both":
             x = both_ways(k, d, x, True)
         elif step == "decoder":
