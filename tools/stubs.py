@@ -90,6 +90,7 @@ EXCEPTIONS = {
     "GpuRecording.__new__.keep": "Any", "GpuRecording.run.times": "int",
     "GpuRecording.encode.compute": "int",
     "gpu_program.shapes": "Sequence[Sequence[int]]", "gpu_program.limits": "Mapping[str, int]",
+    "gpu_program.between": "str | None",
     "gpu_row_program.inputs": "Sequence[tuple[Sequence[int], str]]",
     "gpu_row_program.attrs": "Mapping[str, Any]", "gpu_row_program.limits": "Mapping[str, int]",
     "gpu_row_program.name": "str", "gpu_program.function": "Function",

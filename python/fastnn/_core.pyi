@@ -371,7 +371,7 @@ def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:
     """The number of threads that computations use."""
-def gpu_program(function: Function, shapes: Sequence[Sequence[int]], limits: Mapping[str, int]) -> str:
+def gpu_program(function: Function, shapes: Sequence[Sequence[int]], limits: Mapping[str, int], between: str | None = None) -> str:
     """The program of a function for inputs of these shapes, as JSON text."""
 def gpu_row_program(name: str, inputs: Sequence[tuple[Sequence[int], str]], attrs: Mapping[str, Any], limits: Mapping[str, int]) -> str:
     """The program of one row applied to inputs of these shapes and types, as JSON text: its results are the row's value and then its parts."""

@@ -6,7 +6,8 @@ from typing import Any
 
 __all__ = ["DTypePolicy", "deserialize", "get", "serialize"]
 
-#: Keras's policies of half precision: taken, and everything computes in float32.
+#: Keras's policies of half precision: everything computes in float32, and a GPU keeps activations
+#: in two bytes.
 MIXED = ("mixed_float16", "mixed_bfloat16")
 
 
@@ -32,7 +33,8 @@ def computing_dtype(dtype: object, where: str) -> str:
 class DTypePolicy:
     """How a layer computes and stores: in "float32".
 
-    The names "mixed_float16" and "mixed_bfloat16" are taken with the same meaning.
+    The names "mixed_float16" and "mixed_bfloat16" mean the same, but that a GPU keeps activations
+    in two bytes an element while `config.set_dtype_policy` has chosen one of them.
 
     Args:
         name: The name of the policy.

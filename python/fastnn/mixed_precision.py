@@ -1,7 +1,8 @@
 """`keras.mixed_precision`: policies are taken, and everything computes in float32.
 
 A mixed policy asks for speed on devices with half-precision units; on cores there is none to gain,
-and float32 gives results that are at least as exact. Losses need no scaling.
+and float32 gives results that are at least as exact. On a GPU activations take two bytes between
+steps while one is set. Losses need no scaling.
 """
 
 from __future__ import annotations

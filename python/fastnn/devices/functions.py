@@ -17,7 +17,7 @@ from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
 from fastnn.devices.gpu import opened
 from fastnn.devices.hardware import ON_CPU
-from fastnn.devices.memory import needs, planned
+from fastnn.devices.memory import between_steps, needs, planned
 from fastnn.devices.prediction import BATCHES, Prediction
 from fastnn.devices.resident import Cell, Constant, Part, Ran, Runnable, residence
 from fastnn.errors import (
@@ -56,6 +56,8 @@ class OnDevice:
         self.function, self.gpu = function, opened(device)
         self.residence = residence(self.gpu)
         self.inputs: list[Any] = list(function.inputs)
+        #: The type of activations between steps where that is one of two bytes.
+        self.between = between_steps()
         self.cells: list[Cell] = []
         self.cells = self.residence.join(self, function.variables)
         #: What has run since bad data were last looked for.
@@ -79,8 +81,8 @@ class OnDevice:
 
     @property
     def is_usable(self) -> bool:
-        """Whether its GPU is there still."""
-        return not self.gpu.is_lost
+        """Whether its GPU is there still, and the policy is the same."""
+        return not self.gpu.is_lost and self.between == between_steps()
 
     def program(self, shapes: Sequence[Sequence[int]]) -> dict[str, Any]:
         """The program for inputs of these shapes, as plain data.
@@ -89,7 +91,7 @@ class OnDevice:
             DeviceError: The function has a row without a kernel for devices.
         """
         try:
-            return planned(self.function, shapes, self.gpu.limits)
+            return planned(self.function, shapes, self.gpu.limits, self.between)
         except (DeviceError, InternalError) as error:
             raise error
         except FastnnError as error:

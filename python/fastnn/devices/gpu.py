@@ -30,6 +30,9 @@ from fastnn.tracing import away
 
 __all__ = ["Gpu", "opened", "size_text"]
 
+#: The feature of adapters whose kernels bind elements of two bytes.
+_HALVES = "shader-f16"
+
 #: Bytes of a memory to read from that are kept for the next reading.
 _STAGED = 64 << 20
 
@@ -106,6 +109,8 @@ class Gpu:
         self.name = adapter.device
         #: What the planner may use, with how fast tiles are where `fastnn gpu tune` measured it.
         self.limits = {**adapter.limits, **prefixed(kept_speeds(adapter))}
+        features = [name for name in (_HALVES,) if name in adapter.features]
+        self.limits["halves"] = len(features)
         self.module = wgpu()
         self.pid = os.getpid()
         #: What was said when the device was lost; empty while it is there.
@@ -124,7 +129,7 @@ class Gpu:
         logging.getLogger("wgpu").addHandler(self._watch)
         try:
             self.device = adapter.handle.request_device_sync(
-                label="fastnn", required_limits=_wanted(adapter)
+                label="fastnn", required_features=features, required_limits=_wanted(adapter)
             )
         except Exception as error:
             logging.getLogger("wgpu").removeHandler(self._watch)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn import _core
+from fastnn import _core, config
 from fastnn.devices.gpu import size_text
+from fastnn.dtype_policies import MIXED
 
-__all__ = ["needs", "planned"]
+__all__ = ["between_steps", "needs", "planned"]
 
 #: What the buffers of a program hold, by role.
 _ROLES = {
@@ -19,13 +20,29 @@ _ROLES = {
 
 
 def planned(
-    function: _core.Function, shapes: Sequence[Sequence[int]], limits: dict[str, int]
+    function: _core.Function,
+    shapes: Sequence[Sequence[int]],
+    limits: dict[str, int],
+    between: str | None,
 ) -> dict[str, Any]:
-    """The program of a function for inputs of these shapes, as plain data."""
+    """The program of a function for inputs of these shapes, as plain data.
+
+    Args:
+        function: The function.
+        shapes: Of its inputs.
+        limits: Of the adapter, as `Gpu.limits` has them.
+        between: The type of activations between steps where that is one of two bytes.
+    """
     made: dict[str, Any] = json.loads(
-        _core.gpu_program(function, [list(s) for s in shapes], limits)
+        _core.gpu_program(function, [list(s) for s in shapes], limits, between)
     )
     return made
+
+
+def between_steps() -> str | None:
+    """The type of activations between steps that `config.set_dtype_policy` asks for."""
+    name: str = config.dtype_policy().name
+    return name.removeprefix("mixed_") if name in MIXED else None
 
 
 def needs(program: dict[str, Any]) -> str:

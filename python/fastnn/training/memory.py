@@ -33,14 +33,15 @@ def device_memory(model: Any, device: str, x: Any) -> list[str]:
         raise ValueError("summary: device is 'cpu', wanted a GPU\n  hint: device='gpu'")
     choice.look_for(name)
     from fastnn.devices.gpu import opened, size_text
-    from fastnn.devices.memory import needs, planned
+    from fastnn.devices.memory import between_steps, needs, planned
 
     gpu = opened(name)
 
     def line(what: str, make: Callable[[], tuple[Any, list[Any]]]) -> str:
         try:
             function, arrays = make()
-            program = planned(function, [a.shape for a in arrays], gpu.limits)
+            shapes = [a.shape for a in arrays]
+            program = planned(function, shapes, gpu.limits, between_steps())
         except FastnnError as error:
             return f"   {what}: {told(error)}"
         return f"   {what}: {size_text(sum(program['memory'].values()))} ({needs(program)})"

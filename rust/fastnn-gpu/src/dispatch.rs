@@ -1,5 +1,6 @@
 //! What a template makes of one row: kernels and how they are dispatched.
 
+use crate::halves::Half;
 use crate::templates::sizes;
 use fastnn::graph::{Attr, Ty};
 use serde::Serialize;
@@ -21,6 +22,11 @@ pub struct Limits {
     pub buffer_bytes: usize,
     /// Alignment of offsets of bindings.
     pub alignment: usize,
+    /// May kernels bind halves (the feature `shader-f16`)?
+    pub halves: bool,
+    /// In which type values between steps lie where that costs no more than some of their digits; it takes
+    /// [`Limits::halves`].
+    pub between: Option<Half>,
     /// How fast each of [`sizes::TILES`] is; only ratios count, and 0 rules one out.
     pub speeds: [u32; sizes::COUNT],
 }
@@ -35,6 +41,8 @@ impl Limits {
         binding_bytes: 128 << 20,
         buffer_bytes: 256 << 20,
         alignment: 256,
+        halves: false,
+        between: None,
         speeds: sizes::SPEEDS,
     };
 
@@ -82,8 +90,9 @@ pub enum Arg {
     Output(usize),
     /// Memory that only this row's dispatches use.
     Scratch(usize),
-    /// A buffer of the program by its number: what a group that ends a head reads and writes.
-    Buffer(usize),
+    /// A buffer of the program by its number, and as what it lies there: what a group that ends a head
+    /// reads and writes.
+    Buffer(usize, Option<Half>),
     /// Two words of this row, zero before a run, that tell of bad data (an index out of range):
     /// `u32::MAX` less the position of the first bad element, by `atomicMax`, and that element's value
     /// as bits, written by a dispatch of one invocation after it. Kernels clamp and go on.

@@ -1,13 +1,15 @@
 //! From a graph to a [`Program`]: slots, kernels, bindings.
 
+mod rounds;
 mod works;
 
 use crate::dispatch::{Call, Kernel, Limits};
-use crate::program::{Buffer, Fault, Group, Program, Role, VERSION};
+use crate::halves::{Half, narrowed};
+use crate::program::{Buffer, Fault, Group, Program, Role};
 use crate::render::Places;
 use crate::text::{Cell, bytes};
 use crate::windows::windowed;
-use crate::{faults, unroll};
+use crate::{faults, laying, unroll};
 use fastnn::error::{Error, Result, visible};
 use fastnn::graph::{Graph, Id, SCALAR, Ty};
 use fastnn::kernels::stored;
@@ -34,24 +36,28 @@ pub fn plan(graph: &Graph, slots: &[Slot], limits: &Limits) -> Result<Program> {
     if slots.len() != graph.inputs.len() {
         return Err(Error::Internal(format!("{} slots of {} have a name", slots.len(), graph.inputs.len())));
     }
+    let (graph, fusion) = grouped(unroll::unrolled(graph)?.as_ref(), limits)?;
+    let states: Vec<bool> = slots.iter().map(|slot| matches!(slot, Slot::State(_))).collect();
+    let laid = laying::laid(&graph, &fusion, &states, limits);
+    let plan = plan::plan_as(&laid, &fusion, Layout::Slots)?;
+    verify::verify(&laid, &fusion, &plan)?;
+    let mut builder = Builder::new(&graph, &laid, &fusion, &plan, limits);
+    builder.buffers(slots)?;
+    builder.works()?;
+    builder.finish()
+}
+
+/// The graph lowered, and its steps.
+fn grouped(graph: &Graph, limits: &Limits) -> Result<(Graph, Fusion)> {
     // One binding is kept for a head's matrix, which a group of its own reads from memory.
     let fit = fuse::Limits {
         nodes: NODES,
         inputs: NODES,
         buffers: limits.storage_buffers.saturating_sub(1).max(4),
     };
-    let (graph, fusion) = prepare(unroll::unrolled(graph)?.as_ref(), &fit)?;
+    let (graph, fusion) = prepare(graph, &fit)?;
     let fusion = apart(&fusion);
-    let plan = plan::plan_as(&graph, &fusion, Layout::Slots)?;
-    verify::verify(&graph, &fusion, &plan)?;
-    let mut builder = Builder::new(&graph, &fusion, &plan, limits);
-    builder.buffers(slots)?;
-    for (at, work) in fusion.works.iter().enumerate() {
-        if builder.is_read(work) {
-            builder.work(at, work)?;
-        }
-    }
-    builder.finish()
+    Ok((graph, fusion))
 }
 
 /// The same steps with reductions apart from what a head makes: tiles come in no order.
@@ -81,6 +87,8 @@ fn apart(fusion: &Fusion) -> Fusion {
 
 struct Builder<'a> {
     graph: &'a Graph,
+    /// The same graph with the types in which values lie.
+    laid: &'a Graph,
     fusion: &'a Fusion,
     plan: &'a Plan,
     limits: &'a Limits,
@@ -102,27 +110,27 @@ impl Places for Builder<'_> {
     fn buffer(&self, id: Id) -> Result<usize> {
         self.buffer_of(id)
     }
+
+    fn half(&self, id: Id) -> Option<Half> {
+        self.half_of(id)
+    }
 }
 
 impl<'a> Builder<'a> {
-    fn new(graph: &'a Graph, fusion: &'a Fusion, plan: &'a Plan, limits: &'a Limits) -> Builder<'a> {
-        let program = Program {
-            version: VERSION,
-            needs: Default::default(),
-            kernels: vec![],
-            buffers: vec![],
-            groups: vec![],
-            steps: vec![],
-            copies: vec![],
-            faults: vec![],
-            memory: Default::default(),
-        };
+    fn new(
+        graph: &'a Graph,
+        laid: &'a Graph,
+        fusion: &'a Fusion,
+        plan: &'a Plan,
+        limits: &'a Limits,
+    ) -> Builder<'a> {
         Builder {
             graph,
+            laid,
             fusion,
             plan,
             limits,
-            program,
+            program: Program::empty(),
             places: HashMap::new(),
             scratch: vec![],
             fault: None,
@@ -146,6 +154,11 @@ impl<'a> Builder<'a> {
             let ty = self.graph.ty(id);
             self.place(Loc::Output(k), format!("output {k}"), Role::Output, Some(k), ty, None)?;
         }
+        self.inner_buffers()
+    }
+
+    /// Those of constants and of values between steps.
+    fn inner_buffers(&mut self) -> Result<()> {
         for k in 0..self.plan.constants.len() {
             let id = self.plan.constants[k];
             // Numbers that only groups read stand in their texts.
@@ -160,6 +173,16 @@ impl<'a> Builder<'a> {
             let cells = (end - begin) / 4;
             let ty = Ty::f32(Shape::new(&[cells])?);
             self.place(Loc::Arena(begin), format!("slot {k}"), Role::Slot, None, ty, None)?;
+        }
+        Ok(())
+    }
+
+    /// The dispatches of all steps.
+    fn works(&mut self) -> Result<()> {
+        for (at, work) in self.fusion.works.iter().enumerate() {
+            if self.is_read(work) {
+                self.work(at, work)?;
+            }
         }
         Ok(())
     }
@@ -245,6 +268,17 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// As what the elements of a value lie in its buffer.
+    fn half_of(&self, id: Id) -> Option<Half> {
+        Half::of(self.laid.ty(self.fusion.root(id)).dtype)
+    }
+
+    /// Bytes of a value in its buffer.
+    fn size(&self, id: Id) -> usize {
+        let ty = Ty { dtype: self.laid.ty(self.fusion.root(id)).dtype, ..self.graph.ty(id) };
+        Layout::Slots.bytes(ty).max(4)
+    }
+
     /// Scratch memory `k` of a step: steps share it, the largest says how much there is.
     fn scratch(&mut self, k: usize, size: usize) -> Result<usize> {
         let size = size.next_multiple_of(4).max(4);
@@ -289,8 +323,15 @@ impl<'a> Builder<'a> {
         Ok(offset)
     }
 
-    fn push(&mut self, kernel: Kernel, bindings: Vec<[usize; 3]>, grid: [u32; 3]) -> Result<()> {
-        let (kernel, bindings) = windowed(kernel, bindings, self.limits)?;
+    /// A dispatch. `bindings` are a buffer, an offset and bytes each, and as what elements lie there.
+    fn push(
+        &mut self,
+        kernel: Kernel,
+        bindings: &[([usize; 3], Option<Half>)],
+        grid: [u32; 3],
+    ) -> Result<()> {
+        let (bindings, halves): (Vec<_>, Vec<_>) = bindings.iter().copied().unzip();
+        let (kernel, bindings) = windowed(narrowed(kernel, &halves)?, bindings, self.limits)?;
         let kernels = &mut self.program.kernels;
         let kernel = *self.kernels.entry(kernel).or_insert_with_key(|kernel| {
             kernels.push(kernel.clone());

@@ -23,7 +23,7 @@
 //!   `state` (`number`: which variable, or, after all variables, which captured array; kept on the
 //!   device, a variable that a run writes has its new value in place afterwards), `output` (`number`:
 //!   which result), `constant` (filled once with `init`, words of 32 bits), `slot` and `scratch` (in
-//!   between; what they hold before a run does not matter) and `fault` (zero before the first run).
+//!   between; what they hold before a run does not matter, and slots may hold elements of two bytes) and `fault` (zero before the first run).
 //!   `bytes` is at least 4. Every element is one cell of four bytes: `f32` for float types, `i32` for
 //!   whole numbers, `u32` 0 or 1 for bool; `dtype` is the element type on the host.
 //! * `groups`: `bindings` are `[buffer, offset, bytes]`. A buffer that a step writes is bound by it
@@ -37,6 +37,7 @@
 //! * `memory`: bytes by role, for messages.
 
 use crate::dispatch::{Kernel, Limits, Use};
+use crate::halves::ENABLE;
 use fastnn::error::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -144,6 +145,21 @@ pub struct Program {
 }
 
 impl Program {
+    /// One without steps.
+    pub(crate) fn empty() -> Program {
+        Program {
+            version: VERSION,
+            needs: Needs::default(),
+            kernels: vec![],
+            buffers: vec![],
+            groups: vec![],
+            steps: vec![],
+            copies: vec![],
+            faults: vec![],
+            memory: BTreeMap::new(),
+        }
+    }
+
     /// The program as JSON.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|e| Error::Internal(format!("a program as JSON: {e}")))
@@ -156,7 +172,11 @@ impl Program {
         }
         let bound = self.groups.iter().flat_map(|g| &g.bindings).map(|b| b[2]);
         self.needs = Needs {
-            features: vec![],
+            features: if self.kernels.iter().any(|k| k.wgsl.starts_with(ENABLE)) {
+                vec!["shader-f16"]
+            } else {
+                vec![]
+            },
             storage_buffers: self.kernels.iter().map(|k| k.bindings.len()).max().unwrap_or(0),
             workgroup_bytes: self.kernels.iter().map(|k| k.workgroup_bytes).max().unwrap_or(0),
             binding_bytes: bound.max().unwrap_or(0),

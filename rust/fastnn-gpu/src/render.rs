@@ -2,6 +2,7 @@
 
 use crate::dispatch::{Arg, Call, Dispatch, Kernel, Limits, Steps, Use};
 use crate::formulas;
+use crate::halves::Half;
 use crate::math;
 use crate::text::{self, Cell};
 use fastnn::error::{Error, Result};
@@ -20,8 +21,8 @@ pub struct Body {
     pub declarations: String,
     /// Statements.
     pub text: String,
-    /// The program's buffer of each binding, and how it is used.
-    pub bindings: Vec<(usize, Use)>,
+    /// The program's buffer of each binding, as what elements lie there, and how it is used.
+    pub bindings: Vec<(usize, Option<Half>, Use)>,
     /// Does an entry point have to begin with [`KEEP`]?
     pub keeps: bool,
 }
@@ -47,7 +48,7 @@ impl Inset {
         Inset {
             text: format!("{}{head} {{\n{}{last}}}\n", body.declarations, body.text),
             start: if body.keeps { KEEP } else { "" },
-            bindings: body.bindings.iter().map(|&(b, usage)| (Arg::Buffer(b), usage)).collect(),
+            bindings: body.bindings.iter().map(|&(b, half, usage)| (Arg::Buffer(b, half), usage)).collect(),
         }
     }
 }
@@ -67,6 +68,7 @@ struct Binding {
     buffer: usize,
     name: String,
     cell: Cell,
+    half: Option<Half>,
     writes: bool,
     fours: bool,
 }
@@ -96,6 +98,8 @@ pub trait Places {
     fn ty(&self, id: Id) -> Ty;
     /// The number of the buffer that holds it.
     fn buffer(&self, id: Id) -> Result<usize>;
+    /// As what its elements lie there.
+    fn half(&self, id: Id) -> Option<Half>;
 }
 
 /// The text of a group. `outputs` are the values that are wanted in memory; the value of a `head` is
@@ -114,18 +118,23 @@ pub fn body(
             buffer: held.buffer,
             name: held.name.clone(),
             cell: Cell::Float,
+            half: None,
             writes: false,
             fours: held.fours,
         })
         .collect();
-    let mut bind = |buffer: usize, cell: Cell, writes: bool| {
+    let mut bind = |id: Id, cell: Cell, writes: bool| -> Result<(String, Cell, bool)> {
+        let (buffer, half) = (places.buffer(id)?, places.half(id));
         let at = bindings.iter().position(|b| b.buffer == buffer).unwrap_or_else(|| {
             let name = format!("b{}", bindings.len());
-            bindings.push(Binding { buffer, name, cell, writes, fours: false });
+            bindings.push(Binding { buffer, name, cell, half, writes, fours: false });
             bindings.len() - 1
         });
+        if at >= bound.len() && bindings[at].half != half {
+            return Err(Error::Internal(format!("a group has '{}' in two types", bindings[at].name)));
+        }
         bindings[at].writes |= writes;
-        (bindings[at].name.clone(), bindings[at].cell, bindings[at].fours)
+        Ok((bindings[at].name.clone(), bindings[at].cell, bindings[at].fours))
     };
     let cast = |from: Cell, to: Cell, text: String| {
         if from == to { text } else { format!("bitcast<{}>({text})", to.name()) }
@@ -145,7 +154,7 @@ pub fn body(
             }
             Port::Memory { of, offset, access } => {
                 let cell = Cell::of(places.ty(*of).dtype);
-                let (name, held, fours) = bind(places.buffer(*of)?, cell, false);
+                let (name, held, fours) = bind(*of, cell, false)?;
                 let at = text::place(*offset, access, "i");
                 let load =
                     if fours { format!("{name}[({at}) / 4u][({at}) % 4u]") } else { format!("{name}[{at}]") };
@@ -186,7 +195,7 @@ pub fn body(
     }
     for &id in outputs {
         let cell = Cell::of(places.ty(id).dtype);
-        let (to, held, _) = bind(places.buffer(id)?, cell, true);
+        let (to, held, _) = bind(id, cell, true)?;
         let value = if Some(id) == head { "h".into() } else { name(&Operand::Value(id)) };
         let _ = writeln!(text, "  {to}[i] = {};", cast(cell, held, value));
     }
@@ -196,7 +205,7 @@ pub fn body(
         let usage = if b.writes { Use::ReadWrite } else { Use::Read };
         if at >= bound.len() {
             declarations.push_str(&binding(at, &b.name, b.cell, usage));
-            out.push((b.buffer, usage));
+            out.push((b.buffer, b.half, usage));
         } else if b.writes {
             return Err(Error::Internal(format!("a group writes over '{}' of its head", b.name)));
         }
@@ -224,8 +233,11 @@ fn is_taken_apart(lines: &Lines, k: usize) -> bool {
         })
 }
 
-/// The kernel of a group, and the buffers that it binds.
-pub fn group(lines: &Lines, outputs: &[Id], places: &dyn Places) -> Result<(Kernel, Vec<usize>)> {
+/// A buffer of the program, and as what elements lie there.
+pub type Lying = (usize, Option<Half>);
+
+/// The kernel of a group, and the buffers that it binds, each with what elements lie as there.
+pub fn group(lines: &Lines, outputs: &[Id], places: &dyn Places) -> Result<(Kernel, Vec<Lying>)> {
     let body = body(lines, outputs, None, places, &[])?;
     let keep = if body.keeps { KEEP } else { "" };
     let wgsl = format!("{}{}{keep}{}}}\n", body.declarations, head(lines.over.count()), body.text);
@@ -235,9 +247,9 @@ pub fn group(lines: &Lines, outputs: &[Id], places: &dyn Places) -> Result<(Kern
         wgsl: math::complete(&wgsl),
         workgroup: [GROUP as u32, 1, 1],
         workgroup_bytes: 0,
-        bindings: body.bindings.iter().map(|&(_, usage)| usage).collect(),
+        bindings: body.bindings.iter().map(|&(_, _, usage)| usage).collect(),
     };
-    Ok((kernel, body.bindings.iter().map(|&(buffer, _)| buffer).collect()))
+    Ok((kernel, body.bindings.iter().map(|&(buffer, half, _)| (buffer, half)).collect()))
 }
 
 /// A short name for a chain of rows.

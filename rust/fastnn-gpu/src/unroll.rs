@@ -1,24 +1,29 @@
-//! Loops as the rounds that they are: a program for a device has no loop, so each `scan` becomes
-//! copies of its body. Slices are read at a number that is an operand, so all rounds share their kernels.
+//! Loops as the rounds that they are. A program for a device has no loop: a short `scan` becomes copies of its
+//! body, which are simplified and grouped with what is around them; of a long one, a round is planned
+//! once and its dispatches are repeated (`planner/rounds.rs`). Slices are read at a number that is an
+//! operand, so all rounds share their kernels.
 
 use fastnn::data_err;
 use fastnn::error::Result;
-use fastnn::graph::{Attr, DATA, Graph, INPUT, Id, Node, PART};
+use fastnn::graph::{Attr, DATA, Graph, INPUT, Id, Node, PART, Ty};
 use fastnn::ops::build::Build;
 use fastnn::ops::movement::CONCATENATE;
 use fastnn::ops::scan::{Scan, stacked};
 use fastnn::ops::window::DYNAMIC_SLICE;
-use fastnn::shape::DType;
+use fastnn::shape::{DType, Shape};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Operations that a graph may have once its loops are rounds.
+/// Operations that a graph may have once its short loops are rounds.
 const MOST: usize = 200_000;
 
-/// The graph without loops.
+/// Operations of all rounds of a loop from which on it stays one.
+const LONG: usize = 1000;
+
+/// The graph without short loops.
 ///
 /// # Errors
-/// When a loop has too many rounds, or as many as inputs leave open.
+/// When there are too many operations then, or a loop has as many rounds as inputs leave open.
 pub fn unrolled(graph: &Graph) -> Result<Cow<'_, Graph>> {
     if !graph.nodes.iter().any(|node| Scan::of(node).is_some()) {
         return Ok(Cow::Borrowed(graph));
@@ -34,6 +39,51 @@ pub fn unrolled(graph: &Graph) -> Result<Cow<'_, Graph>> {
     to.updates = graph.updates.iter().map(|&(slot, id)| (slot, map[id.at()])).collect();
     to.check()?;
     Ok(Cow::Owned(to))
+}
+
+/// A round of a loop as a graph over the memory of the whole loop: its inputs are the carries, the arrays
+/// whose slices it reads, what all rounds share, and the number of the slice, an `i32`; its updates the next
+/// carries, its outputs what each round gives.
+pub(crate) fn round(scan: &Scan<'_>, types: &[Ty]) -> Result<Graph> {
+    let Scan { body, carries, slices, .. } = *scan;
+    let mut work = Work { to: Graph::default() };
+    let inputs: Vec<Id> = types.iter().map(|&ty| work.to.input(ty)).collect();
+    let at = work.to.input(Ty { shape: Shape::new(&[0usize; 0])?, dtype: DType::I32 });
+    let mut given = inputs.clone();
+    for k in carries..carries + slices {
+        given[k] = work.slice(inputs[k], at, &body.shape(body.inputs[k]))?;
+    }
+    let map = work.copy(body, &given, false)?;
+    let results = body.outputs.iter().map(|id| map[id.at()]);
+    let mut to = work.to;
+    for (k, id) in results.enumerate() {
+        if k >= carries {
+            to.outputs.push(id);
+        } else if id != inputs[k] {
+            to.updates.push((k, id));
+        }
+    }
+    to.check()?;
+    Ok(to)
+}
+
+/// Operations of all rounds of all loops, and the rest.
+fn size(graph: &Graph) -> usize {
+    let of = |node: &Node| match Scan::of(node) {
+        Some(scan) => length(&scan).map_or(usize::MAX, |n| size(scan.body).saturating_mul(n.max(1))),
+        None => 1,
+    };
+    graph.nodes.iter().map(of).fold(0, usize::saturating_add)
+}
+
+/// The rounds of a loop, where they are known.
+pub(crate) fn length(scan: &Scan<'_>) -> Option<usize> {
+    usize::try_from(scan.length.known()?).ok()
+}
+
+/// Does a loop stay one?
+pub(crate) fn is_long(scan: &Scan<'_>) -> bool {
+    length(scan).is_some_and(|n| size(scan.body).saturating_mul(n) > LONG)
 }
 
 struct Work {
@@ -58,7 +108,7 @@ impl Work {
                 given[node.attrs[0].int() as usize]
             } else if let Some(results) = part {
                 results[node.attrs[0].int() as usize]
-            } else if let Some(scan) = Scan::of(node) {
+            } else if let Some(scan) = Scan::of(node).filter(|scan| !is_long(scan)) {
                 let results = self.rounds(&scan, &inputs)?;
                 let first = results[0];
                 loops.insert(Id(at as u32), results);
@@ -71,6 +121,13 @@ impl Work {
             map.push(id);
         }
         Ok(map)
+    }
+
+    /// Slice `at` of an array, of this shape.
+    fn slice(&mut self, x: Id, at: Id, shape: &Shape) -> Result<Id> {
+        let attrs = [Attr::Ints(vec![0]), Attr::Ints(vec![1])];
+        let slice = self.to.try_add(&DYNAMIC_SLICE, &[x, at], &attrs)?;
+        Ok(self.to.reshape_to(slice, shape))
     }
 
     /// All results of a loop over these operands.
@@ -89,9 +146,7 @@ impl Work {
                     given.push(x);
                     continue;
                 }
-                let attrs = [Attr::Ints(vec![0]), Attr::Ints(vec![1])];
-                let slice = self.to.try_add(&DYNAMIC_SLICE, &[x, at], &attrs)?;
-                given.push(self.to.reshape_to(slice, &body.shape(body.inputs[carries + k])));
+                given.push(self.slice(x, at, &body.shape(body.inputs[carries + k]))?);
             }
             let map = self.copy(body, &given, false)?;
             let results: Vec<Id> = body.outputs.iter().map(|id| map[id.at()]).collect();
@@ -122,10 +177,9 @@ impl Work {
 mod tests {
     use super::*;
     use fastnn::exec::interp;
-    use fastnn::graph::{Body, Host, Ty};
+    use fastnn::graph::{Body, Host};
     use fastnn::ops::scan::scan;
     use fastnn::passes::grad;
-    use fastnn::shape::Shape;
 
     fn ty(sizes: &[usize]) -> Ty {
         Ty::f32(Shape::new(sizes).unwrap())
@@ -188,8 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn test_too_many_rounds_are_refused() {
-        let error = unrolled(&looped(100_000, 100, false)).unwrap_err().to_string();
-        assert!(error.contains("scan: its rounds are more than"), "{error}");
+    fn test_long_loops_stay_loops() {
+        let graph = looped(900, 3, false);
+        let kept = unrolled(&graph).unwrap();
+        let loops: Vec<_> = kept.nodes.iter().filter_map(Scan::of).collect();
+        assert!(loops.len() == 1 && loops[0].length.known() == Some(3), "{kept}");
+        let inner: Vec<_> = loops[0].body.nodes.iter().filter_map(Scan::of).collect();
+        assert!(inner.len() == 1 && is_long(&inner[0]));
+        let graph = looped(30, 3, false);
+        let short = unrolled(&graph).unwrap();
+        assert!(short.nodes.iter().all(|node| Scan::of(node).is_none()));
     }
 }

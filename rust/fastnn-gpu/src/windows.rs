@@ -2,6 +2,7 @@
 //! their elements through functions that choose the window. Done to finished kernels, so that no template
 //! needs to know.
 
+use crate::access::Declared;
 use crate::dispatch::{Kernel, Limits, Use};
 use fastnn::error::{Error, Result};
 use std::fmt::Write as _;
@@ -26,11 +27,10 @@ pub(crate) fn windowed(
             bound.push([buffer, offset + k * window, size]);
             uses.push(usage);
         }
-        // Numbers of bindings that are still to come are told apart from those given anew.
         text = if count == 1 {
-            text.replace(&declared.line, &declared.renumbered(first, &declared.name))
+            text.replace(declared.line(), &declared.renumbered(first, &declared.name))
         } else {
-            declared.split(&text, first, count, window, usage)?
+            split(&declared, &text, first, count, window, usage)?
         };
     }
     if window == 0 || bound.len() > limits.storage_buffers {
@@ -47,106 +47,30 @@ pub(crate) fn windowed(
     Ok((Kernel { wgsl, bindings: uses, ..kernel }, bound))
 }
 
-/// The declaration of a binding.
-struct Declared {
-    line: String,
-    access: String,
-    name: String,
-    element: String,
-}
-
-impl Declared {
-    fn find(text: &str, at: usize) -> Result<Declared> {
-        let bug = || Error::Internal(format!("a kernel has no declaration of binding {at}"));
-        let begin = text.find(&format!("@group(0) @binding({at}) var<storage, ")).ok_or_else(bug)?;
-        let line = text[begin..].lines().next().ok_or_else(bug)?.to_owned();
-        let rest = line.split("var<storage, ").nth(1).ok_or_else(bug)?;
-        let (access, rest) = rest.split_once("> ").ok_or_else(bug)?;
-        let (name, rest) = rest.split_once(": array<").ok_or_else(bug)?;
-        let element = rest.strip_suffix(">;").ok_or_else(bug)?;
-        let [access, name, element] = [access, name, element].map(str::to_owned);
-        Ok(Declared { line, access, name, element })
+/// The text with this binding as `count` windows of so many bytes.
+fn split(
+    declared: &Declared,
+    text: &str,
+    first: usize,
+    count: usize,
+    window: usize,
+    usage: Use,
+) -> Result<String> {
+    let (name, element) = (&declared.name, &declared.element);
+    let each = window / declared.size();
+    let (mut lines, mut loads, mut stores) = (String::new(), String::new(), String::new());
+    for k in 0..count {
+        let _ = writeln!(lines, "{}", declared.renumbered(first + k, &format!("{name}_window{k}")));
+        let test = if k + 1 < count { format!("if (i < {}u) ", (k + 1) * each) } else { String::new() };
+        let place = format!("{name}_window{k}[i - {}u]", k * each);
+        let _ = writeln!(loads, "  {test}{{ return {place}; }}");
+        let _ = writeln!(stores, "  {test}{{ {place} = v; return; }}");
     }
-
-    fn renumbered(&self, at: usize, name: &str) -> String {
-        format!("@group(0) @binding(new {at}) var<storage, {}> {name}: array<{}>;", self.access, self.element)
+    let _ = write!(lines, "fn {name}_load(i: u32) -> {element} {{\n{loads}}}\n");
+    if usage == Use::ReadWrite {
+        let _ = write!(lines, "fn {name}_store(i: u32, v: {element}) {{\n{stores}}}\n");
     }
-
-    /// The text with this binding as `count` windows of so many bytes.
-    fn split(&self, text: &str, first: usize, count: usize, window: usize, usage: Use) -> Result<String> {
-        let size = if self.element.starts_with("vec4") { 16 } else { 4 };
-        let (each, name, element) = (window / size, &self.name, &self.element);
-        let mut declared = String::new();
-        let (mut loads, mut stores) = (String::new(), String::new());
-        for k in 0..count {
-            let _ = writeln!(declared, "{}", self.renumbered(first + k, &format!("{name}_window{k}")));
-            let test = if k + 1 < count { format!("if (i < {}u) ", (k + 1) * each) } else { String::new() };
-            let place = format!("{name}_window{k}[i - {}u]", k * each);
-            let _ = writeln!(loads, "  {test}{{ return {place}; }}");
-            let _ = writeln!(stores, "  {test}{{ {place} = v; return; }}");
-        }
-        let _ = write!(declared, "fn {name}_load(i: u32) -> {element} {{\n{loads}}}\n");
-        if usage == Use::ReadWrite {
-            let _ = write!(declared, "fn {name}_store(i: u32, v: {element}) {{\n{stores}}}\n");
-        }
-        let (before, after) = text
-            .split_once(&format!("{}\n", self.line))
-            .ok_or_else(|| Error::Internal(format!("'{name}' is not declared in a line of its own")))?;
-        Ok(format!("{}{declared}{}", self.through(before)?, self.through(after)?))
-    }
-
-    /// The text with elements read and written through functions.
-    fn through(&self, text: &str) -> Result<String> {
-        let bug =
-            |what: &str| Error::Internal(format!("'{}' {what} where it is bound in windows", self.name));
-        let mut out = String::new();
-        let mut rest = text;
-        let open = format!("{}[", self.name);
-        while let Some(at) = rest.find(&open) {
-            let is_longer = |c: char| c == '_' || c.is_ascii_alphanumeric();
-            if rest[..at].ends_with(is_longer) {
-                out.push_str(&rest[..at + open.len()]);
-                rest = &rest[at + open.len()..];
-                continue;
-            }
-            out.push_str(&rest[..at]);
-            if out.ends_with('&') {
-                return Err(bug("is changed by atomics"));
-            }
-            let inner = &rest[at + open.len()..];
-            let end = closing(inner).ok_or_else(|| bug("has no closing bracket"))?;
-            let place = self.through(&inner[..end])?;
-            rest = &inner[end + 1..];
-            let next = rest.trim_start();
-            if next.starts_with('=') && !next.starts_with("==") {
-                let after = &next[1..];
-                let stop = after.find(';').ok_or_else(|| bug("has no end of its assignment"))?;
-                let value = self.through(after[..stop].trim())?;
-                let _ = write!(out, "{}_store({place}, {value})", self.name);
-                rest = &after[stop..];
-            } else if ["+=", "-=", "*=", "/=", "++", "--"].iter().any(|sign| next.starts_with(sign)) {
-                return Err(bug("is changed in place"));
-            } else {
-                let _ = write!(out, "{}_load({place})", self.name);
-            }
-        }
-        out.push_str(rest);
-        Ok(out)
-    }
-}
-
-/// Where the bracket closes that stands open before a text.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    for (at, c) in text.char_indices() {
-        match c {
-            '[' => depth += 1,
-            ']' if depth == 0 => return Some(at),
-            ']' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
+    declared.through(text, &lines, &format!("{name}_load"), &format!("{name}_store"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use fastnn::ops::{OPS, find};
 use fastnn::passes::grad;
 use fastnn::shape::{DType, Shape};
 use fastnn_gpu::dispatch::Limits;
+use fastnn_gpu::halves::Half;
 use fastnn_gpu::planner::{Slot, plan};
 use fastnn_gpu::program::Program;
 use std::collections::HashSet;
@@ -123,11 +124,14 @@ fn programs_of_random_graphs_are_valid_and_hold_to_the_rules() {
     let narrow = Limits { grid: 3, ..Limits::PORTABLE };
     // Large values are bound in windows.
     let split = Limits { binding_bytes: 7000, storage_buffers: 40, ..Limits::PORTABLE };
-    let (mut steps, mut windows) = (0, 0);
+    // Activations take two bytes, in windows too.
+    let halves = Limits { halves: true, between: Some(Half::Bf16), ..Limits::PORTABLE };
+    let both = Limits { halves: true, between: Some(Half::F16), ..split };
+    let (mut steps, mut windows, mut narrow_kernels) = (0, 0, 0);
     for round in 0..3000 {
         let size = 14 + rng.below(40);
         let g = random_graph(&mut rng, size);
-        let limits = [&Limits::PORTABLE, &wide, &narrow, &split][round % 4];
+        let limits = [&Limits::PORTABLE, &wide, &narrow, &split, &halves, &both][round % 6];
         if limits.grid == 3 {
             // A grid of three by three holds few elements; programs that need more say so.
             let _ = plan(&g, &slots(&g), limits);
@@ -141,12 +145,17 @@ fn programs_of_random_graphs_are_valid_and_hold_to_the_rules() {
             continue;
         }
         let program = planned(&g, limits, &mut seen);
+        let are_halves = program.kernels.iter().filter(|k| k.wgsl.starts_with("enable f16;")).count();
+        assert!(limits.halves || are_halves == 0);
+        assert_eq!(program.needs.features.is_empty(), are_halves == 0);
+        narrow_kernels += are_halves;
         windows += program.kernels.iter().filter(|k| k.wgsl.contains("_window1")).count();
         steps += program.steps.len();
     }
     assert!(seen.len() > 2500, "{} texts", seen.len());
     assert!(steps > 5000, "{steps} steps");
     assert!(windows > 100, "{windows} kernels with windows");
+    assert!(narrow_kernels > 30, "{narrow_kernels} kernels with halves");
 }
 
 #[test]
@@ -175,6 +184,49 @@ fn a_training_step_updates_its_state_in_place_and_is_written_as_json() {
     assert_eq!(json["buffers"][2]["number"], 1);
     assert_eq!(json["kernels"][0]["bindings"].as_array().unwrap().last().unwrap(), "read_write");
     assert!(json["memory"]["state"].as_u64().unwrap() == 2 * 7 * 9 * 4);
+}
+
+/// A step of training of two dense layers, its weights and their moments: the activations that the way
+/// back reads, and what flows back, may take two bytes.
+#[test]
+fn activations_of_a_step_take_two_bytes_and_its_weights_four() {
+    let mut g = Graph::new();
+    let x = g.input(f32(&[64, 40]));
+    let weights = [f32(&[40, 48]), f32(&[48, 48]), f32(&[48, 6])].map(|ty| g.input(ty));
+    let mut h = x;
+    for w in weights {
+        h = g.matmul(h, w, false, false);
+        h = g.tanh(h);
+    }
+    let y = g.square(h);
+    let loss = g.mean_all(y);
+    let slopes = grad::gradients(&mut g, loss, None, &weights).unwrap();
+    for (k, (w, slope)) in weights.into_iter().zip(slopes).enumerate() {
+        let rate = g.scalar(0.1);
+        let step = g.mul(slope, rate);
+        let new = g.sub(w, step);
+        g.updates.push((1 + k, new));
+    }
+    g.outputs = vec![loss];
+    let mut seen = HashSet::new();
+    let slots_of = |half: Option<Half>, seen: &mut HashSet<String>| {
+        let limits = Limits { halves: true, between: half, ..Limits::PORTABLE };
+        let program = planned(&g, &limits, seen);
+        let sizes = program.buffers.iter().filter(|b| b.name.starts_with("slot")).map(|b| b.bytes);
+        let mut sizes: Vec<usize> = sizes.collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes
+    };
+    let whole = slots_of(None, &mut seen);
+    assert!(seen.iter().all(|text| !text.contains("f16")));
+    let halves = slots_of(Some(Half::Bf16), &mut seen);
+    // Two layers of 64 by 48.
+    assert_eq!(whole[..2], [64 * 48 * 4; 2]);
+    let (all, most) = (halves.iter().sum::<usize>(), whole.iter().sum::<usize>() * 3 / 4);
+    assert!(all < most, "{halves:?} {whole:?}");
+    let clipped = slots_of(Some(Half::F16), &mut seen);
+    assert!(clipped.iter().sum::<usize>() <= whole.iter().sum::<usize>(), "{clipped:?} {whole:?}");
+    assert!(seen.iter().any(|text| text.contains("half_clipped")));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use fastnn::error::Error;
 use fastnn::graph::{Arg, Graph, Ty};
 use fastnn::shape::{DType, Shape};
 use fastnn_gpu::dispatch::Limits;
+use fastnn_gpu::halves::Half;
 use fastnn_gpu::planner::{self, Slot};
 use fastnn_gpu::templates::sizes::{TILES, Tile};
 use pyo3::prelude::*;
@@ -32,11 +33,12 @@ fn limits(given: &Bound<'_, PyDict>) -> Result<Limits> {
             "binding_bytes" => limits.binding_bytes = size,
             "buffer_bytes" => limits.buffer_bytes = size,
             "alignment" => limits.alignment = size,
+            "halves" => limits.halves = value != 0,
             _ if let Some(at) = tile(&name) => limits.speeds[at] = small,
             _ => {
                 return data_error(format!(
                     "limits: there is no '{name}'\n  hint: storage_buffers, workgroup_bytes, \
-                     workgroup_invocations, grid, binding_bytes, buffer_bytes, alignment, and tile_ with a name of gpu_tiles()"
+                     workgroup_invocations, grid, binding_bytes, buffer_bytes, alignment, halves, and tile_ with a name of gpu_tiles()"
                 ));
             }
         }
@@ -84,16 +86,31 @@ fn shapes(given: &[Vec<i64>]) -> Result<Vec<Shape>> {
 /// Buffers of role `state` are numbered as `Function.variables`, then `Function.captured`.
 /// Raises DeviceError where a row has no kernel for devices, or a value takes more than the
 /// adapter's limits (`storage_buffers`, `workgroup_bytes`, `workgroup_invocations`, `grid`,
-/// `binding_bytes`, `buffer_bytes`, `alignment`, `tile_` with a name of `gpu_tiles()`).
+/// `binding_bytes`, `buffer_bytes`, `alignment`, `halves`, `tile_` with a name of `gpu_tiles()`).
+/// `between` is "bfloat16" or "float16" where activations take two bytes between steps; `halves` must be 1.
 #[pyfunction]
+#[pyo3(signature = (function, shapes, limits, between=None))]
 fn gpu_program(
     py: Python<'_>,
     function: &Bound<'_, PyFunction>,
     shapes: Vec<Vec<i64>>,
     limits: &Bound<'_, PyDict>,
+    between: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     enter(|| {
-        let limits = self::limits(limits)?;
+        let mut limits = self::limits(limits)?;
+        if let Some(dtype) = between {
+            let dtype = dtype_of(dtype)?;
+            limits.between = Half::of(dtype);
+            if limits.between.is_none() || !limits.halves {
+                return Err(Error::Device(format!(
+                    "values between steps in {} need an adapter with shader-f16\n  hint: the policy \"float32\", or \
+                     run the model on the CPU",
+                    dtype.name()
+                ))
+                .into());
+            }
+        }
         let function = function.get().function.clone();
         let shapes = self::shapes(&shapes)?;
         let text = interpreter::detach(py, || -> fastnn::error::Result<String> {

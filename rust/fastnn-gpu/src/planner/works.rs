@@ -8,6 +8,7 @@ use crate::text::{Cell, bytes};
 use crate::{reduce, render, templates};
 use fastnn::error::{Error, Result};
 use fastnn::graph::{Id, Kind};
+use fastnn::ops::scan::Scan;
 use fastnn::passes::fuse::{Fused, Work};
 use fastnn::passes::{group, lower};
 
@@ -41,8 +42,9 @@ impl Builder<'_> {
         let outputs = self.outputs(at, fused);
         let (kernel, buffers) = render::group(&lines, &outputs, self)?;
         let grid = render::grid(self.limits, fused.shape.count());
-        let bindings = buffers.iter().map(|&b| [b, 0, self.program.buffers[b].bytes]).collect();
-        self.push(kernel, bindings, grid)
+        let bindings: Vec<_> =
+            buffers.iter().map(|&(b, half)| ([b, 0, self.program.buffers[b].bytes], half)).collect();
+        self.push(kernel, &bindings, grid)
     }
 
     /// The values that step `at` writes.
@@ -127,6 +129,9 @@ impl Builder<'_> {
 
     /// A row with a template.
     fn structured(&mut self, id: Id, parts: &[Id]) -> Result<()> {
+        if let Some(scan) = Scan::of(self.graph.node(id)) {
+            return self.looped(id, parts, &scan);
+        }
         let op = self.graph.node(id).op;
         let Some(template) = templates::template(op) else {
             return Err(without_kernel(op.name));
@@ -179,14 +184,14 @@ impl Builder<'_> {
         for dispatch in steps.dispatches {
             let mut bindings = Vec::with_capacity(dispatch.args.len());
             for arg in &dispatch.args {
-                let (buffer, offset, size) = match *arg {
+                let (buffer, offset, size, half) = match *arg {
                     Arg::Input(k) => {
-                        let b = self.buffer_of(node.inputs[k])?;
-                        (b, 0, bytes(&inputs[k]).max(4))
+                        let id = node.inputs[k];
+                        (self.buffer_of(id)?, 0, self.size(id), self.half_of(id))
                     }
                     Arg::Output(k) => match (values[k].filter(|_| wanted[k]), nowhere[k]) {
-                        (Some(id), _) => (self.buffer_of(id)?, 0, bytes(&outputs[k]).max(4)),
-                        (None, Some(b)) => (b, 0, bytes(&outputs[k]).max(4)),
+                        (Some(id), _) => (self.buffer_of(id)?, 0, self.size(id), self.half_of(id)),
+                        (None, Some(b)) => (b, 0, bytes(&outputs[k]).max(4), None),
                         (None, None) => {
                             return Err(Error::Internal(format!(
                                 "result {k} of '{}' is nowhere",
@@ -195,20 +200,20 @@ impl Builder<'_> {
                         }
                     },
                     Arg::Scratch(k) => match (scratch.get(k), steps.scratch.get(k)) {
-                        (Some(&b), Some(&size)) => (b, 0, size.max(4)),
+                        (Some(&b), Some(&size)) => (b, 0, size.max(4), None),
                         _ => {
                             return Err(Error::Internal(format!("'{}' has no scratch {k}", node.op.name)));
                         }
                     },
-                    Arg::Buffer(b) => (b, 0, self.program.buffers[b].bytes),
+                    Arg::Buffer(b, half) => (b, 0, self.program.buffers[b].bytes, half),
                     Arg::Fault => match (self.fault, fault) {
-                        (Some(b), Some(offset)) => (b, offset, 8),
+                        (Some(b), Some(offset)) => (b, offset, 8, None),
                         _ => return Err(Error::Internal("a fault without a place".into())),
                     },
                 };
-                bindings.push([buffer, offset, size]);
+                bindings.push(([buffer, offset, size], half));
             }
-            self.push(dispatch.kernel, bindings, dispatch.grid)?;
+            self.push(dispatch.kernel, &bindings, dispatch.grid)?;
         }
         Ok(())
     }

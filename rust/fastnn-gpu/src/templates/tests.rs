@@ -86,7 +86,7 @@ fn checked(op: &'static OpDef, inputs: &[Ty], attrs: &[Attr], wanted: &[bool]) -
                 Arg::Input(k) => assert!(inputs[k].shape.count() > 0, "{} binds nothing", kernel.name),
                 Arg::Output(k) => assert!(wanted[k] && outputs[k].shape.count() > 0, "{}", kernel.name),
                 Arg::Scratch(k) => assert!(steps.scratch[k] > 0, "{}", kernel.name),
-                Arg::Buffer(b) => panic!("{} binds buffer {b} of a program", kernel.name),
+                Arg::Buffer(b, _) => panic!("{} binds buffer {b} of a program", kernel.name),
                 Arg::Fault => {}
             }
         }

@@ -8,7 +8,12 @@ pub(crate) fn validate(name: &str, wgsl: &str) {
         Ok(module) => module,
         Err(e) => panic!("{name}: {}\n{wgsl}", e.emit_to_string(wgsl)),
     };
-    if let Err(e) = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module) {
+    let halves = if wgsl.starts_with("enable f16;") {
+        Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+    } else {
+        Capabilities::empty()
+    };
+    if let Err(e) = Validator::new(ValidationFlags::all(), halves).validate(&module) {
         panic!("{name}: {}\n{wgsl}", e.emit_to_string(wgsl));
     }
 }

@@ -5,6 +5,7 @@ use super::fuse::{Fused, Fusion, Origin, Work};
 use crate::error::{Error, Result};
 use crate::graph::{DATA, Graph, INPUT, Id, Kind, SCALAR, Ty};
 use crate::ops::elementwise::{ADD, RELU};
+use crate::shape::DType;
 
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,19 +25,33 @@ pub enum Loc {
 pub enum Layout {
     /// In one piece of memory, each where it fits, in the bytes of its type.
     Arena,
-    /// In slots, each a piece of memory of its own, with four bytes an element. A step that reads a
-    /// slot writes over it in elementwise groups only: a device binds memory for reading or for
-    /// writing. Offsets of slots stand in for their numbers.
+    /// In slots, each a piece of memory of its own, with four bytes an element, or two for the floats of
+    /// sixteen bits. A step that reads a slot writes over it in elementwise groups only: a device binds
+    /// memory for reading or for writing. Offsets of slots stand in for their numbers.
     Slots,
 }
 
 impl Layout {
-    fn bytes(self, ty: Ty) -> usize {
+    /// Bytes of a value of this type.
+    #[must_use]
+    pub fn bytes(self, ty: Ty) -> usize {
         match self {
             Layout::Arena => ty.bytes(),
+            Layout::Slots if is_half(ty) => (ty.shape.count() * 2).next_multiple_of(4),
             Layout::Slots => ty.shape.count() * 4,
         }
     }
+
+    /// Do values of these types lie alike, so that one may take the place of the other?
+    fn alike(self, a: Ty, b: Ty) -> bool {
+        // A device reads and writes a slot as one type.
+        let apart = self == Layout::Slots && a.dtype != b.dtype && (is_half(a) || is_half(b));
+        !apart && self.bytes(a) == self.bytes(b)
+    }
+}
+
+fn is_half(ty: Ty) -> bool {
+    matches!(ty.dtype, DType::BF16 | DType::F16)
 }
 
 /// Memory for a fused graph.
@@ -228,7 +243,7 @@ fn replaced(graph: &Graph, fusion: &Fusion, layout: Layout, readers: &[Vec<usize
     }
     operands.retain(|&old| {
         fusion.work_of[old.at()].is_some_and(|born| born < at)
-            && layout.bytes(graph.ty(old)) == layout.bytes(graph.ty(root))
+            && layout.alike(graph.ty(old), graph.ty(root))
             && !readers[old.at()].is_empty()
             && readers[old.at()].iter().all(|&r| r <= at)
             && may_replace(graph, fusion, layout, at, old, root)
