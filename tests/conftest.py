@@ -1,6 +1,7 @@
 """Shared fixtures: where the data lies, a seeded generator, and fresh interpreters."""
 
 import os
+import signal
 import subprocess
 import sys
 import zlib
@@ -10,6 +11,10 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

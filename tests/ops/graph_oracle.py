@@ -128,7 +128,8 @@ def step_fault(g, i):
             scale = scale * np.exp(top)
         if name == "attention_grad":  # nor does its level: large weights times what cancels
             text = row.parts[k - 1][1] if k else row.formula
-            scale = scale + reference(row, arrays, attrs, text.replace(name, f"{name}_terms"))
+            sizes = reference(row, arrays, attrs, text.replace(name, f"{name}_terms"))
+            scale = scale + np.where(np.isfinite(sizes), sizes, 0)
         bound = 64 * 2.0**-24 * scale + terms * 2.0**-24 * scale * (row.klass != "Elementwise")
         wrong |= whole & clear & ~(np.abs(wide(got) - y) <= bound + 1e-44)
     if wrong.any():

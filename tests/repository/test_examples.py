@@ -9,6 +9,7 @@ import runpy
 import shutil
 import socket
 import subprocess
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -192,6 +193,19 @@ def test_a_c_program_gives_the_bits_of_python(tmp_path):
         refused = subprocess.run([program, files[1], files[1]], capture_output=True, text=True)
         assert refused.returncode == 1
         assert "not a safetensors file" in refused.stderr
+
+
+def test_the_program_outside_the_workspace_is_locked_to_the_crates_of_the_workspace():
+    # What has been downloaded for one then builds the other without a network.
+    def locked(folder):
+        return tomllib.loads((folder / "Cargo.lock").read_text())["package"]
+
+    outside = [p for p in locked(EXAMPLES / "rust_outside") if "checksum" in p]
+    inside = {p["name"]: [] for p in locked(ROOT)}
+    for package in locked(ROOT):
+        inside[package["name"]].append(package["version"])
+    assert outside
+    assert not [p for p in outside if p["version"] not in inside.get(p["name"], [])]
 
 
 @pytest.mark.slow
