@@ -31,7 +31,7 @@ STEP = """
 """
 
 
-def by_hand(function, shapes, limits):
+def by_hand(function, shapes, limits, between=None):
     n = shapes[0][0]
     return json.dumps({
         "version": 1,

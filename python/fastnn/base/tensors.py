@@ -2,16 +2,17 @@
 `x.dtype.name`, `x.numpy()`.
 
 Shapes are tuples and types are text, as in Keras, with TensorFlow's methods beside. Depends on
-nothing of fastnn.
+nothing of fastnn; NumPy, which takes most of the time of an import, is loaded when it is asked for.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["TYPES", "DType", "TensorShape", "WholeNumber", "complete", "given_shape", "own_array"]
 
@@ -132,6 +133,8 @@ class DType(str):
     @property
     def as_numpy_dtype(self) -> type[Any]:
         """NumPy's class of this type; of bfloat16, which NumPy has not, float32."""
+        import numpy as np
+
         if self == "string":
             return np.object_
         return np.dtype("float32" if self == "bfloat16" else str(self)).type
@@ -168,9 +171,13 @@ class DType(str):
     @property
     def size(self) -> int:
         """Bytes of an element."""
+        import numpy as np
+
         return 2 if self == "bfloat16" else np.dtype(self.as_numpy_dtype).itemsize
 
     def _limit(self, name: str) -> Any:
+        import numpy as np
+
         if self.is_floating:
             return getattr(np.finfo(self.as_numpy_dtype), name)
         if self.is_integer:
@@ -204,6 +211,8 @@ class WholeNumber(int):
 
     def numpy(self) -> np.int64:
         """The number as a NumPy scalar."""
+        import numpy as np
+
         return np.int64(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
