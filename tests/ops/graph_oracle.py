@@ -95,7 +95,8 @@ def step_fault(g, i):
             return None  # float32 may overflow on the way
         if top > 4 and (name in RECURRENT or name.startswith("attention")):
             return None  # errors grow without bound, step by step or in an exponent
-        if name.startswith("attention") and g.special:
+        odd = g.special or any(not np.isfinite(f).all() for f in floats)
+        if name.startswith("attention") and odd:
             # What a weight of 0 hides may be read or not.
             y = np.where(np.isnan(got) | ~np.isfinite(y), got, y)
         products = name in ("matmul", "dot", "layer_norm_grad") or name in RECURRENT
