@@ -252,11 +252,7 @@ def complete(tensor: type[Any], variable: type[Any]) -> None:
 
         Raises: TraceError when the tensor is being traced.
         """
-        array = self._view()
-        return array.copy() if array.ndim else array[()]
-
-    def shape(self: Any) -> TensorShape:
-        return new(TensorShape, self._sizes)
+        return own_array(self._view())
 
     def dtype(self: Any) -> DType:
         return types[self._kind]
@@ -276,7 +272,7 @@ def complete(tensor: type[Any], variable: type[Any]) -> None:
     tensor.to_tensor = to_tensor
     for kind in (tensor, variable):
         kind._sizes, kind._kind = kind.shape, kind.dtype
-        kind.shape = property(shape, doc=kind.shape.__doc__)
+        kind.shape = property(get_shape, doc=kind.shape.__doc__)
         kind.dtype = property(dtype, doc=kind.dtype.__doc__)
         kind.get_shape = get_shape
     tensor._view, tensor.numpy, tensor.set_shape = tensor.numpy, numpy, set_shape

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,11 @@ _COUNTER = "save_counter"
 _KEPT = (Variable, Module, Optimizer, Metric, SeedGenerator)
 
 
+def _entries(part: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterable[tuple[Any, Any]]:
+    """What a part of parts holds, by key or place."""
+    return part.items() if isinstance(part, dict) else enumerate(part)
+
+
 def _named(name: str, part: Any) -> Iterator[tuple[str, Variable]]:
     """The variables of a part of a checkpoint under names that say where they live."""
     if isinstance(part, Variable):
@@ -53,7 +58,7 @@ def _named(name: str, part: Any) -> Iterator[tuple[str, Variable]]:
         for own, inner in part._parts.items():
             yield from _named(f"{name}/{own}", inner)
     elif isinstance(part, dict | list | tuple):
-        for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+        for key, inner in _entries(part):
             yield from _named(f"{name}/{key}", inner)
 
 
@@ -62,7 +67,7 @@ def _check(name: str, part: Any) -> None:
     if isinstance(part, (*_KEPT, Checkpoint)):
         return
     if isinstance(part, dict | list | tuple):
-        for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+        for key, inner in _entries(part):
             _check(f"{name}.{key}", inner)
         return
     hint = "tf.Variable(value) for a number"
