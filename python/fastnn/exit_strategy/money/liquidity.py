@@ -92,29 +92,30 @@ def _threshold(
     assert most is not None  # only holders with a bound choose
     worth = mine.strike + most / units[who]
     total = worth * 0
-    for i, c in enumerate(claims):  # as `at` of what `_fixed` makes of them, which takes longer
-        if i in converted:
-            total = total + units[i] * above(worth, c.strike)
-        elif c.cap is not None and c.cap == c.due:
-            total = total + c.due
-        else:
-            held = c.due + units[i] * above(worth, c.strike)
-            total = total + (c.cap if c.cap is not None and held > c.cap else held)
+    for i, c in enumerate(claims):
+        due, held, cap = _chosen(c, units[i], i in converted)
+        paid = due + held * above(worth, c.strike)
+        total = total + (cap if cap is not None and paid > cap else paid)
     return total, who, converted
+
+
+def _chosen(c: Claim[N], units: N, converts: bool) -> tuple[N, N, N | None]:
+    """What is due to a holder who has chosen, the units that share, and the most of both."""
+    if converts:
+        return units * 0, units, None
+    return c.due, units * 0 if c.cap is not None and c.cap == c.due else units, c.cap
 
 
 def _fixed(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Claim[N], ...]:
     """The claims once everybody has chosen: converted ones are common, the others hold."""
     out = []
     for i, (c, units) in enumerate(zip(claims, _counts(claims, converted), strict=True)):
-        zero = units * 0
-        due, last, cap, holds, joins = c.due, c.last, c.cap, c.cap is not None, c.joins
-        if i in converted:
-            due, last, cap, holds, joins = zero, zero, None, c.holds, None
-        elif cap is not None and cap == due:
-            units, holds = zero, c.holds
+        converts = i in converted
+        due, held, cap = _chosen(c, units, converts)
+        last, joins = (units * 0, None) if converts else (c.last, c.joins)
+        holds = c.holds if converts or cap == due else cap is not None
         out.append(
-            Claim(c.holder, due, last, c.rank, units, c.strike, cap, None, holds, joins, c.pool,
+            Claim(c.holder, due, last, c.rank, held, c.strike, cap, None, holds, joins, c.pool,
                   c.listing)
         )  # fmt: skip
     return tuple(out)
