@@ -9,7 +9,7 @@ from fastnn.base import tree
 from fastnn.base.absent import answer_missing
 from fastnn.errors import check_arguments
 from fastnn.files.compiling import compile_config, recompile
-from fastnn.layers import Input, Layer
+from fastnn.layers import Input, InputLayer, Layer
 from fastnn.models.feature_space import FeatureSpace
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
@@ -108,9 +108,10 @@ def _cloned(
             if tensors is not None:
                 copy.add(Input(batch_shape=tensors[0].shape, dtype=tensors[0].dtype), False)
             for layer in model._stack:
-                given = type(layer).__name__ == "InputLayer"
-                if not (given and tensors is not None):
-                    copy.add(layer if given else clone(layer), False)
+                if not isinstance(layer, InputLayer):
+                    copy.add(clone(layer), False)
+                elif tensors is None:
+                    copy.add(layer, False)
             copy._rebuild()
         else:
             copy = _clone_functional(model, tensors, clone, call_function)
