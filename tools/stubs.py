@@ -98,10 +98,11 @@ EXCEPTIONS = {
     "apply.tensors": "Sequence[_TensorLike]", "scan_rounds.slices": "Sequence[Tensor]",
     "save_file.tensors": "Mapping[str, Any]", "Function.repeat.count": "int",
     "Function.repeat.until": "Variable | None",
+    "set_classes.dtypes": "Mapping[str, str]", "set_classes.shape": "type[tuple[Any, ...]]",
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
-    "Function.check": "None", "SizeGuards.hold": "bool",
+    "Function.check": "None", "SizeGuards.hold": "bool", "set_classes": "None",
     "Dim.bind": "Any", "Dim.named": "Dim", "Dim.names": "list[str]",
     "Function.captured": "list[Tensor]", "Function.outputs": "list[tuple[tuple[Any, ...], str]]",
     "Function.variables": "list[Variable]", "Variable.key": "int",

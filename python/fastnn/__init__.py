@@ -10,7 +10,7 @@ from __future__ import annotations
 from fastnn import _core
 from fastnn.base.finder import install
 from fastnn.base.lazy import lazy
-from fastnn.base.tensors import complete
+from fastnn.base.tensors import TYPES, TensorShape, complete
 from fastnn.namespaces import CORE, FURTHER, KERAS, MODULES
 
 
@@ -23,6 +23,7 @@ def _hint(error: BaseException) -> str | None:
 
 # On the class that all errors of the core and of the front share.
 _core.FastnnError.hint = property(_hint)
+_core.set_classes(TensorShape, TYPES)
 complete(_core.Tensor, _core.Variable)
 
 __version__: str = _core.info()["version"]

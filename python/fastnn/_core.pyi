@@ -18,7 +18,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'call_key', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'Team', 'digest', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'set_classes', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'call_key', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'Team', 'digest', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -403,6 +403,8 @@ def save_file(path: str | PathLike[str], tensors: Mapping[str, Any], metadata: M
     """Writes tensors, metadata and an inference function into one safetensors file."""
 def scan_rounds(carries: Sequence[Tensor], slices: Sequence[Tensor], shared: Sequence[Tensor], outputs: Sequence[Tensor], values: Sequence[Any], length: int | Dim | None, reverse: bool = False) -> list[Tensor]:
     """Runs a traced round again and again: `carries`, `slices` and `shared` are its placeholders, `outputs` the next carries and what it gives, `values` what the loop is called with, in the same order. Without `length` there are as many rounds as slices."""
+def set_classes(shape: type[tuple[Any, ...]], dtypes: Mapping[str, str]) -> None:
+    """Names the class of shapes, a subclass of tuple without attributes of its own, and the object that stands for each element type, by name. Only the first call counts."""
 def set_collective(reduce: Callable[[int, memoryview], Any] | None, team: Team | None = None) -> None:
     """Names the function that sums over the processes, or None for a process that is alone."""
 def set_num_threads(n: int) -> None:

@@ -190,6 +190,74 @@ def test_without_numpys_table_views_come_through_the_buffer_protocol(run_python)
     assert told.strip() == "[[2.0, 4.0]] False memoryview"
 
 
+SHAPES = [(), (0,), (5,), (3, 0, 2), (64, 65), (300, 100), (1, 1, 1, 1, 1, 1, 1, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "dtype", ["float32", "int32", "float16", "int8", "uint8", "bool", "bfloat16"]
+)
+def test_numpy_is_the_callers_own_whether_the_tensor_lives_on_or_not(shape, dtype) -> None:
+    x = _core.tensor(np.arange(np.prod(shape, dtype=int)).reshape(shape) % 7, dtype=dtype)
+    kept = _core.ops.transpose(x)
+    wanted = np.array(kept)
+    of_kept, of_none = kept.numpy(), _core.ops.transpose(x).numpy()
+    assert type(of_kept) is type(of_none) is type(wanted[()])
+    for got in (of_kept, of_none):
+        assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
+        np.testing.assert_array_equal(got, wanted)
+    if shape:
+        assert of_kept.flags.owndata
+        assert of_none.flags.owndata
+        of_kept[...] = of_none[...] = 1
+    np.testing.assert_array_equal(kept.numpy(), wanted)
+
+
+def test_a_bound_method_gives_the_same_values_each_time() -> None:
+    x = _core.tensor(np.arange(6, dtype=np.float32))
+    key = _core.tensor(np.array([1, 2, 3, 0], np.int32))
+    drawn = _core.ops.random_uniform(key, shape=(4,))
+    for read in (_core.ops.exp(x).numpy, ((x + 1.0) * 2.0).numpy, drawn.numpy):
+        first = read()
+        wanted = first.copy()
+        first[:] = 7
+        np.testing.assert_array_equal(read(), wanted)
+
+
+def test_what_others_hold_is_computed_once_beside_what_numpy_is_asked_of() -> None:
+    x = _core.tensor(np.arange(3, dtype=np.float32))
+    held = x * 3.0
+    got = (held + 1.0).numpy()
+    got[:] = 0
+    np.testing.assert_array_equal(np.asarray(held), [0, 3, 6])
+    values, places = _core.ops.top_k(x, k=2)
+    values.numpy()[:] = 0
+    del values
+    np.testing.assert_array_equal(places.numpy(), [2, 1])
+    np.testing.assert_array_equal(_core.ops.top_k(x, k=2)[0].numpy(), [2, 1])
+
+
+def test_a_traced_tensor_has_no_array() -> None:
+    for shape in ((2, 3), (None, 3), ()):
+        with pytest.raises(_core.TraceError, match="being traced"):
+            _core.ops.exp(_core.placeholder(shape)).numpy()
+
+
+def test_without_numpys_table_arrays_are_the_callers_own_too(run_python) -> None:
+    told = run_python(
+        "import numpy as np\n"
+        "from numpy._core import _multiarray_umath as inside\n"
+        "del inside._ARRAY_API\n"
+        "import fastnn\n"
+        "x = fastnn.tensor([[1.0, 2.0]])\n"
+        "a = (x * 2.0).numpy()\n"
+        "a += 1\n"
+        "print(a.tolist(), a.flags.owndata, (x.numpy() * 2).tolist())\n"
+        "print(repr(fastnn.ops.sum(x).numpy()))\n"
+    )
+    assert told.strip() == f"[[3.0, 5.0]] True [[2.0, 4.0]]\n{np.float32(3.0)!r}"
+
+
 def test_array_protocol_honours_dtype_and_copy() -> None:
     t = _core.tensor([1.0, 2.0])
     assert np.asarray(t, dtype=np.float64).dtype == np.float64

@@ -53,6 +53,17 @@ def test_shapes_are_tuples_with_the_methods_of_tensorflow():
     assert isinstance(x.shape, tf.TensorShape)
 
 
+def test_shapes_and_types_are_made_once():
+    x, y = tf.zeros((2, 3)), tf.Variable(tf.ones((2, 3)))
+    assert x.shape is y.shape is x.get_shape()
+    assert x.dtype is y.dtype is tf.float32
+    shapes = [(n, m) for n in range(40) for m in range(40)]
+    tensors = [tf.zeros(shape) for shape in shapes]
+    for _ in range(2):  # shapes that share a place take turns
+        assert [tuple(t.shape) for t in tensors] == shapes
+        assert all(type(t.shape) is tf.TensorShape for t in tensors)
+
+
 def test_shapes_know_open_sizes():
     image = tf.keras.Input((None, 3))
     assert image.shape.as_list() == image.get_shape().as_list() == [None, None, 3]

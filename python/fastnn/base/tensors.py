@@ -242,37 +242,20 @@ WholeNumber.dtype = TYPES["int32"]
 
 
 def complete(tensor: type[Any], variable: type[Any]) -> None:
-    """Gives the core's classes what programs of TensorFlow ask of tensors."""
-    new, types = tuple.__new__, TYPES
-
-    def numpy(self: Any) -> Any:
-        """The value as an array of the caller's own; without axes a NumPy scalar.
-
-        `np.asarray(tensor)` is a read-only view of it, without a copy.
-
-        Raises: TraceError when the tensor is being traced.
-        """
-        return own_array(self._view())
-
-    def dtype(self: Any) -> DType:
-        return types[self._kind]
+    """Gives the core's classes the methods of TensorFlow's tensors that compute nothing."""
 
     def get_shape(self: Any) -> TensorShape:
         """The sizes, as `shape`."""
-        return new(TensorShape, self._sizes)
+        shape: TensorShape = self.shape
+        return shape
 
     def set_shape(self: Any, shape: Sequence[int | None]) -> None:
         """ValueError unless the tensor has this shape; None fits any size."""
-        given_shape(self._sizes, shape)
+        given_shape(self.shape, shape)
 
     def to_tensor(self: Any, default_value: Any = None, shape: Any = None, name: Any = None) -> Any:
         """The tensor itself: rows of unlike lengths are filled up when they are made."""
         return self
 
-    tensor.to_tensor = to_tensor
-    for kind in (tensor, variable):
-        kind._sizes, kind._kind = kind.shape, kind.dtype
-        kind.shape = property(get_shape, doc=kind.shape.__doc__)
-        kind.dtype = property(dtype, doc=kind.dtype.__doc__)
-        kind.get_shape = get_shape
-    tensor._view, tensor.numpy, tensor.set_shape = tensor.numpy, numpy, set_shape
+    tensor.to_tensor, tensor.set_shape = to_tensor, set_shape
+    tensor.get_shape = variable.get_shape = get_shape

@@ -1,7 +1,8 @@
-//! NumPy arrays that read a tensor's memory, made through the table of functions that NumPy has for
-//! C. It is looked up when NumPy is imported, so no NumPy version is compiled in: the three entries
-//! used have had their places and meanings since NumPy 1.7. Where the table is of a version that is
-//! not known here, the buffer protocol makes the array, in three times the time.
+//! NumPy arrays over a tensor's memory, arrays of the caller's own and NumPy scalars, made through the
+//! table of functions that NumPy has for C. It is looked up when NumPy is imported, so no NumPy
+//! version is compiled in: the entries used have had their places and meanings since NumPy 1.7.
+//! Where the table is of a version that is not known here, NumPy's Python functions do the same, in
+//! three times the time.
 
 use crate::tensor::PyTensor;
 use fastnn::shape::MAX_RANK;
@@ -9,9 +10,12 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_uint, c_void};
 
-/// Version, array of a description, and what an array keeps alive: their places in the table.
+/// Version, scalar, array of a description, address of an element, and what an array keeps alive:
+/// their places in the table.
 const VERSION: usize = 0;
+const SCALAR: usize = 60;
 const NEW_FROM_DESCR: usize = 94;
+const GET_PTR: usize = 160;
 const SET_BASE_OBJECT: usize = 282;
 
 /// The versions of the table that are known: those of NumPy 1 and NumPy 2.
@@ -21,6 +25,8 @@ const KNOWN: [c_uint; 2] = [0x0100_0009, 0x0200_0000];
 const READ_ONLY: c_int = 0x0001 | 0x0100;
 
 type Version = unsafe extern "C" fn() -> c_uint;
+type Scalar = unsafe extern "C" fn(*mut c_void, *mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
+type GetPtr = unsafe extern "C" fn(*mut ffi::PyObject, *const isize) -> *mut c_void;
 type NewFromDescr = unsafe extern "C" fn(
     *mut ffi::PyTypeObject,
     *mut ffi::PyObject,
@@ -35,7 +41,9 @@ type SetBaseObject = unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject
 
 /// What is used of NumPy's table.
 pub(crate) struct Arrays {
+    scalar: Scalar,
     new: NewFromDescr,
+    get_ptr: GetPtr,
     set_base: SetBaseObject,
 }
 
@@ -57,7 +65,9 @@ impl Arrays {
         unsafe {
             let version: Version = std::mem::transmute(*table.add(VERSION));
             KNOWN.contains(&version()).then(|| Arrays {
+                scalar: std::mem::transmute::<*const c_void, Scalar>(*table.add(SCALAR)),
                 new: std::mem::transmute::<*const c_void, NewFromDescr>(*table.add(NEW_FROM_DESCR)),
+                get_ptr: std::mem::transmute::<*const c_void, GetPtr>(*table.add(GET_PTR)),
                 set_base: std::mem::transmute::<*const c_void, SetBaseObject>(*table.add(SET_BASE_OBJECT)),
             })
         }
@@ -75,25 +85,65 @@ impl Arrays {
         memory: *mut u8,
         owner: &Bound<'py, PyTensor>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let array = self.array(class, dtype, sizes, memory.cast(), READ_ONLY)?;
+        // The owner is taken over, also where the call fails.
+        if (self.set_base)(array.as_ptr(), owner.clone().into_ptr()) != 0 {
+            return Err(PyErr::fetch(owner.py()));
+        }
+        Ok(array)
+    }
+
+    /// A new array of these sizes, in row-major order, and its memory, with whatever was there.
+    ///
+    /// # Safety
+    /// `class` is `numpy.ndarray` and `dtype` a `numpy.dtype` of numbers. Nobody reads the elements
+    /// before they are written.
+    pub(crate) unsafe fn empty<'py>(
+        &self,
+        (class, dtype): (&Bound<'py, PyAny>, &Bound<'py, PyAny>),
+        sizes: &[usize],
+    ) -> PyResult<(Bound<'py, PyAny>, *mut u8)> {
+        let array = self.array(class, dtype, sizes, std::ptr::null_mut(), 0)?;
+        let memory = (self.get_ptr)(array.as_ptr(), [0; MAX_RANK].as_ptr());
+        Ok((array, memory.cast()))
+    }
+
+    /// The NumPy scalar of the element at `memory`.
+    ///
+    /// # Safety
+    /// `dtype` is a `numpy.dtype` of numbers, and `memory` has an element of it.
+    pub(crate) unsafe fn scalar<'py>(
+        &self,
+        dtype: &Bound<'py, PyAny>,
+        memory: *mut u8,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let scalar = (self.scalar)(memory.cast(), dtype.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(dtype.py(), scalar)
+    }
+
+    unsafe fn array<'py>(
+        &self,
+        class: &Bound<'py, PyAny>,
+        dtype: &Bound<'py, PyAny>,
+        sizes: &[usize],
+        memory: *mut c_void,
+        flags: c_int,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let mut dims = [0isize; MAX_RANK];
         for (to, &from) in dims.iter_mut().zip(sizes) {
             *to = from as isize;
         }
-        // The description and the owner are taken over, also where the call fails.
+        // The description is taken over, also where the call fails.
         let array = (self.new)(
             class.as_ptr().cast(),
             dtype.clone().into_ptr(),
             sizes.len() as c_int,
             dims.as_ptr(),
             std::ptr::null(),
-            memory.cast(),
-            READ_ONLY,
+            memory,
+            flags,
             std::ptr::null_mut(),
         );
-        let array = Bound::from_owned_ptr_or_err(owner.py(), array)?;
-        if (self.set_base)(array.as_ptr(), owner.clone().into_ptr()) != 0 {
-            return Err(PyErr::fetch(owner.py()));
-        }
-        Ok(array)
+        Bound::from_owned_ptr_or_err(class.py(), array)
     }
 }

@@ -28,9 +28,12 @@ pub(crate) struct NumPy {
     pub(crate) asarray: Py<PyAny>,
     pub(crate) empty: Py<PyAny>,
     pub(crate) ndarray: Py<PyAny>,
-    /// `None` where only the buffer protocol will do.
+    /// `None` where only NumPy's Python functions will do.
     pub(crate) arrays: Option<Arrays>,
-    /// By the place of the type in `DType::ALL`.
+    /// Whether a single reference to what a method is called on is the call's own. From Python 3.14 on
+    /// it may be that of a local variable, which calls borrow.
+    pub(crate) counts_calls: bool,
+    /// By number of the type.
     dtypes: Vec<Py<PyAny>>,
 }
 
@@ -50,6 +53,7 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<&NumPy> {
             empty: np.getattr("empty")?.unbind(),
             ndarray: np.getattr("ndarray")?.unbind(),
             arrays: Arrays::find(py),
+            counts_calls: py.version_info() < (3, 14),
             dtypes: DType::ALL.into_iter().map(|d| dtype(array_type(d))).collect::<PyResult<_>>()?,
         })
     })
@@ -57,8 +61,7 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<&NumPy> {
 
 impl NumPy {
     pub(crate) fn dtype(&self, dtype: DType) -> &Py<PyAny> {
-        let at = DType::ALL.iter().position(|&d| d == dtype);
-        &self.dtypes[at.expect("invariant: ALL has all types")]
+        &self.dtypes[dtype as usize]
     }
 }
 

@@ -2,6 +2,7 @@
 //! detaches around long work; everything else is the core's.
 
 mod array;
+mod classes;
 mod collective;
 mod convert;
 mod dim;
@@ -93,6 +94,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<dim::PyDim>()?;
     module.add_class::<dim::PySizeGuards>()?;
     variable::register(module)?;
+    module.add_function(wrap_pyfunction!(classes::set_classes, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::tensor, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::placeholder, module)?)?;

@@ -1,12 +1,12 @@
 //! `Tensor` as Python sees it: NumPy-like operators, lazy until read. Reading detaches from the
 //! interpreter when the work behind it is worth more than the switch.
 
-use crate::convert::{
-    dtype_of, kind_of, new_array, numpy, operand_or_list, shape_from, shape_tuple, tensor_from,
-};
+use crate::classes::{dtype_object, shape_object};
+use crate::convert::{dtype_of, kind_of, new_array, numpy, operand_or_list, shape_from, tensor_from};
 use crate::error::{Result, data_error, enter};
 use crate::index;
 use crate::interpreter;
+use fastnn::buffer::CHECKED;
 use fastnn::error::Error;
 use fastnn::function::{array_bytes, is_plain, write_array};
 use fastnn::graph::{Attr, OpDef, Ty};
@@ -114,6 +114,59 @@ pub(crate) fn to_numpy<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyA
     Ok(np.asarray.bind(py).call1((slf,))?)
 }
 
+/// The value as an array of the caller's own; without axes a NumPy scalar.
+fn own_array<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let (tensor, np) = (&slf.get().0, numpy(py)?);
+    let ty = tensor.ty();
+    let Some(arrays) = np.arrays.as_ref().filter(|_| is_plain(ty.dtype) && !tensor.is_traced()) else {
+        let array = to_numpy(slf)?;
+        return Ok(match ty.shape.rank() {
+            0 => array.get_item(PyTuple::empty(py))?,
+            // A view is of a plain type; what is not was converted into an array of its own.
+            _ if is_plain(ty.dtype) => array.call_method0("copy")?,
+            _ => array,
+        });
+    };
+    let kind = (np.ndarray.bind(py), np.dtype(ty.dtype).bind(py));
+    if ty.shape.rank() == 0 {
+        let storage = read(py, tensor)?;
+        // SAFETY: the value is one element of this type.
+        return Ok(unsafe { arrays.scalar(kind.1, storage.ptr()) }?);
+    }
+    let (sizes, bytes) = (ty.shape.sizes(), ty.bytes());
+    if is_temporary(slf, np.counts_calls) && bytes < CHECKED {
+        // SAFETY: the array is this function's until it is filled, of the tensor's size and type.
+        let (array, memory) = unsafe { arrays.empty(kind, &sizes) }?;
+        if interpreter::persist(py, || compute_into(py, tensor, memory as usize))? {
+            return Ok(array);
+        }
+    }
+    let storage = read(py, tensor)?;
+    // SAFETY: as above; both have the bytes of the type.
+    unsafe {
+        let (array, memory) = arrays.empty(kind, &sizes)?;
+        std::ptr::copy_nonoverlapping(storage.ptr().cast_const(), memory, bytes);
+        Ok(array)
+    }
+}
+
+/// Whether the tensor goes when the method returns that is called on it: `exp(x)` in
+/// `exp(x).numpy()`. Bound methods and callers in C may hold it all the same, so this is for choosing
+/// what is cheap, not what is right; where counts say less, long computations are kept.
+fn is_temporary(slf: &Bound<'_, PyTensor>, counts_calls: bool) -> bool {
+    // SAFETY: the object is alive.
+    let alone = unsafe { ffi::Py_REFCNT(slf.as_ptr()) } == 1;
+    alone && (counts_calls || slf.get().0.cost() < WORTH_DETACHING)
+}
+
+/// As [`compute`], into memory at this address, if nobody else needs the value.
+fn compute_into(py: Python<'_>, tensor: &Tensor, address: usize) -> fastnn::error::Result<bool> {
+    // SAFETY: the caller's array has room for the value, and nobody else has the array yet.
+    let work = || unsafe { tensor.compute_into(address as *mut u8) };
+    if tensor.cost() < WORTH_DETACHING { work() } else { interpreter::detach(py, work) }
+}
+
 fn binary(
     slf: &Bound<'_, PyTensor>,
     other: &Bound<'_, PyAny>,
@@ -156,14 +209,14 @@ impl PyTensor {
 
     /// The sizes; those that a traced tensor leaves open are `None` (the batch) or a `Dim`.
     #[getter]
-    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        shape_tuple(py, &self.0.ty().shape)
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        shape_object(py, &self.0.ty().shape)
     }
 
     /// 'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'.
     #[getter]
-    fn dtype(&self) -> &'static str {
-        self.0.ty().dtype.name()
+    fn dtype<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        dtype_object(py, self.0.ty().dtype)
     }
 
     /// The number of axes.
@@ -191,12 +244,13 @@ impl PyTensor {
         self.0.is_recorded()
     }
 
-    /// The value as a NumPy array: a read-only view without a copy (for bool a copy, for bfloat16 a
-    /// float32 one with the same values).
+    /// The value as an array of the caller's own; without axes a NumPy scalar.
+    ///
+    /// `np.asarray(tensor)` is a read-only view of it, without a copy.
     ///
     /// Raises: TraceError when the tensor is being traced.
     fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        enter(|| to_numpy(slf))
+        enter(|| own_array(slf))
     }
 
     /// The value as a nested Python list (a number for rank 0).

@@ -1,11 +1,11 @@
 //! `Variable` as Python sees it, one or several at a moment.
 
-use crate::convert::{dtype_of, shape_tuple, tensor_from};
+use crate::classes::{dtype_object, shape_object};
+use crate::convert::{dtype_of, tensor_from};
 use crate::error::{Result, data_error, enter};
 use crate::tensor::{PyTensor, read, to_numpy};
 use fastnn::tensor::{Storage, Tensor, Variable};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 use std::sync::Arc;
 
 /// A named value that functions read and update: a weight, a moving average, a metric sum.
@@ -97,14 +97,14 @@ impl PyVariable {
 
     /// The sizes.
     #[getter]
-    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        shape_tuple(py, &self.0.ty().shape)
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        shape_object(py, &self.0.ty().shape)
     }
 
     /// 'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'.
     #[getter]
-    fn dtype(&self) -> &'static str {
-        self.0.ty().dtype.name()
+    fn dtype<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        dtype_object(py, self.0.ty().dtype)
     }
 
     /// The number of elements.

@@ -20,7 +20,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// they would settle in the gaps that these need again, as for the next program that is compiled.
 const MAPPED: usize = 256 << 10;
 /// From here on a request is compared with the memory that is available.
-const CHECKED: usize = 64 << 20;
+pub const CHECKED: usize = 64 << 20;
 /// Freed blocks of up to `SMALL` bytes are kept up to this many bytes in all, larger ones up to
 /// `KEEP_LARGE`.
 const SMALL: usize = 1 << 20;

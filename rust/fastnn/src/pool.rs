@@ -146,11 +146,13 @@ impl Drop for Caller {
 /// As [`give_up_if_interrupted`], which the caller asks before each chunk of its own: whoever
 /// called sees no half-done result, since it is not returned to.
 pub fn run(chunks: usize, work: &(dyn Fn(usize) + Sync)) {
+    // Read once: another thread may set it meanwhile.
+    let threads = threads();
     if (2..=MAX_CHUNKS).contains(&chunks)
-        && threads() > 1
-        && Caller::have_room(threads())
+        && threads > 1
+        && Caller::have_room(threads)
         && let Some(held) = Held::take()
-        && let Some(shared) = pool(&held, threads())
+        && let Some(shared) = pool(&held, threads)
     {
         return shared.fork_join(chunks, work);
     }

@@ -44,7 +44,7 @@ impl DType {
         }
     }
 
-    /// All of them.
+    /// All of them, each at the place of its number, `dtype as usize`.
     pub const ALL: [DType; 7] =
         [DType::F32, DType::I32, DType::Bool, DType::BF16, DType::F16, DType::I8, DType::U8];
 
@@ -119,6 +119,14 @@ impl DType {
         }
     }
 }
+
+const _: () = {
+    let mut at = 0;
+    while at < DType::ALL.len() {
+        assert!(DType::ALL[at] as usize == at);
+        at += 1;
+    }
+};
 
 /// A shape: up to [`MAX_RANK`] sizes, row-major. `Copy`, so rules pass it by value. Sizes may be
 /// open while a graph is traced; programs are made of graphs whose sizes are all known.

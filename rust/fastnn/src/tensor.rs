@@ -407,6 +407,27 @@ impl Tensor {
         self.0.data.get().ok_or_else(|| Error::Internal("a tensor was evaluated without a result".into()))
     }
 
+    /// Computes a value that nobody else waits for into memory of the caller's, and stores it nowhere
+    /// else: read again, the tensor is computed again. False, and nothing done, where the value is
+    /// there already, others hold the tensor or a recording keeps it.
+    ///
+    /// # Safety
+    /// `out` has room for the bytes of the type, aligned to its elements, and nobody else reads or
+    /// writes it.
+    pub unsafe fn compute_into(&self, out: *mut u8) -> Result<bool> {
+        let is_part = || self.0.pending.lock().as_ref().is_none_or(|p| p.op == &PART);
+        if self.0.traced
+            || self.0.data.get().is_some()
+            || !matches!(self.0.origin, Origin::Computed)
+            || self.handles() > 1
+            || self.is_recorded()
+            || is_part()
+        {
+            return Ok(false);
+        }
+        evaluate::evaluate_into(self, Some(out))
+    }
+
     /// The single cell of a tensor with one element.
     pub fn item(&self) -> Result<f64> {
         if self.ty().shape.is_open() {

@@ -5,7 +5,7 @@
 use super::build::Build;
 use super::rule;
 use crate::error::{Error, Result};
-use crate::graph::{Accept, Attr, Class, Host, Kind, Node, StepCtx, Vjp};
+use crate::graph::{Accept, Attr, Class, Host, Kind, Node, OpDef, StepCtx, Vjp};
 use crate::shape::DType;
 use crate::shape_err;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -25,8 +25,13 @@ pub fn set_collective(collective: Option<Collective>) {
 
 /// Does computing this node wait for other processes?
 pub(crate) fn meets(node: &Node) -> bool {
+    op_meets(node.op, &node.attrs)
+}
+
+/// Does computing this op wait for other processes?
+pub(crate) fn op_meets(op: &OpDef, attrs: &[Attr]) -> bool {
     let inner = |attr: &Attr| attr.body().is_some_and(|body| body.graph.nodes.iter().any(meets));
-    std::ptr::eq(node.op, &ALL_REDUCE) || node.attrs.iter().any(inner)
+    std::ptr::eq(op, &ALL_REDUCE) || attrs.iter().any(inner)
 }
 
 rows! {

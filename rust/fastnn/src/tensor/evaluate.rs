@@ -10,6 +10,7 @@ use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::exec::cpu::{Arenas, Program};
 use crate::graph::{Attr, Graph, Id, OpDef, Ty};
+use crate::ops::collective;
 use crate::passes::hoist::Part;
 use crate::shape::DType;
 use crate::sync::{Lock, Slot};
@@ -86,15 +87,25 @@ impl Plan {
     /// # Safety
     /// As [`Program::run`] for `inputs`.
     pub unsafe fn run(&self, inputs: &[*mut u8]) -> Result<SmallVec<[Arc<Storage>; 2]>> {
-        let mut pointers: SmallVec<[*mut u8; 4]> = SmallVec::new();
+        self.run_into(inputs, None)
+    }
+
+    /// As [`Plan::run`], the first result into memory of the caller's, if given.
+    unsafe fn run_into(
+        &self,
+        inputs: &[*mut u8],
+        first: Option<*mut u8>,
+    ) -> Result<SmallVec<[Arc<Storage>; 2]>> {
+        let mut pointers: SmallVec<[*mut u8; 4]> = first.into_iter().collect();
         let mut buffers: SmallVec<[Buffer; 2]> = SmallVec::new();
-        for ty in &self.outputs {
+        let types = &self.outputs[pointers.len()..];
+        for ty in types {
             let mut buffer = Buffer::uninit(ty.bytes())?;
             pointers.push(buffer.as_mut_ptr());
             buffers.push(buffer);
         }
         self.program.run(inputs, &pointers)?;
-        let filled = buffers.into_iter().zip(&self.outputs);
+        let filled = buffers.into_iter().zip(types);
         Ok(filled.map(|(buffer, ty)| Arc::new(Storage::new(buffer, ty.dtype))).collect())
     }
 }
@@ -106,18 +117,36 @@ fn results(graph: &Graph) -> Box<[Ty]> {
 
 /// Computes `target` and stores its value in it.
 pub(super) fn evaluate(target: &Tensor) -> Result<()> {
-    let Some(pending) = target.pending() else { return Ok(()) };
+    // SAFETY: no memory is given.
+    unsafe { evaluate_into(target, None) }.map(drop)
+}
+
+/// Computes `target`: into `out`, if given, and then it stays pending; else its value is stored in it.
+/// False where it must be stored, because it cannot be computed again.
+///
+/// # Safety
+/// `out` has room for the target's type, aligned to its elements, and nobody else reads or writes it.
+pub(super) unsafe fn evaluate_into(target: &Tensor, out: Option<*mut u8>) -> Result<bool> {
+    let Some(pending) = target.pending() else { return Ok(false) };
     if pending.inputs.iter().any(Tensor::is_pending) {
         // Its handles on the inputs would count as somebody else's.
         drop(pending);
-        evaluate_graph(target)
+        evaluate_graph(target, out)
     } else {
-        evaluate_op(target, &pending)
+        evaluate_op(target, &pending, out)
     }
 }
 
-/// One op on known values.
-fn evaluate_op(target: &Tensor, pending: &Pending) -> Result<()> {
+/// Whether an op may run a second time: not where other processes count the runs.
+fn is_repeatable(pending: &Pending) -> bool {
+    !collective::op_meets(pending.op, &pending.attrs)
+}
+
+/// One op on known values, under the rules of [`evaluate_into`].
+unsafe fn evaluate_op(target: &Tensor, pending: &Pending, out: Option<*mut u8>) -> Result<bool> {
+    if out.is_some() && !is_repeatable(pending) {
+        return Ok(false);
+    }
     let plan = with_key(|key| {
         for input in &pending.inputs {
             key.leaf(input);
@@ -135,15 +164,19 @@ fn evaluate_op(target: &Tensor, pending: &Pending) -> Result<()> {
     let inputs: SmallVec<[*mut u8; 4]> = leaves.map(Tensor::memory).collect();
     // SAFETY: the pointers are to values that `pending` keeps alive, of the types the plan's key
     // has; values are never written while they are shared.
-    let mut results = unsafe { plan.run(&inputs) }?;
+    let mut results = unsafe { plan.run_into(&inputs, out) }?;
     if let Some(storage) = results.pop() {
         target.settle(storage);
     }
-    Ok(())
+    Ok(true)
 }
 
-fn evaluate_graph(target: &Tensor) -> Result<()> {
+/// Several ops, under the rules of [`evaluate_into`].
+unsafe fn evaluate_graph(target: &Tensor, out: Option<*mut u8>) -> Result<bool> {
     let walk = Walk::from(std::slice::from_ref(target));
+    if out.is_some() && !walk.steps.iter().all(|(_, pending)| is_repeatable(pending)) {
+        return Ok(false);
+    }
     let held = walk.held(target);
     let plan = with_key(|key| {
         for leaf in &walk.leaves {
@@ -173,12 +206,13 @@ fn evaluate_graph(target: &Tensor) -> Result<()> {
     let inputs: SmallVec<[*mut u8; 16]> = leaves.map(Tensor::memory).collect();
     // SAFETY: the pointers are to values that `walk` keeps alive, of the types the plan's key has;
     // values are never written while they are shared.
-    let results = unsafe { plan.run(&inputs) }?;
-    let tensors = [target].into_iter().chain(held.iter().map(|&at| &walk.steps[at as usize].0));
+    let results = unsafe { plan.run_into(&inputs, out) }?;
+    let stored = out.is_none().then_some(target);
+    let tensors = stored.into_iter().chain(held.iter().map(|&at| &walk.steps[at as usize].0));
     for (tensor, storage) in tensors.zip(results) {
         tensor.settle(storage);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Numbers that rewriting rules look for (squares and square roots) are part of the structure;
