@@ -394,12 +394,6 @@ def test_sizes_are_whole_numbers(bad):
     assert layers.Dense(np.int64(3)).units == 3
 
 
-def test_an_embedding_refuses_low_ranks_that_it_would_not_train():
-    with pytest.raises(ValueError, match=r"lora_rank is 4(.|\n)*hint:"):
-        layers.Embedding(5, 3, lora_rank=4)
-    assert layers.Embedding(5, 3, lora_rank=None).input_dim == 5
-
-
 def test_a_config_that_a_class_refuses_is_a_value_and_a_type_error():
     for kind in (ValueError, TypeError):
         with pytest.raises(kind, match=r"Embedding cannot be made from its config: .*`input_dim`"):

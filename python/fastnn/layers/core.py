@@ -14,6 +14,7 @@ from fastnn.base.messages import warn_of_one_unit
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
+from fastnn.layers.base.low_rank import Adapted, LowRank
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import function_config, function_of, to_config
 from fastnn.serialization.keras_config import deserialize
@@ -24,7 +25,7 @@ __all__ = ["Activation", "Dense", "Identity", "Lambda", "Masking", "Wrapper"]
 answer_earlier(globals())
 
 
-class Dense(Layer):
+class Dense(LowRank):
     """A fully connected layer: `activation(x @ kernel + bias)` over the last axis.
 
     Shapes: (…, features) -> (…, units). Weights: `kernel` (features, units) and `bias` (units,),
@@ -41,6 +42,8 @@ class Dense(Layer):
         activity_regularizer: Penalty on the output, added to the loss.
         kernel_constraint: What the kernel is brought back to after each step: a `Constraint`.
         bias_constraint: What the bias is brought back to after each step.
+        lora_rank: The rank of a trained change of a frozen kernel (`enable_lora`); None for none.
+        lora_alpha: The change is multiplied by `lora_alpha / lora_rank`; None for `lora_rank`.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
@@ -63,10 +66,11 @@ class Dense(Layer):
     bias_regularizer: Any
     kernel_constraint: Any
     bias_constraint: Any
-    kernel: Any
     bias: Any
     input_spec: Any
     activation: Callable[..., Any]
+    _adapted = "kernel"
+    kernel = Adapted("kernel")
 
     def __init__(
         self,
@@ -80,9 +84,12 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self._take_rank(lora_rank, lora_alpha)
         self.units = positive_size("units", units, f"Dense {self.name!r}")
         self.activation = activations.get(activation)
         if self.activation is activations.softmax:
@@ -125,15 +132,19 @@ class Dense(Layer):
         )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
         self.built = True
+        self._adapt_as_given()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """activation(inputs @ kernel + bias)."""
-        kernel = self.kernel
+        kernel = self.__dict__["kernel"]
         if isinstance(kernel, StoredVariable):  # codes are read as they lie in memory
             x = ops.matmul(inputs, kernel.narrow)
             x = x if kernel.scale is None else x * kernel.scale.value
         else:
             x = ops.matmul(inputs, kernel.value)
+        if self.lora_enabled:  # the product of the adapters is never made
+            a, b = self._adapters
+            x = x + ops.matmul(ops.matmul(inputs, a.value), b.value) * self._adapter_scale
         if self.bias is not None:
             x = x + self.bias.value
         return x if self.activation is None else self.activation(x)

@@ -10,7 +10,7 @@ from typing import Any
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
-from fastnn.layers.base.layer import Layer
+from fastnn.layers.base.low_rank import Adapted, LowRank
 
 __all__ = ["EinsumDense"]
 
@@ -22,7 +22,7 @@ _FORMS = (
 )
 
 
-class EinsumDense(Layer):
+class EinsumDense(LowRank):
     """A dense layer whose product is an einsum: `activation(einsum(equation, x, kernel) + bias)`.
 
     Shapes: as the equation says. Weights: `kernel`, shaped as its term says, and `bias`.
@@ -39,6 +39,8 @@ class EinsumDense(Layer):
         bias_regularizer: Penalty on the bias, added to the loss.
         kernel_constraint: What the kernel is brought back to after each step: a `Constraint`.
         bias_constraint: What the bias is brought back to after each step.
+        lora_rank: The rank of a trained change of a frozen kernel (`enable_lora`); None for none.
+        lora_alpha: The change is multiplied by `lora_alpha / lora_rank`; None for `lora_rank`.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
@@ -52,7 +54,8 @@ class EinsumDense(Layer):
     """
 
     equation: str
-    kernel: Any
+    _adapted = "kernel"
+    kernel = Adapted("kernel")
     bias: Any
     kernel_initializer: Any
     bias_initializer: Any
@@ -75,9 +78,12 @@ class EinsumDense(Layer):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._take_rank(lora_rank, lora_alpha)
         self.equation = equation
         if isinstance(output_shape, int):
             self.partial_output_shape: tuple[int | None, ...] = (output_shape,)
@@ -116,6 +122,7 @@ class EinsumDense(Layer):
                 constraint=self.bias_constraint,
             )
         self.built = True
+        self._adapt_as_given()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """As the equation says."""
@@ -125,7 +132,7 @@ class EinsumDense(Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """activation(einsum(equation, inputs, kernel) + bias)."""
-        x = ops.einsum(self.equation, inputs, self.kernel.value)
+        x = ops.einsum(self.equation, inputs, self._with_adapters())
         if self.bias is not None:
             x = x + self.bias.value
         return x if self.activation is None else self.activation(x)

@@ -9,14 +9,14 @@ import numpy as np
 from fastnn import constraints, initializers, ops, regularizers
 from fastnn._core import Tensor
 from fastnn.base.arguments import positive_size
-from fastnn.layers.base.layer import Layer
+from fastnn.layers.base.low_rank import Adapted, LowRank
 from fastnn.tracing.tables import outside_table
 from fastnn.tracing.variables import current_scope
 
 __all__ = ["Embedding"]
 
 
-class Embedding(Layer):
+class Embedding(LowRank):
     """Looks rows of a learned table up by whole numbers.
 
     Shapes: (…) of int32 -> (…, output_dim). Weight: `embeddings` (input_dim, output_dim).
@@ -30,12 +30,13 @@ class Embedding(Layer):
         mask_zero: Whether the number 0 marks padding, which later layers and the loss leave out.
         weights: First values of the table as an array (input_dim, output_dim), or a list that holds
             it.
-        lora_rank: Not supported; None.
+        lora_rank: The rank of a trained change of a frozen table (`enable_lora`); None for none.
+        lora_alpha: The change is multiplied by `lora_alpha / lora_rank`; None for `lora_rank`.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
         DataError: A number lies outside 0 to input_dim - 1.
-        ValueError: A size is not a whole number above 0, or `lora_rank` is given.
+        ValueError: A size is not a whole number above 0.
 
     Example:
         >>> layer = fastnn.layers.Embedding(3, 2, weights=np.array([[0.0, 0], [1, 1], [2, 2]]))
@@ -49,7 +50,8 @@ class Embedding(Layer):
     embeddings_initializer: Any
     embeddings_regularizer: Any
     embeddings_constraint: Any
-    embeddings: Any
+    _adapted = "embeddings"
+    embeddings = Adapted("embeddings")
 
     def __init__(
         self,
@@ -60,16 +62,13 @@ class Embedding(Layer):
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
         weights: Any = None,
-        lora_rank: None = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.pop("input_length", None)
         super().__init__(**kwargs)
-        if lora_rank is not None:
-            raise ValueError(
-                f"Embedding {self.name!r}: lora_rank is {lora_rank!r}, and low-rank adaptation is "
-                "not supported\n  hint: leave it out: the whole table is trained"
-            )
+        self._take_rank(lora_rank, lora_alpha)
         self.input_dim = positive_size("input_dim", input_dim, f"Embedding {self.name!r}")
         self.output_dim = positive_size("output_dim", output_dim, f"Embedding {self.name!r}")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
@@ -83,7 +82,7 @@ class Embedding(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Embeddings (input_dim, output_dim)."""
-        self.embeddings = self.add_weight(
+        table = self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.input_dim, self.output_dim),
             initializer=self.embeddings_initializer,
@@ -92,8 +91,9 @@ class Embedding(Layer):
         )
         if self._first_weights is not None:
             first = self._first_weights
-            self.embeddings.assign(first[0] if isinstance(first, list) else first)
+            table.assign(first[0] if isinstance(first, list) else first)
         self.built = True
+        self._adapt_as_given()
 
     def call(self, inputs: Any) -> Any:
         """embeddings[inputs]; a number outside the table is a DataError when the step runs."""
@@ -104,7 +104,11 @@ class Embedding(Layer):
             scope.note_table(self.name, self.input_dim)
         # Rows are not counted from the end: what is negative is put outside the table.
         ids = ops.where(ids < 0, ids - self.input_dim, ids)
-        return ops.take(self.embeddings.value, ids, axis=0)
+        rows = ops.take(self.__dict__["embeddings"].value, ids, axis=0)
+        if self.lora_enabled:  # rows of the adapters' product, which is never made
+            a, b = self._adapters
+            rows = rows + ops.matmul(ops.take(a.value, ids, axis=0), b.value) * self._adapter_scale
+        return rows
 
     def _check(self, ids: np.ndarray[Any, Any]) -> None:
         outside = (ids < 0) | (ids >= self.input_dim)
@@ -123,5 +127,4 @@ class Embedding(Layer):
         """Without first weights."""
         result = super().get_config()
         result.pop("weights", None)
-        result.pop("lora_rank", None)
         return result

@@ -85,7 +85,7 @@ class ReversibleEmbedding(Embedding):
                 context.set_mask(vectors, super().compute_mask(inputs))
             return vectors
         tied = self.tie_weights
-        kernel = ops.transpose(self.embeddings.value) if tied else self.reverse_embeddings.value
+        kernel = ops.transpose(self._with_adapters()) if tied else self.reverse_embeddings.value
         scores = ops.matmul(inputs, kernel)
         cap = self.logit_soft_cap
         return scores if cap is None else ops.tanh(scores / cap) * cap

@@ -18,7 +18,7 @@ from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import DataError
 from fastnn.tracing.size_vectors import Sizes
-from fastnn.tracing.symbolic import KerasTensor, keras_op
+from fastnn.tracing.symbolic import KerasTensor, holds_tensors, keras_op
 from fastnn.tracing.variables import Variable
 
 __all__ = [
@@ -77,7 +77,7 @@ def convert_to_tensor(
         x = x.tensor()
     if isinstance(x, Tensor):
         return x if dtype in (None, x.dtype) else x.astype(dtype)
-    if x.__class__ in (list, tuple, TensorShape) and _holds_tensors(x):
+    if x.__class__ in (list, tuple, TensorShape) and holds_tensors(x):
         # One by one, so that traces and tapes see where the parts come from.
         made = _core.ops.stack(*promoted(*x), axis=0)
         return made if dtype in (None, made.dtype) else made.astype(dtype)
@@ -99,20 +99,6 @@ def _texts_of(objects: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
         return None
     texts = [v.decode() if isinstance(v, bytes) else v for v in values]
     return np.asarray(texts).reshape(objects.shape)
-
-
-#: Lists that are looked through for tensors.
-_SHORT = 64
-
-
-def _holds_tensors(x: Any) -> bool:
-    """Whether there is a tensor or a variable in nested lists; of long ones the first item says."""
-    return any(
-        v.__class__ is Tensor
-        or isinstance(v, Variable)
-        or (v.__class__ in (list, tuple) and _holds_tensors(v))
-        for v in (x if len(x) <= _SHORT else x[:1])
-    )
 
 
 def computed(x: TensorLike, dtype: str | None = None) -> Tensor:

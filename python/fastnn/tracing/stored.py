@@ -70,7 +70,7 @@ def stored_weights(layers: Any) -> list[StoredVariable]:
 
 def with_fewer_bits(layer: Any, name: str, mode: str) -> StoredVariable:
     """Puts a weight in fewer bits into the place of one of a layer; gives the new one."""
-    old = getattr(layer, name)
+    old = layer.__dict__[name]
     value = np.asarray(old, np.float32)
     made: StoredVariable
     if mode == "bfloat16":

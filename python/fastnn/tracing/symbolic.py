@@ -9,6 +9,7 @@ sizes are expressions over symbols: here they are None, as in Keras. Depends on 
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
@@ -25,7 +26,9 @@ from fastnn.tracing.known_ops import known_ops
 from fastnn.tracing.size_vectors import Sizes
 from fastnn.tracing.variables import Scope, Variable, current_scope
 
-__all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
+__all__ = [
+    "KerasTensor", "Node", "OpCall", "holds_tensors", "infer", "is_symbolic", "keras_op", "record",
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -356,8 +359,7 @@ def call_again(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return operation.output
     if not isinstance(operation, OpCall):
         return operation(*args, **kwargs)
-    fn = getattr(operation.fn, "__wrapped__", operation.fn)
-    outputs = record(fn, operation.op_name, args, kwargs, operation.key)
+    outputs = record(operation.fn, operation.op_name, args, kwargs, operation.key)
     for x in tree.flatten(outputs):
         x.node.operation.name = x.name = operation.name
     return outputs
@@ -390,19 +392,25 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
                         return run(first, **kwargs)
             if first is not none:
                 args = (first, *args) if second is none else (first, second, *args)
+            listed = False
             for a in args:
                 kind = a.__class__
                 if kind is tensor:
                     continue
-                if kind is KerasTensor or (
-                    kind in _MAY_HOLD and not _is_plain(a) and _is_recorded(a, args, kwargs)
-                ):
+                if kind is KerasTensor:
                     return record(fn, fn.__name__, args, kwargs)
+                if kind in _MAY_HOLD and not _is_plain(a):
+                    if not _is_of_tensors(a) and _is_recorded(a, args, kwargs):
+                        return record(op, fn.__name__, args, kwargs)
+                    listed = listed or kind in _LISTS
             for a in kwargs.values():
                 if a.__class__ is not tensor and not _is_plain(a):
                     if _is_recorded(kwargs, args, kwargs):
-                        return record(fn, fn.__name__, args, kwargs)
+                        return record(op, fn.__name__, args, kwargs)
+                    listed = True
                     break
+            if listed:
+                args, kwargs = _lists_as_tensors(fn, args, kwargs)
             return run(*args, **kwargs)
         except TypeError:
             if not hasattr(fn, "__signature__"):  # of a row the core's own error has its hint
@@ -412,10 +420,55 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
     return op  # type: ignore[return-value]
 
 
+@functools.cache
+def _of_tensors(fn: Callable[..., Any]) -> tuple[frozenset[int], frozenset[str]]:
+    """Places and names of the parameters that take one tensor; -1 for `*args` of tensors."""
+    places, names = set(), set()
+    for at, (name, p) in enumerate(inspect.signature(fn).parameters.items()):
+        row = p.annotation is p.empty and p.default is p.empty  # rows say nothing of their operands
+        if row or str(p.annotation).split(" ")[0] == "TensorLike":
+            places.add(-1 if p.kind is p.VAR_POSITIONAL else at)
+            names.add(name)
+    return frozenset(places), frozenset(names)
+
+
+def _lists_as_tensors(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Lists of tensors as one tensor where `fn` takes one, so that gradients flow through them."""
+    places, names = _of_tensors(fn)
+    return (
+        tuple(_as_one(a) if at in places or -1 in places else a for at, a in enumerate(args)),
+        {name: _as_one(a) if name in names else a for name, a in kwargs.items()},
+    )
+
+
+def _as_one(value: Any) -> Any:
+    if value.__class__ not in (list, tuple) or not holds_tensors(value):
+        return value
+    return known_ops()["convert_to_tensor"](value)
+
+
+#: Lists that are looked through for tensors.
+_SHORT = 64
+
+
+def holds_tensors(x: Any) -> bool:
+    """Whether there is a tensor or a variable in nested lists; of long ones the first item says."""
+    return any(
+        v.__class__ is _core.Tensor
+        or isinstance(v, Variable)
+        or (v.__class__ in (list, tuple) and holds_tensors(v))
+        for v in (x if len(x) <= _SHORT else x[:1])
+    )
+
+
 # Classes of arguments that may be or hold what makes a call part of a functional model.
 _MAY_HOLD = frozenset({Dim, Sizes, TensorShape, list, tuple, dict})
 # Classes of values that never do, and of lists of such values.
 _PLAIN = frozenset({int, float, bool, str, DType, types.NoneType, _core.Tensor})
+_TENSORS: frozenset[type] = frozenset({_core.Tensor})
+_NUMBERS = _PLAIN - _TENSORS
 _LISTS = frozenset({list, tuple, TensorShape})
 
 
@@ -424,7 +477,13 @@ def _is_plain(value: Any) -> bool:
     kind = value.__class__
     if kind in _PLAIN:
         return True
-    return kind in _LISTS and _PLAIN.issuperset(map(type, value))
+    return kind in _LISTS and _NUMBERS.issuperset(map(type, value))
+
+
+def _is_of_tensors(value: Any) -> bool:
+    """Whether a value is a list of tensors alone, none of which is symbolic."""
+    kind = value.__class__
+    return kind in _LISTS and _TENSORS.issuperset(map(type, value))
 
 
 def _is_recorded(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -288,6 +288,8 @@ class Variable(_core.Variable):
 
     initializer: Any
     path: str
+    #: Whether it was made to be trained, by which weights are ordered, also when it is frozen.
+    made_trainable: bool = True
 
     def __new__(
         cls,
@@ -324,6 +326,7 @@ class Variable(_core.Variable):
     ) -> None:
         initializer = _first_value(type(self), initializer, initial_value)
         self._trainable = trainable
+        self.made_trainable = bool(trainable)
         self.initializer = initializer if callable(initializer) else None
         self.regularizer = regularizer
         self.constraint = constraint

@@ -119,8 +119,7 @@ def _top_level(reader: Reader, model: Any, skip_mismatch: bool) -> list[tuple[An
     """Weights that the model holds beside its layers, which Keras before 2.6 did not write."""
     at = f"{_root(reader)}/top_level_model_weights"
     names = reader.texts(at, "weight_names") or []
-    own = list(model._variables)
-    own = [v for v in own if v._trainable] + [v for v in own if not v._trainable]
+    own = model._own()
     if len(names) != len(own):
         fault = f"the model itself has {len(own)} weights, the file holds {len(names)} of its own"
         if not skip_mismatch:

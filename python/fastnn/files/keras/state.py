@@ -25,7 +25,9 @@ from fastnn.files.atomic import uninterrupted
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
 from fastnn.files.variables import random_states
+from fastnn.initializers import HeUniform
 from fastnn.layers import Layer
+from fastnn.layers.base.low_rank import LowRank
 from fastnn.layers.base.module import modules_in
 from fastnn.optimizers import Optimizer
 from fastnn.tracing.variables import snapshots
@@ -61,13 +63,27 @@ def _walk(owner: Any, path: str, seen: set[int], properties: bool) -> Iterator[P
     if isinstance(owner, Optimizer):
         yield path, owner, list(owner.variables)
         return
-    yield path, owner, owner._own()
+    yield path, owner, _kept(owner)
     for name, child in _children(owner, properties):
         inner = f"{path}/{name}" if path else name
         if isinstance(child, list | tuple | dict):
             yield from _walk_all(child, inner, seen, properties)
         else:
             yield from _walk(child, inner, seen, properties)
+
+
+def _kept(owner: Any) -> list[Any]:
+    """The weights of a layer that Keras's files have a place for: its adapters are merged."""
+    own: list[Any] = owner._own()
+    return [v for v in own if not _is_adapter(owner, v)]
+
+
+def _is_adapter(owner: Any, variable: Any) -> bool:
+    return _is_adapted(owner) and any(variable is v for v in owner._adapters)
+
+
+def _is_adapted(owner: Any) -> bool:
+    return isinstance(owner, LowRank) and owner.lora_enabled
 
 
 def _from_properties(owner: Any) -> dict[str, Any]:
@@ -153,12 +169,18 @@ def _walk_all(group: Any, path: str, seen: set[int], properties: bool) -> Iterat
 def write_places(file: Any, found: list[Place], look: Callable[[], None]) -> None:
     """Groups and arrays into an open HDF5 file, all of one moment; `look` is called in between."""
     everything = [v for _, _, variables in found for v in variables]
+    everything += [v for _, owner, _ in found if _is_adapted(owner) for v in owner._adapters]
     values = dict(zip(map(id, everything), snapshots(everything), strict=True))
     for path, owner, variables in found:
         look()
         group = file.create_group(f"{path}/vars" if path else "vars")
         group.attrs["name"] = owner.name
         store: dict[str, Any] = {str(i): np.asarray(values[id(v)]) for i, v in enumerate(variables)}
+        if _is_adapted(owner):
+            base = owner.__dict__[owner._adapted]
+            at = next(i for i, v in enumerate(variables) if v is base)
+            parts = (values[id(v)] for v in (base, *owner._adapters))
+            store[str(at)] = np.asarray(owner._with_adapters(*parts))
         if _has_hook(owner, "save_own_variables"):
             store.clear()
             owner.save_own_variables(store)
@@ -286,6 +308,10 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
                 hooks.append((owner, {n: reader.array(f"{at}/{n}", None) for n in names}))
                 continue
             values += _read_group(reader, path, f"layer {owner.name!r}", variables)
+            if _is_adapted(owner):  # one alone is 0, so that training goes on from there
+                first, second = owner._adapters
+                start = HeUniform(seed=len(values))(first.shape)
+                values += [(first, np.asarray(start)), (second, np.zeros(second.shape, "f"))]
         except FormatError as error:
             if not skip_mismatch:
                 raise

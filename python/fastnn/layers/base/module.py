@@ -23,7 +23,7 @@ from fastnn.tracing.fingerprint import UNTRACED
 from fastnn.tracing.late import made_variables, waiting
 from fastnn.tracing.variables import Variable, assign_all, read_all, suspended_scope, touch
 
-__all__ = ["Module", "default", "modules_in", "overrides"]
+__all__ = ["Module", "default", "modules_in", "overrides", "trained_first"]
 
 
 def default(method: Any) -> Any:
@@ -42,6 +42,11 @@ _ACCEPTED = (
     "collections", "experimental_autocast", "getter", "layout", "overwrite_with_gradient",
     "partitioner", "sparse", "synchronization", "use_resource",
 )  # fmt: skip
+
+
+def trained_first(own: Sequence[Variable]) -> list[Variable]:
+    """Variables in the order of files: those that were made to be trained come first."""
+    return [v for v in own if v.made_trainable] + [v for v in own if not v.made_trainable]
 
 
 class Module:
@@ -231,8 +236,7 @@ class Module:
         """Weights and the states of random generators, layer by layer."""
         found: dict[Variable, None] = {}
         for layer in self._every_layer():
-            own = layer._variables
-            for v in [v for v in own if v._trainable] + [v for v in own if not v._trainable]:
+            for v in layer._own():
                 found[v] = None
             for generator in layer._own_generators():
                 found[generator.state] = None
@@ -352,9 +356,11 @@ class Module:
         assign_all(own, weights)
 
     def _own(self) -> list[Variable]:
-        """The weights of this layer itself in the order of files: trainable ones first."""
-        own = self._variables
-        return [v for v in own if v._trainable] + [v for v in own if not v._trainable]
+        """The weights of this layer itself in the order of files: those made to be trained first.
+
+        A weight that is frozen later keeps its place, as in Keras.
+        """
+        return trained_first(self._variables)
 
     def save_own_variables(self, store: Any) -> None:
         """Puts this layer's own weights into a mapping, under "0", "1", ….

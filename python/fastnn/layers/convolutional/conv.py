@@ -6,15 +6,17 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.errors import ShapeError
+from fastnn.layers.base.low_rank import Adapted, LowRank
 from fastnn.layers.convolutional.base import Convolution, positive
 
 __all__ = ["Conv1D", "Conv2D", "Conv3D"]
 
 
-class _Conv(Convolution):
+class _Conv(Convolution, LowRank):
     filters: int
     groups: int
-    kernel: Any
+    _adapted = "kernel"
+    kernel = Adapted("kernel")
 
     def __init__(
         self,
@@ -34,9 +36,12 @@ class _Conv(Convolution):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self._take_rank(lora_rank, lora_alpha)
         self.filters = positive(filters, "filters")
         if isinstance(groups, bool) or not isinstance(groups, int) or groups <= 0:
             raise ValueError(
@@ -78,12 +83,13 @@ class _Conv(Convolution):
         )
         self._add_bias(self.filters)
         self.built = True
+        self._adapt_as_given()
 
     def call(self, inputs: Any) -> Any:
         """activation(conv(inputs, kernel) + bias)."""
         return self._finished(
             ops.conv(
-                inputs, self.kernel.value, strides=self.strides, padding=self.padding,
+                inputs, self._with_adapters(), strides=self.strides, padding=self.padding,
                 data_format=self.data_format, dilation_rate=self.dilation_rate,
             )
         )  # fmt: skip
@@ -118,6 +124,8 @@ class Conv1D(_Conv):
         activity_regularizer: Penalty on the output, added to the loss.
         kernel_constraint: What the kernel is brought back to after each step.
         bias_constraint: What the bias is brought back to after each step.
+        lora_rank: The rank of a trained change of a frozen kernel (`enable_lora`); None for none.
+        lora_alpha: The change is multiplied by `lora_alpha / lora_rank`; None for `lora_rank`.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
@@ -159,6 +167,8 @@ class Conv2D(_Conv):
         activity_regularizer: Penalty on the output, added to the loss.
         kernel_constraint: What the kernel is brought back to after each step.
         bias_constraint: What the bias is brought back to after each step.
+        lora_rank: The rank of a trained change of a frozen kernel (`enable_lora`); None for none.
+        lora_alpha: The change is multiplied by `lora_alpha / lora_rank`; None for `lora_rank`.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
@@ -200,6 +210,8 @@ class Conv3D(_Conv):
         activity_regularizer: Penalty on the output, added to the loss.
         kernel_constraint: What the kernel is brought back to after each step.
         bias_constraint: What the bias is brought back to after each step.
+        lora_rank: The rank of a trained change of a frozen kernel (`enable_lora`); None for none.
+        lora_alpha: The change is multiplied by `lora_alpha / lora_rank`; None for `lora_rank`.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
