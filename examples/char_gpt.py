@@ -4,7 +4,7 @@
 
 The folder holds `input.txt` (Tiny Shakespeare, public domain); without one it is looked for in
 $FASTNN_DATA/text/tinyshakespeare. Trains for ten minutes unless told otherwise, prints the loss a
-letter on the last tenth of the text, and 400 new letters.
+letter on the last tenth of the text, and a few new lines.
 """
 
 import math
@@ -62,7 +62,7 @@ def main(folder: str | None = None, minutes: float = 10.0) -> float:
     cut = int(0.9 * len(tokens))
     fastnn.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
-    model = GPT(len(letters), 128, 4, heads=4, max_length=512, dropout=0.1)
+    model = GPT(len(letters), 128, 4, heads=4, max_length=WINDOW, dropout=0.1)
     loss = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(fastnn.optimizers.AdamW(RATE, weight_decay=0.01, clipnorm=1.0), loss)
     test = windows(tokens[cut:], 200, np.random.default_rng(1))
@@ -72,11 +72,16 @@ def main(folder: str | None = None, minutes: float = 10.0) -> float:
         model.fit(x, y, batch_size=8, verbose=0, callbacks=[clock])
     found = float(model.evaluate(*test, batch_size=8, verbose=0))
     print(f"loss a letter on held-back text: {found:.3f}")
-    for piece in fastnn.generate(
-        model, "ROMEO:\n", max_tokens=400, temperature=0.8, seed=1, stream=True, tokenizer=letters
-    ):
-        print(piece, end="", flush=True)
-    print()
+    for name in ("ROMEO:", "JULIET:", "KING RICHARD III:"):
+        prompt = name + "\n"
+        print(prompt, end="")
+        # A place behind those of the windows has never been learned.
+        left = WINDOW - len(prompt)
+        for piece in fastnn.generate(
+            model, prompt, max_tokens=left, temperature=0.8, seed=1, stream=True, tokenizer=letters
+        ):
+            print(piece, end="", flush=True)
+        print("\n")
     return found
 
 
