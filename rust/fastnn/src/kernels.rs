@@ -104,7 +104,7 @@ const FETCHED: usize = 256;
 
 /// [`prefetch`] of a row of `n` floats that stands apart from the one before it.
 #[inline(always)]
-fn prefetch_row(p: *const f32, n: usize) {
+pub(crate) fn prefetch_row(p: *const f32, n: usize) {
     for at in (0..n.min(FETCHED)).step_by(crate::simd::LANES) {
         prefetch(p.wrapping_add(at));
     }

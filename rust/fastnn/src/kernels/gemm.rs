@@ -41,7 +41,7 @@ const SLAB: usize = 4 << 20;
 /// slab, and little scratch is needed.
 const NEAR: usize = 1 << 16;
 /// Below this many multiply-adds a product is not split over threads.
-const INLINE: usize = 1 << 19;
+const INLINE: usize = 1 << 18;
 /// Multiply-adds that are worth a task of their own.
 const TASK: usize = 1 << 21;
 const MAX_TASKS: usize = 32;
