@@ -110,11 +110,17 @@ class Traced:
         self.programs: Recent = Recent(KEPT_PROGRAMS)
         # Tensors in, one tensor out: found without looking through nested arguments.
         self.plain: Recent = Recent(KEPT_PROGRAMS)
+        # The last of those that was found, and its key.
+        self.latest: tuple[Any, Any] = (None, None)
         self.traces = 0
         self.around = Surroundings(f)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program for these arguments."""
+        return self.apply(args, kwargs)
+
+    def apply(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs the program for arguments by position and by name, which need no unpacking."""
         if kwargs or getattr(_scopes, "scope", None) is not None:
             return self._call(args, kwargs)
         if choice.is_used and (held or choice.get_device() != choice.CPU):
@@ -130,7 +136,11 @@ class Traced:
             key = (key, *map(id, others))
         if around.holds_layers:
             key = (key, structure_version())
-        found = self.plain.find(key)
+        latest, found = self.latest
+        if latest != key:
+            found = self.plain.find(key)
+            if found is not None:
+                self.latest = key, found
         if found is not None:
             try:
                 return found[0](*args)
@@ -252,11 +262,11 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     """
     _check_function("jit", f)
     traced = Traced(f, _plain_call)
-    run = traced.__call__
+    run = traced.apply
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return run(*args, **kwargs)
+        return run(args, kwargs)
 
     call.trace_count = lambda: traced.traces  # type: ignore[attr-defined]
     return call
@@ -325,11 +335,11 @@ def value_and_grad(
             result = tuple(grads)
         return ((value, aux) if has_aux else value), result
 
-    traced = Traced(f, transform)
+    run = Traced(f, transform).apply
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return traced(*args, **kwargs)
+        return run(args, kwargs)
 
     return call
 
