@@ -13,6 +13,7 @@ pub mod gather;
 pub mod gemm;
 pub mod layer_norm;
 pub mod order;
+pub mod place;
 pub mod pooling;
 pub mod random;
 pub mod recurrence;

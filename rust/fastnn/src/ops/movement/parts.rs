@@ -4,7 +4,8 @@ use super::super::{host, rule};
 use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Arg, Attr, Host, StepCtx, Ty};
-use crate::kernels::stored;
+use crate::kernels::place::Along;
+use crate::kernels::{self, stored};
 use crate::shape::Shape;
 use crate::{data_err, shape_err};
 
@@ -66,41 +67,22 @@ pub fn unslice_places(out: &Shape, attrs: &[Attr]) -> Result<Vec<(i64, i64)>> {
 }
 
 /// Writes `value` everywhere and `x` into the parts.
-fn place<T: Copy>(x: Arg, out: Arg, parts: &[Part], value: T) {
+fn place<T: Copy + Send + Sync>(x: Arg, out: Arg, parts: &[Part], value: T) {
     assert_eq!(
         (x.ty.dtype.size(), out.ty.dtype.size()),
         (size_of::<T>(), size_of::<T>()),
         "invariant: elements are placed whole"
     );
-    let (from, to) = (x.ty.shape, out.ty.shape);
-    let (src, dst) = (x.ptr.cast::<T>(), out.ptr.cast::<T>());
+    let along = |(p, size): (&Part, usize)| Along {
+        size,
+        count: p.count(),
+        start: if p.count() == 0 { 0 } else { p.at(0) },
+        step: p.step as isize,
+    };
+    let axes: Vec<Along> = parts.iter().zip(out.ty.shape.sizes().iter().copied()).map(along).collect();
     // SAFETY: the executor hands steps buffers that cover their shapes; the parts were resolved
     // against the output shape, so every position lies inside it.
-    unsafe {
-        std::slice::from_raw_parts_mut(dst, to.count()).fill(value);
-        let Some(last) = parts.last() else {
-            dst.write(src.read());
-            return;
-        };
-        let count = last.count();
-        if count == 0 {
-            return;
-        }
-        let lead = from.rank() - 1;
-        for (row, start) in (0..from.count()).step_by(count).enumerate() {
-            let at = host::unravel(row * count, &from);
-            let full: Vec<usize> = (0..=lead).map(|i| parts[i].at(at[i])).collect();
-            let to = dst.add(host::ravel(&full, &to));
-            let from = src.add(start);
-            if last.step == 1 {
-                std::ptr::copy_nonoverlapping(from, to, count);
-            } else {
-                for i in 0..count {
-                    to.offset(i as isize * last.step as isize).write(from.add(i).read());
-                }
-            }
-        }
-    }
+    unsafe { kernels::place::place(out.ptr.cast::<T>(), x.ptr.cast::<T>(), &axes, value) };
 }
 
 pub(super) fn placed(x: &Host, out: Ty, parts: &[Part], value: f64) -> Host {
