@@ -53,7 +53,11 @@ from fastnn._core import info as info
 from fastnn._core import op_table as op_table
 from fastnn._core import set_num_threads as set_num_threads
 from fastnn._core import tensor as tensor
+from fastnn.backend import Operation as Operation
+from fastnn.backend import StatelessScope as StatelessScope
 from fastnn.backend import name_scope as name_scope
+from fastnn.backend import remat as remat
+from fastnn.backend import version as version
 from fastnn.base import nests as tree
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
@@ -62,6 +66,7 @@ from fastnn.devices import device as device
 from fastnn.devices import get_device as get_device
 from fastnn.devices import set_device as set_device
 from fastnn.dtype_policies import DTypePolicy as DTypePolicy
+from fastnn.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
 from fastnn.ensemble import Ensemble as Ensemble
 from fastnn.errors import DataError as DataError
 from fastnn.errors import DeviceError as DeviceError
@@ -145,6 +150,7 @@ from fastnn.stability import Stability as Stability
 from fastnn.stability import evaluate_stability as evaluate_stability
 from fastnn.tensorflow.functions import DType as DType
 from fastnn.tensorflow.functions import GradientTape as GradientTape
+from fastnn.tensorflow.functions import IndexedSlices as IndexedSlices
 from fastnn.tensorflow.functions import Module as Module
 from fastnn.tensorflow.functions import SparseTensor as SparseTensor
 from fastnn.tensorflow.functions import TensorArray as TensorArray
@@ -293,7 +299,6 @@ from fastnn.tensorflow.namespaces import strings as strings
 from fastnn.tensorflow.namespaces import summary as summary
 from fastnn.tensorflow.namespaces import test as test
 from fastnn.tensorflow.namespaces import train as train
-from fastnn.tensorflow.namespaces import version as version
 from fastnn.tracing.symbolic import KerasTensor as KerasTensor
 from fastnn.tracing.variables import Variable as Variable
 from fastnn.training.many import fit_many as fit_many
@@ -312,6 +317,7 @@ __all__ = [
     "DeviceError",
     "Ensemble",
     "FastnnError",
+    "FloatDTypePolicy",
     "FormatError",
     "Function",
     "Functional",
@@ -324,6 +330,7 @@ __all__ = [
     "Loss",
     "Metric",
     "Model",
+    "Operation",
     "Optimizer",
     "Predictor",
     "RankError",
@@ -331,6 +338,7 @@ __all__ = [
     "Sequential",
     "ShapeError",
     "Stability",
+    "StatelessScope",
     "Tensor",
     "TraceError",
     "Variable",
@@ -344,6 +352,7 @@ __all__ = [
     "data",
     "datasets",
     "debug",
+    "device",
     "device",
     "devices",
     "distribute",
@@ -387,6 +396,7 @@ __all__ = [
     "profile",
     "random",
     "regularizers",
+    "remat",
     "saving",
     "serving",
     "set_device",
@@ -398,5 +408,6 @@ __all__ = [
     "tree",
     "utils",
     "value_and_grad",
+    "version",
     "wrappers",
 ]

@@ -299,6 +299,24 @@ def softplus(x: Any) -> Any:
 
 
 @keras_op
+def sparsemax(x: Any, axis: int = -1) -> Any:
+    """The nearest point of the simplex: shares that sum to 1, many of them 0.
+
+    Args:
+        x: A tensor of scores.
+        axis: The axis that the shares sum to 1 over.
+
+    Returns:
+        A tensor of the same shape.
+
+    Example:
+        >>> fastnn.activations.sparsemax(np.array([2.0, 1.0, -1.0])).numpy()
+        array([1., 0., 0.], dtype=float32)
+    """
+    return ops.sparsemax(x, axis)
+
+
+@keras_op
 def softsign(x: Any) -> Any:
     """`x` / (1 + |x|).
 
@@ -553,8 +571,8 @@ TABLE = Registry(
     "activation",
     [
         linear, relu, relu6, leaky_relu, elu, selu, celu, gelu, sigmoid, hard_sigmoid, tanh,
-        hard_tanh, softmax, log_softmax, softplus, softsign, silu, hard_silu, mish, exponential,
-        log_sigmoid, glu, squareplus, threshold, tanh_shrink, soft_shrink, hard_shrink,
+        hard_tanh, softmax, log_softmax, sparsemax, softplus, softsign, silu, hard_silu, mish,
+        exponential, log_sigmoid, glu, squareplus, threshold, tanh_shrink, soft_shrink, hard_shrink,
         sparse_plus, sparse_sigmoid,
     ],
     {"swish": silu, "hard_swish": hard_silu},

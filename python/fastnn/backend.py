@@ -6,11 +6,12 @@ arguments or defaults, they are here. Depends on `config`, `layers`, `ops`, `uti
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from fastnn import losses, ops, random
+from fastnn import _core, losses, ops, random
 from fastnn.base.absent import missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import (
@@ -24,39 +25,165 @@ from fastnn.config import (
     set_floatx,
     set_image_data_format,
     standardize_data_format,
-    stored_dtype,
 )
+from fastnn.layers import Layer
 from fastnn.tracing.call_context import NameScope
-from fastnn.tracing.variables import Variable
-from fastnn.utils import is_keras_tensor
+from fastnn.tracing.variables import Scope, Variable, current_scope
+from fastnn.utils import is_keras_tensor, standardize_dtype
 
 __all__ = [
-    "backend", "clear_session", "epsilon", "floatx", "get_uid", "image_data_format",
-    "is_float_dtype", "is_int_dtype", "is_keras_tensor", "name_scope", "set_epsilon",
-    "set_floatx", "set_image_data_format", "standardize_dtype",
+    "Operation", "StatelessScope", "backend", "clear_session", "epsilon", "floatx", "get_uid",
+    "image_data_format", "in_stateless_scope", "is_float_dtype", "is_int_dtype",
+    "is_keras_tensor", "name_scope", "remat", "set_epsilon", "set_floatx",
+    "set_image_data_format", "standardize_dtype", "version",
 ]  # fmt: skip
 
 name_scope = NameScope
 
 
-@hints_arguments
-def standardize_dtype(dtype: Any) -> str:
-    """The type that fastnn stores for a type of NumPy or Keras.
+class _Kind(type):
+    def __instancecheck__(cls, thing: Any) -> bool:
+        if cls is Operation:
+            return isinstance(thing, Layer)
+        return super().__instancecheck__(thing)
+
+
+class Operation(Layer, metaclass=_Kind):
+    """A computation of one's own without weights, on tensors and in functional models.
+
+    Layers are operations too.
 
     Args:
-        dtype: A name, a type of NumPy, or None for "float32".
-
-    Returns:
-        The name of the type.
-
-    Raises:
-        ValueError: It is no type.
+        **kwargs: `name`.
 
     Example:
-        >>> fastnn.backend.standardize_dtype(np.float32)
-        'float32'
+        >>> class Double(fastnn.Operation):
+        ...     def call(self, x):
+        ...         return x * 2
+        >>> Double()(np.array([1.0, 2.0])).numpy()
+        array([2., 4.], dtype=float32)
     """
-    return "float32" if dtype is None else stored_dtype(dtype)
+
+
+class StatelessScope(Scope):
+    """Inside the `with` block, variables have the values that are given, and keep their own.
+
+    Assignments are noted and change nothing outside.
+
+    Args:
+        state_mapping: Pairs of a variable and its value.
+        collect_losses: Taken for Keras's sake: losses are collected.
+        initialize_variables: Taken for Keras's sake: variables have values from the start.
+
+    Example:
+        >>> v = fastnn.Variable([1.0])
+        >>> with fastnn.StatelessScope(state_mapping=[(v, np.array([5.0]))]) as scope:
+        ...     new = v.assign_add([1.0])
+        >>> scope.get_current_value(v).numpy(), v.numpy()
+        (array([6.], dtype=float32), array([1.], dtype=float32))
+    """
+
+    def __init__(
+        self,
+        state_mapping: Iterable[tuple[Variable, Any]] | None = None,
+        collect_losses: bool = False,
+        initialize_variables: bool = True,
+    ) -> None:
+        super().__init__()
+        for variable, value in state_mapping or ():
+            self.put(variable, ops.convert_to_tensor(value))
+
+    def get_current_value(self, variable: Variable) -> Any:
+        """The value that a variable has here; None where it was neither given nor assigned.
+
+        Args:
+            variable: A variable.
+
+        Returns:
+            A tensor, or None.
+
+        Example:
+            >>> fastnn.StatelessScope().get_current_value(fastnn.Variable(1.0)) is None
+            True
+        """
+        return self.values.get(variable)
+
+    def add_update(self, update: tuple[Variable, Any]) -> None:
+        """Notes the new value of a variable.
+
+        Args:
+            update: A pair of the variable and the value.
+
+        Example:
+            >>> v, scope = fastnn.Variable(1.0), fastnn.StatelessScope()
+            >>> scope.add_update((v, 3.0))
+            >>> float(scope.get_current_value(v))
+            3.0
+        """
+        variable, value = update
+        self.put(variable, ops.convert_to_tensor(value))
+
+    def add_loss(self, loss: Any) -> None:
+        """Notes a loss, beside those that layers add.
+
+        Args:
+            loss: A tensor.
+
+        Example:
+            >>> scope = fastnn.StatelessScope()
+            >>> scope.add_loss(2.0)
+            >>> len(scope.losses)
+            1
+        """
+        self.losses.append((None, loss))
+
+
+@hints_arguments
+def in_stateless_scope() -> bool:
+    """Whether the caller is inside a `StatelessScope`.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> with fastnn.StatelessScope():
+        ...     fastnn.backend.in_stateless_scope()
+        True
+    """
+    return isinstance(current_scope(), StatelessScope)
+
+
+@hints_arguments
+def remat(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself: what is computed again and what is kept is chosen by the compiler.
+
+    Args:
+        f: A function of tensors.
+
+    Returns:
+        The function.
+
+    Example:
+        >>> float(fastnn.remat(fastnn.ops.square)(3.0))
+        9.0
+    """
+    return f
+
+
+def version() -> str:
+    """The version of fastnn, as `fastnn.__version__`.
+
+    Returns:
+        Text.
+
+    Example:
+        >>> fastnn.version() == fastnn.__version__
+        True
+    """
+    return str(_core.info()["version"])
+
+
+version.VERSION = version()  # type: ignore[attr-defined]  # as `tf.version.VERSION`
 
 
 @hints_arguments

@@ -29,15 +29,19 @@ __all__ = [
     "clear_session",
     "disable_flash_attention",
     "disable_interactive_logging",
+    "disable_traceback_filtering",
     "dtype_policy",
     "enable_flash_attention",
     "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "enable_unsafe_deserialization",
     "epsilon",
     "floatx",
     "image_data_format",
     "is_accuracy_by_loss",
     "is_flash_attention_enabled",
     "is_interactive_logging_enabled",
+    "is_traceback_filtering_enabled",
     "list_logical_devices",
     "list_physical_devices",
     "printable_stream",
@@ -59,6 +63,7 @@ _accuracy_by_loss = True
 _target_checks = True
 _data_format = "channels_last"
 _flash_attention = False
+_traceback_filtering = True
 _counts: Counter[str] = Counter()
 
 
@@ -101,6 +106,56 @@ def is_flash_attention_enabled() -> bool:
         False
     """
     return _flash_attention
+
+
+@hints_arguments
+def enable_traceback_filtering() -> None:
+    """Taken for Keras's sake: tracebacks are whole, and errors name the layer themselves.
+
+    Example:
+        >>> fastnn.config.enable_traceback_filtering()
+        >>> fastnn.config.is_traceback_filtering_enabled()
+        True
+    """
+    global _traceback_filtering
+    _traceback_filtering = True
+
+
+@hints_arguments
+def disable_traceback_filtering() -> None:
+    """Takes back what `enable_traceback_filtering` set.
+
+    Example:
+        >>> fastnn.config.disable_traceback_filtering()
+        >>> fastnn.config.is_traceback_filtering_enabled()
+        False
+        >>> fastnn.config.enable_traceback_filtering()
+    """
+    global _traceback_filtering
+    _traceback_filtering = False
+
+
+@hints_arguments
+def is_traceback_filtering_enabled() -> bool:
+    """Whether `disable_traceback_filtering` was not called.
+
+    Returns:
+        A truth value.
+
+    Example:
+        >>> fastnn.config.is_traceback_filtering_enabled()
+        True
+    """
+    return _traceback_filtering
+
+
+@hints_arguments
+def enable_unsafe_deserialization() -> None:
+    """Taken for Keras's sake: no file makes fastnn run code, whatever is called here.
+
+    Example:
+        >>> fastnn.config.enable_unsafe_deserialization()
+    """
 
 
 @hints_arguments

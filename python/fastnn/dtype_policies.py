@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["DTypePolicy", "deserialize", "get", "serialize"]
+__all__ = ["DTypePolicy", "FloatDTypePolicy", "deserialize", "get", "serialize"]
 
 #: Keras's policies of half precision: everything computes in float32, and a GPU keeps activations
 #: in two bytes.
@@ -81,6 +81,10 @@ class DTypePolicy:
 
     def __repr__(self) -> str:
         return f"<DTypePolicy {self.name!r}>"
+
+
+#: Keras's name of the same.
+FloatDTypePolicy = DTypePolicy
 
 
 def get(identifier: Any) -> DTypePolicy:

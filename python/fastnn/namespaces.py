@@ -73,7 +73,9 @@ KERAS = {
     "KerasTensor": "tracing.symbolic", "Loss": "losses", "Metric": "metrics",
     "Optimizer": "optimizers", "Initializer": "initializers", "Regularizer": "regularizers",
     "Constraint": "constraints", "Callback": "callbacks", "name_scope": "backend",
-    "DTypePolicy": "dtype_policies",
+    "DTypePolicy": "dtype_policies", "FloatDTypePolicy": "dtype_policies",
+    "Operation": "backend", "StatelessScope": "backend", "device": "devices", "remat": "backend",
+    "version": "backend",
 }  # fmt: skip
 
 #: Further names of fastnn itself.
@@ -119,7 +121,6 @@ TENSORFLOW_MODULES = (
     "summary",
     "test",
     "train",
-    "version",
 )
 
 #: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
@@ -137,7 +138,8 @@ TENSORFLOW_OPS = (
 
 #: Names of TensorFlow's top level that `fastnn.tensorflow.functions` defines.
 TENSORFLOW = (
-    "DType", "GradientTape", "Module", "SparseTensor", "TensorArray", "TensorShape", "TensorSpec",
+    "DType", "GradientTape", "IndexedSlices", "Module", "SparseTensor", "TensorArray",
+    "TensorShape", "TensorSpec",
     "UnconnectedGradients", "abs", "acos", "acosh", "add_n", "argmax", "argmin", "argsort",
     "as_dtype", "as_string", "asin", "asinh", "assert_equal", "assert_greater",
     "assert_less", "assert_rank", "atan", "atan2", "atanh", "bfloat16", "bool", "boolean_mask",

@@ -13,7 +13,8 @@ from fastnn.errors import hinted
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.serialization.registry import Registry
 
-__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
+__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2",
+           "orthogonal_regularizer"]  # fmt: skip
 
 
 def validate_float_arg(value: Any, name: str) -> float:
@@ -173,7 +174,7 @@ class OrthogonalRegularizer(Regularizer):
 
 TABLE = Registry("regularizer", [Regularizer, L1, L2, L1L2, OrthogonalRegularizer],
               {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2})  # fmt: skip
-l1, l2, l1_l2 = L1, L2, L1L2
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
 
 @hints_arguments

@@ -17,7 +17,7 @@ from fastnn.base.messages import (
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
-from fastnn.config import clear_session
+from fastnn.config import clear_session, stored_dtype
 from fastnn.data.arrays import numbers_of, unmasked
 from fastnn.data.batches import (
     PyDataset,
@@ -78,6 +78,7 @@ __all__ = [
     "serialize_keras_object",
     "set_random_seed",
     "split_dataset",
+    "standardize_dtype",
     "text_dataset_from_directory",
     "timeseries_dataset_from_array",
     "to_categorical",
@@ -99,6 +100,26 @@ def set_random_seed(seed: int) -> None:
     random.set_seed(seed)
     _python_random.seed(seed)
     np.random.seed(seed % 2**32)
+
+
+@hints_arguments
+def standardize_dtype(dtype: Any) -> str:
+    """The type that fastnn stores for a type of NumPy or Keras.
+
+    Args:
+        dtype: A name, a type of NumPy, or None for "float32".
+
+    Returns:
+        The name of the type.
+
+    Raises:
+        ValueError: It is no type.
+
+    Example:
+        >>> fastnn.utils.standardize_dtype(np.float32)
+        'float32'
+    """
+    return "float32" if dtype is None else stored_dtype(dtype)
 
 
 @hints_arguments

@@ -19,7 +19,7 @@ from fastnn.errors import DataError
 from fastnn.tracing.variables import Variable
 
 __all__ = [
-    "arrays", "called", "group_count", "groups", "padded", "stacked", "tensors",
+    "arrays", "beside", "called", "group_count", "groups", "padded", "stacked", "tensors",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -95,14 +95,14 @@ def stacked(elements: list[Any]) -> Any:
 def padded(elements: list[Any], shapes: Any = None, values: Any = None) -> Any:
     """As `stacked`, with arrays filled up to the largest of their column, or to given shapes."""
     columns = list(zip(*(tree.flatten(e) for e in elements), strict=True))
-    wanted = _beside(elements[0], shapes, "padded_shapes")
-    fills = _beside(elements[0], values, "padding_values")
+    wanted = beside(elements[0], shapes, "padded_shapes")
+    fills = beside(elements[0], values, "padding_values")
     return tree.pack(
         elements[0], [_filled(c, s, f) for c, s, f in zip(columns, wanted, fills, strict=True)]
     )
 
 
-def _beside(element: Any, given: Any, where: str) -> list[Any]:
+def beside(element: Any, given: Any, where: str) -> list[Any]:
     """One part of `given` for each array of an element, in the order of `tree.flatten`."""
     if not isinstance(element, dict | tuple):
         return [given]
@@ -117,7 +117,7 @@ def _beside(element: Any, given: Any, where: str) -> list[Any]:
             f"padded_batch: {where}={given!r:.80} for elements of {len(element)} parts\n"
             f"  hint: the nesting of the elements, e.g. {where}=([None], [])"
         )
-    return [v for k in keys for v in _beside(element[k], given[k], where)]
+    return [v for k in keys for v in beside(element[k], given[k], where)]
 
 
 def _filled(column: tuple[Array, ...], shape: Any, fill: Any) -> Array:

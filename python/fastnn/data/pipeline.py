@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from fastnn.base.tensors import WholeNumber, own_array
 from fastnn.base.text import as_text
 from fastnn.data.elements import (
     arrays as arrays_of,
+    beside,
     called,
     group_count,
     groups,
@@ -29,7 +30,16 @@ from fastnn.data.elements import (
 )
 from fastnn.data.grouping import Grouping
 from fastnn.data.paths import files_of
-from fastnn.data.specs import TensorSpec
+from fastnn.data.saved import read_elements, write_elements
+from fastnn.data.specs import (
+    TensorSpec,
+    batched,
+    mapped,
+    merged,
+    of_element,
+    padded_to,
+    unbatched,
+)
 from fastnn.errors import DataError
 
 __all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Dataset", "Options"]
@@ -93,9 +103,12 @@ class Dataset(Grouping):
         make: Callable[[], Iterator[Any]],
         size: int,
         rows: tuple[Any, Callable[[], Iterable[int]]] | None = None,
+        spec: Callable[[], Any] | None = None,
     ) -> None:
         self._make = make
         self._size = size
+        #: What elements are, where that is known without one.
+        self._spec = spec
         #: The arrays whose rows are the elements, and the row numbers of one pass.
         self._rows = rows
 
@@ -139,6 +152,7 @@ class Dataset(Grouping):
         name: Any = None,
     ) -> Dataset:
         """What a function's generator yields; the function is called again for each pass."""
+        spec = _signature(output_signature, output_types, output_shapes)
         if not callable(generator):
             raise TypeError(
                 f"from_generator: got a {type(generator).__name__}, wanted a function\n"
@@ -150,7 +164,7 @@ class Dataset(Grouping):
             for element in generator(*args):
                 yield tree.map_structure(np.array, arrays_of(element))
 
-        return Dataset(make, UNKNOWN_CARDINALITY)
+        return Dataset(make, UNKNOWN_CARDINALITY, spec=spec)
 
     @staticmethod
     def range(*args: int, output_type: Any = None, name: Any = None) -> Dataset:
@@ -200,7 +214,11 @@ class Dataset(Grouping):
             for elements in zip(*(p._make() for p in parts), strict=False):
                 yield _nested(given, iter(elements))
 
-        return Dataset(make, UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in known else size)
+        return Dataset(
+            make,
+            UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in known else size,
+            spec=lambda: _nested(given, (p.element_spec for p in parts)),
+        )
 
     # ---- steps ---------------------------------------------------------------------------------
 
@@ -217,7 +235,11 @@ class Dataset(Grouping):
             for element in self._make():
                 yield arrays_of(called(map_func, element))
 
-        return Dataset(make, self._size)
+        def spec() -> Any:
+            first = self._first()
+            return mapped(self.element_spec, first, arrays_of(called(map_func, first)))
+
+        return Dataset(make, self._size, spec=spec)
 
     def batch(
         self,
@@ -241,7 +263,8 @@ class Dataset(Grouping):
             for elements in groups(self._make(), count, drop_remainder):
                 yield stacked(elements)
 
-        return Dataset(make, size)
+        rows = count if drop_remainder else None
+        return Dataset(make, size, spec=lambda: batched(self.element_spec, rows))
 
     def padded_batch(
         self,
@@ -272,7 +295,20 @@ class Dataset(Grouping):
             for elements in groups(self._make(), count, drop_remainder):
                 yield padded(elements, padded_shapes, padding_values)
 
-        return Dataset(make, size)
+        def spec() -> Any:
+            one = self.element_spec
+            shapes = beside(one, padded_shapes, "padded_shapes")
+            filled = padded_to(one, shapes)
+            return batched(filled, count if drop_remainder else None)
+
+        return Dataset(make, size, spec=spec)
+
+    def ragged_batch(self, batch_size: int, *args: Any, **kwargs: Any) -> NoReturn:
+        """Ragged tensors are not supported: `padded_batch` fills rows up."""
+        raise AttributeError(
+            "tf.data.Dataset has no ragged_batch in fastnn: ragged tensors are not supported\n"
+            f"  hint: padded_batch({batch_size}), which fills rows up with 0"
+        )
 
     def unbatch(self, name: Any = None) -> Dataset:
         """The slices of the first axis of each element."""
@@ -283,7 +319,7 @@ class Dataset(Grouping):
                 for i in range(len(leaves[0])):
                     yield tree.pack(element, [a[i] for a in leaves])
 
-        return Dataset(make, UNKNOWN_CARDINALITY)
+        return Dataset(make, UNKNOWN_CARDINALITY, spec=lambda: unbatched(self.element_spec))
 
     def shuffle(
         self,
@@ -308,7 +344,9 @@ class Dataset(Grouping):
         if self._rows is not None:
             arrays, order = self._rows
             return _of_rows(arrays, lambda: _mixed(order(), size, draw()), self._size)
-        return Dataset(lambda: iter(_mixed(self._make(), size, draw())), self._size)
+        return Dataset(
+            lambda: iter(_mixed(self._make(), size, draw())), self._size, spec=self._alike
+        )
 
     def repeat(self, count: int | None = None, name: Any = None) -> Dataset:
         """All elements `count` times; without end when None or -1."""
@@ -327,7 +365,7 @@ class Dataset(Grouping):
                 if empty and endless:
                     return
 
-        return Dataset(make, size)
+        return Dataset(make, size, spec=self._alike)
 
     def take(self, count: int, name: Any = None) -> Dataset:
         """The first `count` elements; all of them when -1."""
@@ -355,7 +393,7 @@ class Dataset(Grouping):
         if self._rows is not None:
             arrays, order = self._rows
             return _of_rows(arrays, lambda: pick(order()), size)
-        return Dataset(lambda: iter(pick(self._make())), size)
+        return Dataset(lambda: iter(pick(self._make())), size, spec=self._alike)
 
     def filter(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
         """The elements of which `predicate` is true."""
@@ -365,7 +403,7 @@ class Dataset(Grouping):
                 if bool(called(predicate, element)):
                     yield element
 
-        return Dataset(make, UNKNOWN_CARDINALITY)
+        return Dataset(make, UNKNOWN_CARDINALITY, spec=self._alike)
 
     def take_while(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
         """Elements up to the first of which `predicate` is false."""
@@ -376,7 +414,7 @@ class Dataset(Grouping):
                     return
                 yield element
 
-        return Dataset(make, UNKNOWN_CARDINALITY)
+        return Dataset(make, UNKNOWN_CARDINALITY, spec=self._alike)
 
     def flat_map(self, map_func: Callable[..., Dataset], name: Any = None) -> Dataset:
         """The elements of the data sets that `map_func` makes of each element."""
@@ -393,7 +431,11 @@ class Dataset(Grouping):
         size = (
             sum(sizes) if min(sizes) >= 0 else min(sizes) if -2 in sizes else INFINITE_CARDINALITY
         )
-        return Dataset(lambda: itertools.chain(self._make(), dataset._make()), size)
+        return Dataset(
+            lambda: itertools.chain(self._make(), dataset._make()),
+            size,
+            spec=lambda: merged(self.element_spec, dataset.element_spec),
+        )
 
     def enumerate(self, start: int = 0, name: Any = None) -> Dataset:
         """Pairs of a number and an element."""
@@ -402,7 +444,7 @@ class Dataset(Grouping):
             for i, element in enumerate(self._make(), start):
                 yield np.asarray(i), element
 
-        return Dataset(make, self._size)
+        return Dataset(make, self._size, spec=lambda: (TensorSpec((), "int64"), self.element_spec))
 
     def cache(self, filename: str = "", name: Any = None) -> Dataset:
         """The elements as the first whole pass made them, kept in memory."""
@@ -423,7 +465,7 @@ class Dataset(Grouping):
                 kept.extend(fresh)
                 done.append(True)
 
-        return Dataset(make, self._size)
+        return Dataset(make, self._size, spec=self._alike)
 
     def prefetch(self, buffer_size: Any = AUTOTUNE, name: Any = None) -> Dataset:
         """This data set: `fit` reads ahead on a thread anyway."""
@@ -450,6 +492,49 @@ class Dataset(Grouping):
         if numbers and all(isinstance(v, int | float | np.number | np.ndarray) for v in numbers):
             return tensors(arrays_of(state))
         return state
+
+    # ---- files ---------------------------------------------------------------------------------
+
+    def save(
+        self,
+        path: Any,
+        compression: Any = None,
+        shard_func: Any = None,
+        checkpoint_args: Any = None,
+    ) -> None:
+        """Writes all elements into a folder, for `load`; in a format of fastnn's own.
+
+        Args:
+            path: The folder, which is made; what an earlier `save` wrote there is replaced.
+            compression: `"GZIP"` for smaller files, or None.
+            shard_func: Not supported; None.
+            checkpoint_args: Not supported; None.
+        """
+        if self.endless:
+            raise ValueError("save: the data set has no end\n  hint: dataset.take(1000).save(path)")
+        if shard_func is not None or checkpoint_args is not None:
+            raise ValueError("save writes one file, in one go\n  hint: leave shard_func out")
+        write_elements(path, self._make(), lambda: self.element_spec, compression == "GZIP")
+
+    @staticmethod
+    def load(
+        path: Any, element_spec: Any = None, compression: Any = None, reader_func: Any = None
+    ) -> Dataset:
+        """The elements that `save` wrote, read one by one.
+
+        Args:
+            path: The folder.
+            element_spec: Taken and not needed: the folder says it.
+            compression: Taken and not needed.
+            reader_func: Not supported; None.
+
+        Returns:
+            A data set.
+        """
+        if reader_func is not None:
+            raise ValueError("load reads one file\n  hint: leave reader_func out")
+        make, size, spec = read_elements(path)
+        return Dataset(make, size, spec=None if spec is None else lambda: spec)
 
     # ---- reading -------------------------------------------------------------------------------
 
@@ -482,11 +567,19 @@ class Dataset(Grouping):
 
     @property
     def element_spec(self) -> Any:
-        """Shapes and types of the first element; the first axis of batches may vary."""
-        first = next(self._make(), None)
-        if first is None:
-            raise DataError("element_spec: the data set is empty\n  hint: look at its source")
-        return tree.map_structure(lambda a: TensorSpec(a.shape, str(a.dtype)), first)
+        """Shapes and types of elements; None for the size of batches whose last may be smaller.
+
+        Where a step does not tell, it is what the first element says.
+        """
+        return self._alike()
+
+    def _alike(self) -> Any:
+        return of_element(self._first()) if self._spec is None else self._spec()
+
+    def _first(self) -> Any:
+        for element in self._make():
+            return element
+        raise DataError("element_spec: the data set is empty\n  hint: look at its source")
 
     def __repr__(self) -> str:
         size = {-1: "no end", -2: "unknown"}.get(self._size, str(self._size))
@@ -498,6 +591,22 @@ class Dataset(Grouping):
         close = close_names(name, dir(Dataset)) if name[0] != "_" else []
         hint = f"did you mean {', '.join(close)}?" if close else "map, filter, or from_generator"
         raise AttributeError(f"tf.data.Dataset has no {name!r} in fastnn\n  hint: {hint}")
+
+
+def _signature(signature: Any, types: Any, shapes: Any) -> Callable[[], Any] | None:
+    """What `from_generator` is told of its elements; None where that is nothing."""
+    if signature is not None:
+        return lambda: signature
+    if types is None or shapes is None:
+        return None
+    kinds = tree.flatten(types)
+    if len(kinds) == 1 and not isinstance(types, tuple | dict):
+        return lambda: TensorSpec(shapes, types)
+    sizes = shapes.values() if isinstance(shapes, dict) else shapes
+    if len(kinds) != len(sizes):
+        return None
+    made = [TensorSpec(size, kind) for size, kind in zip(sizes, kinds, strict=True)]
+    return lambda: tree.pack(types, made)
 
 
 def _of_rows(arrays: Any, order: Callable[[], Iterable[int]], size: int) -> Dataset:

@@ -23,11 +23,17 @@ from fastnn import regularizers as regularizers
 from fastnn import saving as saving
 from fastnn import utils as utils
 from fastnn import wrappers as wrappers
+from fastnn.backend import Operation as Operation
+from fastnn.backend import StatelessScope as StatelessScope
 from fastnn.backend import name_scope as name_scope
+from fastnn.backend import remat as remat
+from fastnn.backend import version as version
 from fastnn.base import nests as tree
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
+from fastnn.devices import device as device
 from fastnn.dtype_policies import DTypePolicy as DTypePolicy
+from fastnn.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
 from fastnn.initializers import Initializer as Initializer
 from fastnn.layers import Input as Input
 from fastnn.layers import InputSpec as InputSpec
@@ -48,6 +54,7 @@ __all__ = [
     "Callback",
     "Constraint",
     "DTypePolicy",
+    "FloatDTypePolicy",
     "Functional",
     "Initializer",
     "Input",
@@ -57,9 +64,11 @@ __all__ = [
     "Loss",
     "Metric",
     "Model",
+    "Operation",
     "Optimizer",
     "Regularizer",
     "Sequential",
+    "StatelessScope",
     "Variable",
     "activations",
     "applications",
@@ -68,6 +77,7 @@ __all__ = [
     "config",
     "constraints",
     "datasets",
+    "device",
     "distribution",
     "dtype_policies",
     "initializers",
@@ -82,8 +92,10 @@ __all__ = [
     "preprocessing",
     "random",
     "regularizers",
+    "remat",
     "saving",
     "tree",
     "utils",
+    "version",
     "wrappers",
 ]

@@ -3,18 +3,23 @@
 from fastnn.backend import *
 
 __all__ = [
+    "Operation",
+    "StatelessScope",
     "backend",
     "clear_session",
     "epsilon",
     "floatx",
     "get_uid",
     "image_data_format",
+    "in_stateless_scope",
     "is_float_dtype",
     "is_int_dtype",
     "is_keras_tensor",
     "name_scope",
+    "remat",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
     "standardize_dtype",
+    "version",
 ]

@@ -4,6 +4,7 @@ from fastnn.dtype_policies import *
 
 __all__ = [
     "DTypePolicy",
+    "FloatDTypePolicy",
     "deserialize",
     "get",
     "serialize",

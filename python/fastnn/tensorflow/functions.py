@@ -16,12 +16,12 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor, tensor
-from fastnn.base.tensors import TYPES, DType as DType
+from fastnn.base.tensors import TYPES, DType as DType, TensorShape
 from fastnn.base.text import TextArray, as_text
 from fastnn.base.tree import flatten
 from fastnn.base.typing import Axis, TensorLike
 from fastnn.config import stored_dtype
-from fastnn.data.specs import TensorShape, TensorSpec
+from fastnn.data.specs import TensorSpec
 from fastnn.errors import DataError, TraceError
 from fastnn.namespaces import TENSORFLOW_OPS
 from fastnn.tensorflow.checks import debugging
@@ -78,7 +78,10 @@ from fastnn.tensorflow.sizes import (
     shape_n as shape_n,
     size as size,
 )
-from fastnn.tensorflow.sparse import SparseTensor as SparseTensor
+from fastnn.tensorflow.sparse import (
+    IndexedSlices as IndexedSlices,
+    SparseTensor as SparseTensor,
+)
 from fastnn.tensorflow.strings import as_string as as_string
 from fastnn.tensorflow.windows import dropout as dropout
 from fastnn.tracing.own_gradients import custom_gradient as custom_gradient

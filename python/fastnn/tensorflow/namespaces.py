@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from fastnn import _core, ops, random, tensorflow
+from fastnn import ops, random, tensorflow
 from fastnn.base import tree
 from fastnn.base.absent import missing
 from fastnn.tensorflow import (
@@ -29,7 +29,7 @@ from fastnn.tensorflow.parameters import as_tensorflow
 
 __all__ = [
     "autograph", "compat", "debugging", "dtypes", "image", "io", "linalg", "lookup", "math", "nest",
-    "nn", "signal", "sparse", "strings", "summary", "test", "train", "version",
+    "nn", "signal", "sparse", "strings", "summary", "test", "train",
 ]  # fmt: skip
 
 #: Names that differ from those of `fastnn.ops`.
@@ -113,7 +113,6 @@ _TYPES = (
     "int64", "int8", "string", "uint16", "uint32", "uint8",
 )  # fmt: skip
 dtypes = SimpleNamespace(**{n: tensorflow.at_top(n) for n in ("as_dtype", "cast", *_TYPES)})
-version = SimpleNamespace(VERSION=_core.info()["version"])
 
 
 class _First(ModuleType):

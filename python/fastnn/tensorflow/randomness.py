@@ -13,8 +13,8 @@ from fastnn import ops, random
 from fastnn._core import Tensor
 
 __all__ = [
-    "Generator", "get_global_generator", "log_uniform_candidate_sampler", "poisson",
-    "stateless_categorical", "stateless_normal", "stateless_truncated_normal",
+    "Generator", "fold_in", "get_global_generator", "log_uniform_candidate_sampler", "poisson",
+    "split", "stateless_categorical", "stateless_normal", "stateless_truncated_normal",
     "stateless_uniform", "uniform_candidate_sampler", "whole_seed",
 ]  # fmt: skip
 
@@ -59,6 +59,17 @@ def stateless_categorical(
     """Classes drawn by logits, the same for the same two numbers."""
     drawn: Tensor = random.categorical(logits, num_samples, seed=whole_seed(seed))
     return drawn
+
+
+def split(seed: Any, num: int = 2, alg: Any = "auto_select") -> Tensor:
+    """Seeds of two numbers made of one, (num, 2), the same for the same seed."""
+    drawn = np.random.default_rng(whole_seed(seed)).integers(0, 2**24, (num, 2))
+    return ops.convert_to_tensor(drawn.astype(np.int32))
+
+
+def fold_in(seed: Any, data: Any, alg: Any = "auto_select") -> Tensor:
+    """A seed of two numbers made of one and of a number, such as that of the step."""
+    return split((whole_seed(seed), int(data)), 1)[0]
 
 
 def poisson(

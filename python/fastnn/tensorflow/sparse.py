@@ -15,7 +15,34 @@ from fastnn.base.absent import answer_missing
 from fastnn.base.tensors import DType, TensorShape
 from fastnn.errors import DataError
 
-__all__ = ["SparseTensor", "from_dense", "reorder", "sparse_dense_matmul", "to_dense"]
+__all__ = [
+    "IndexedSlices",
+    "SparseTensor",
+    "from_dense",
+    "reorder",
+    "sparse_dense_matmul",
+    "to_dense",
+]
+
+
+class IndexedSlices:
+    """Rows of a tensor and their numbers, for updates of parts of a variable.
+
+    Args:
+        values: The rows.
+        indices: Their numbers.
+        dense_shape: The sizes of the tensor, or None.
+
+    Example:
+        >>> import fastnn as tf
+        >>> tf.Variable([1.0, 2.0]).scatter_add(tf.IndexedSlices([0.5], [0])).numpy()
+        array([1.5, 2. ], dtype=float32)
+    """
+
+    def __init__(self, values: Any, indices: Any, dense_shape: Any = None) -> None:
+        self.values = ops.convert_to_tensor(values)
+        self.indices = ops.convert_to_tensor(indices, "int32")
+        self.dense_shape = dense_shape
 
 
 class SparseTensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -339,7 +340,8 @@ class CheckpointManager:
         checkpoint: A `Checkpoint`.
         directory: The folder.
         max_to_keep: How many stay; None for all.
-        keep_checkpoint_every_n_hours: Taken and not needed.
+        keep_checkpoint_every_n_hours: Of checkpoints that would be removed, one in so many hours
+            stays for good.
         checkpoint_name: What their names begin with.
         step_counter: A variable that counts steps, for `checkpoint_interval`.
         checkpoint_interval: Steps from one checkpoint to the next.
@@ -355,7 +357,7 @@ class CheckpointManager:
 
     def __init__(
         self, checkpoint: Checkpoint, directory: Any, max_to_keep: int | None,
-        keep_checkpoint_every_n_hours: Any = None, checkpoint_name: str = "ckpt",
+        keep_checkpoint_every_n_hours: float | None = None, checkpoint_name: str = "ckpt",
         step_counter: Any = None, checkpoint_interval: int | None = None, init_fn: Any = None,
     ) -> None:  # fmt: skip
         if max_to_keep is not None and max_to_keep < 1:
@@ -369,6 +371,11 @@ class CheckpointManager:
         self._directory, self._name = os.fspath(directory), checkpoint_name
         self._counter, self.checkpoint_interval = step_counter, checkpoint_interval
         self._saved_at: int | None = None
+        hours = keep_checkpoint_every_n_hours
+        self._seconds = None if hours is None else 3600.0 * float(hours)
+        #: When each was written, and when the last one that stays for good was; at first now.
+        self._times: dict[str, float] = {}
+        self._kept_at = time.time()
         state = get_checkpoint_state(self._directory)
         #: The paths of those that are kept, oldest first.
         self.checkpoints = [] if state is None else state.all_model_checkpoint_paths
@@ -414,10 +421,23 @@ class CheckpointManager:
         old = [] if self._max is None else self.checkpoints[: -self._max]
         self.checkpoints = self.checkpoints[len(old) :]
         _note(self._directory, self.checkpoints)
+        self._times[path] = time.time()
         for gone in old:
+            if self._stays(gone):
+                continue
             if os.path.exists(gone + _ENDING):
                 os.remove(gone + _ENDING)
         return path
+
+    def _stays(self, path: str) -> bool:
+        """Whether a checkpoint that is one too many is kept for good, by its time."""
+        if self._seconds is None or not os.path.exists(path + _ENDING):
+            return False
+        written = self._times.pop(path, None) or os.path.getmtime(path + _ENDING)
+        if written - self._kept_at < self._seconds:
+            return False
+        self._kept_at = written
+        return True
 
     def restore_or_initialize(self) -> str | None:
         """Sets all from the last checkpoint and gives its path; else calls `init_fn`."""

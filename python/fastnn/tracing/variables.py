@@ -26,6 +26,7 @@ from fastnn.base.tensors import TensorShape, given_shape, own_array
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import TraceError
 from fastnn.tracing.away import assigning, bring_home, held, staying
+from fastnn.tracing.scattered import Scattered
 
 __all__ = [
     "OwnGradient",
@@ -267,7 +268,7 @@ def pulled(
     return pending
 
 
-class Variable(_core.Variable):
+class Variable(_core.Variable, Scattered):
     """A tensor that persists and changes: weights, slots of optimisers, sums of metrics, seeds.
 
     Args:
@@ -290,6 +291,8 @@ class Variable(_core.Variable):
     path: str
     #: Whether it was made to be trained, by which weights are ordered, also when it is frozen.
     made_trainable: bool = True
+    #: Whether it stays as it is when its layer is told to be trained.
+    fixed: bool = False
 
     def __new__(
         cls,

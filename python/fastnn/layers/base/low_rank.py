@@ -128,7 +128,7 @@ class LowRank(Layer):
             )
             adapter.path = f"{base.path.rpartition('/')[0]}/{adapter.name}".lstrip("/")
             setattr(self, adapter.name, adapter)
-        base.trainable = False
+        base.trainable, base.fixed = False, True
         self.lora_rank = rank
         self.lora_alpha = rank if lora_alpha is None else lora_alpha
         self.lora_enabled = True

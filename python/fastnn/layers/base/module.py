@@ -187,6 +187,7 @@ class Module:
         if prefix[-1:] != [self.name]:
             prefix = [*prefix, self.name]
         variable.path = "/".join([*prefix, variable.name])
+        variable._trainable = trainable and self._trainable
         self._variables.append(variable)
         touch()
         if waiting:
@@ -282,6 +283,9 @@ class Module:
     def trainable(self, flag: bool) -> None:
         for layer in self._every_layer():
             layer._trainable = bool(flag)
+            for v in layer._variables:  # which show it too: `w.trainable` of a frozen layer's
+                if v.made_trainable and not v.fixed:
+                    v._trainable = bool(flag)
         touch()
 
     def count_params(self) -> int:
