@@ -214,6 +214,11 @@ def bincount(
                 f"bincount: got {values.min()}, wanted numbers from 0 on\n  hint: subtract it"
             )
         size = max(minlength, int(values.max(initial=-1)) + 1)
+        if weights is None and values.ndim:
+            rows = values.reshape(-1, values.shape[-1])
+            counts = [np.bincount(row, minlength=size) for row in rows] or np.zeros((0, size))
+            counts = np.reshape(counts, (*values.shape[:-1], size))
+            return convert_to_tensor(counts.astype(np.int32))
     elif not minlength:
         raise _core.TraceError(
             "bincount: the largest number is not known while a step is traced\n"

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+pub mod along;
 pub mod attention;
 pub mod columns;
 pub mod conv;
@@ -11,6 +12,7 @@ pub mod copy;
 pub mod digest;
 pub mod gather;
 pub mod gemm;
+pub mod join;
 pub mod layer_norm;
 pub mod order;
 pub mod place;

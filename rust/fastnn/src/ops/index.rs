@@ -7,6 +7,7 @@ use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Stored, Ty, Vjp};
 use crate::kernels;
+use crate::kernels::along::{self, Around, Outside, position};
 use crate::kernels::gather::{self as kernel, Take};
 use crate::shape::{DType, Shape};
 use crate::{data_err, shape_err};
@@ -273,38 +274,28 @@ fn fit(value: f64, dtype: DType) -> f64 {
 
 pub(crate) fn iota_step(ctx: &StepCtx<'_>) -> Result<()> {
     let out = ctx.output;
-    let to = out.cells();
-    for i in 0..out.ty.shape.count() {
-        let v = match out.ty.dtype {
-            DType::F32 => i as f32,
-            DType::I32 => f32::from_bits(i as u32),
-            DType::Bool => f32::from(u8::from(i > 0)),
+    let count = out.ty.shape.count();
+    // SAFETY: the executor hands steps an output that covers its shape.
+    unsafe {
+        match out.ty.dtype {
+            DType::F32 => along::count(out.floats(), count, |i| i as f32),
+            DType::I32 => along::count(out.ints(), count, |i| i as i32),
+            DType::Bool => along::count(out.floats(), count, |i| f32::from(u8::from(i > 0))),
             stored => return Err(crate::error::Error::Internal(format!("iota of {}", stored.name()))),
-        };
-        // SAFETY: the executor hands steps an output that covers its shape.
-        unsafe { to.add(i).write(v) };
+        }
     }
     Ok(())
 }
 
 pub(crate) fn cumsum_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let out = ctx.output;
-    let (from, to) = (ctx.inputs[0].cells(), out.cells());
+    let (x, out) = (ctx.inputs[0], ctx.output);
     let (outer, n, inner) = rule::around(&out.ty.shape, out.ty.shape.axis(ctx.attrs[0].int(), "cumsum")?);
-    for at in 0..outer * n * inner {
-        // SAFETY: buffers cover their shapes; an element that is not first on its axis has a
-        // predecessor `inner` places before it.
-        unsafe {
-            let v = from.add(at).read();
-            let sum = match (at / inner % n, out.ty.dtype) {
-                (0, _) => v,
-                (_, DType::I32) => {
-                    let before = to.add(at - inner).read().to_bits();
-                    f32::from_bits(before.wrapping_add(v.to_bits()))
-                }
-                _ => to.add(at - inner).read() + v,
-            };
-            to.add(at).write(sum);
+    let around = Around { outer, n, inner };
+    // SAFETY: the executor hands steps buffers that cover their shapes.
+    unsafe {
+        match out.ty.dtype {
+            DType::I32 => along::running(x.ints(), out.ints(), around, i32::wrapping_add),
+            _ => along::running(x.floats(), out.floats(), around, |sum, x| sum + x),
         }
     }
     Ok(())
@@ -424,36 +415,24 @@ fn along(x: &Shape, indices: &Host, axis: &Attr, i: usize) -> Option<usize> {
     Some(host::ravel(&at[..x.rank()], x))
 }
 
-/// Calls `each(position in the indexed tensor, position in the indices)` in order.
-fn walk_along(
-    name: &str,
-    shape: &Shape,
-    indices: Arg,
-    axis: &Attr,
-    mut each: impl FnMut(usize, usize),
-) -> Result<()> {
+/// An array of `shape` around the axis of an attribute, and the size of that axis in the indices.
+fn around(name: &str, shape: &Shape, indices: Arg, axis: &Attr) -> Result<(Around, usize)> {
     let axis = shape.axis(axis.int(), name)?;
-    let (_, n, inner) = rule::around(shape, axis);
-    let count = indices.ty.shape.sizes()[axis];
-    let all = indices.ints();
-    for at in 0..indices.ty.shape.count() {
-        let (o, i) = (at / inner / count, at % inner);
-        // Read once and checked before use: another thread may change an array of the caller.
-        // SAFETY: the executor hands steps buffers that cover their shapes.
-        let index = unsafe { all.add(at).read_volatile() };
-        let Some(row) = position(index, n) else {
-            let place = &host::unravel(at, &indices.ty.shape)[..indices.ty.shape.rank()];
-            return out_of_range(name, index, place, n, shape);
-        };
-        each((o * n + row) * inner + i, at);
-    }
-    Ok(())
+    let (outer, n, inner) = rule::around(shape, axis);
+    Ok((Around { outer, n, inner }, indices.ty.shape.sizes()[axis]))
 }
 
-/// `index` counted from the front of an axis of `n`, which may be longer than an i32 counts.
-fn position(index: i32, n: usize) -> Option<usize> {
-    let at = if index < 0 { i64::from(index) + n as i64 } else { i64::from(index) };
-    usize::try_from(at).ok().filter(|&at| at < n)
+/// What a kernel found at the indices, as it is said to the caller.
+fn told(
+    name: &str,
+    found: std::result::Result<(), Outside>,
+    indices: Arg,
+    n: usize,
+    of: &Shape,
+) -> Result<()> {
+    let Err(Outside { at, index }) = found else { return Ok(()) };
+    let place = &host::unravel(at, &indices.ty.shape)[..indices.ty.shape.rank()];
+    out_of_range(name, index, place, n, of)
 }
 
 fn out_of_range<T>(name: &str, index: i32, place: &[usize], n: usize, of: &Shape) -> Result<T> {
@@ -473,21 +452,24 @@ pub fn outside(name: &str, index: &str, place: &str, n: usize, of: &Shape) -> St
 }
 
 pub(crate) fn along_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let x = ctx.inputs[0];
-    let (src, dst, size) = (x.ptr, ctx.output.ptr, x.ty.dtype.size());
-    // SAFETY: the executor hands steps buffers that cover their shapes; the walk checks indices.
-    walk_along("take_along_axis", &x.ty.shape, ctx.inputs[1], &ctx.attrs[0], |from, to| unsafe {
-        dst.add(to * size).copy_from_nonoverlapping(src.add(from * size), size);
-    })
+    let (name, x, indices) = ("take_along_axis", ctx.inputs[0], ctx.inputs[1]);
+    let (at, count) = around(name, &x.ty.shape, indices, &ctx.attrs[0])?;
+    let (from, to, ids) = (x.ptr, ctx.output.ptr, indices.ints());
+    // SAFETY: the executor hands steps buffers that cover their shapes.
+    let found = unsafe {
+        match x.ty.dtype.size() {
+            1 => along::take::<u8>(from, ids, to, at, count),
+            2 => along::take::<u16>(from.cast(), ids, to.cast(), at, count),
+            _ => along::take::<u32>(from.cast(), ids, to.cast(), at, count),
+        }
+    };
+    told(name, found, indices, at.n, &x.ty.shape)
 }
 
 pub(crate) fn along_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let out = ctx.output;
-    let (src, dst) = (ctx.inputs[0].floats(), out.floats());
+    let (name, out, indices) = ("take_along_axis_grad", ctx.output, ctx.inputs[1]);
+    let (at, count) = around(name, &out.ty.shape, indices, &ctx.attrs[1])?;
     // SAFETY: as for take_along_axis.
-    unsafe { std::slice::from_raw_parts_mut(dst, out.ty.shape.count()).fill(0.0) };
-    // SAFETY: as for take_along_axis.
-    walk_along("take_along_axis_grad", &out.ty.shape, ctx.inputs[1], &ctx.attrs[1], |to, from| unsafe {
-        *dst.add(to) += src.add(from).read();
-    })
+    let found = unsafe { along::take_grad(ctx.inputs[0].floats(), indices.ints(), out.floats(), at, count) };
+    told(name, found, indices, at.n, &out.ty.shape)
 }
