@@ -80,6 +80,8 @@ EXCEPTIONS = {
     "Ensemble.__new__.seed": "int", "Ensemble.__new__.stream": "int",
     "Ensemble.__new__.variables": "Sequence[Any]",
     "Ensemble.__new__.dirichlet_sum": "float | None",
+    "Ensemble.extended.streams": "int",
+    "Ensemble.extended.variables": "Sequence[Any]",
     "Ensemble.reweighted.dirichlet_sum": "float | None",
     "Ensemble.reweighted.weights": "Sequence[float]",
     "Model.predict.arrays": "Any", "apply.name": "str",
@@ -142,6 +144,7 @@ RESULTS = {
     "digest": "int", "Team.bytes": "int", "Team.meet": "list[list[int]]",
     "set_collective": "None", "set_num_threads": "None", "tensor": "Tensor",
     "Ensemble.copy_draws": "None", "Function.repeat": "int",
+    "Ensemble.extended": "Ensemble",
     "Ensemble.reweighted": "Ensemble", "Ensemble.score": "None", "Ensemble.total_effects": "None",
 }  # fmt: skip
 SUBCLASSABLE = 1 << 10  # Py_TPFLAGS_BASETYPE

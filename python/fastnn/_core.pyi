@@ -89,6 +89,8 @@ class Ensemble:
     def __new__(cls, options: int, streams: int, variables: Sequence[Any], weights: _Array, dirichlet_sum: float | None, cholesky: _Array, draws: int, seed: int, stream: int) -> Self: ...
     def copy_draws(self, weights: _Array, index: int, out: _Array) -> None:
         """Copies the weights of one group, or the normals of one stream, into `out` (f32, draws)."""
+    def extended(self, streams: int, variables: Sequence[Any]) -> Ensemble:
+        """The same draws and further variables, on independent streams of uniforms up to `streams`."""
     def reweighted(self, weights: Sequence[float], dirichlet_sum: float | None) -> Ensemble:
         """The same variables and inputs under other weights of the same number."""
     def score(self, marginals: _Array, open: _Array, quantile_levels: _Array, pin_levels: _Array, ranks: _Array, mean: _Array, quantiles: _Array, pinned: _Array) -> None:

@@ -131,10 +131,7 @@ class Ensemble:
         seed: int = 0,
         stream: int = 0,
     ) -> None:
-        rows = [
-            (v.group, v.stream, v.weight, v.only, v.log, list(v.knots), [list(f) for f in v.fits])
-            for v in variables
-        ]
+        rows = _rows_of(variables)
         factor = None if correlation is None else _cholesky(correlation, streams)
         if not 0 <= seed < 2**64:
             raise ValueError(
@@ -170,6 +167,21 @@ class Ensemble:
         """
         other = copy.copy(self)
         other._core = self._core.reweighted([float(w) for w in weights], dirichlet_sum)
+        return other
+
+    def extended(self, variables: Sequence[Variable], *, streams: int) -> Ensemble:
+        """The same draws with further variables on independent streams, up to `streams`.
+
+        Equals a new `Ensemble` with all variables. The new streams have uniforms alone: their
+        marginals are uniform or triangular, or fixed.
+
+        Raises:
+            ValueError: An index or curve is not valid, or there are more streams already.
+            MemoryError: The draws do not fit in memory.
+        """
+        other = copy.copy(self)
+        other._core = self._core.extended(streams, _rows_of(variables))
+        other.streams, other.variables = streams, self.variables + len(variables)
         return other
 
     def score(
@@ -263,6 +275,13 @@ class Ensemble:
         for i in range(count):
             self._core.copy_draws(weights, i, out[i])
         return out
+
+
+def _rows_of(variables: Sequence[Variable]) -> list[tuple[Any, ...]]:
+    return [
+        (v.group, v.stream, v.weight, v.only, v.log, list(v.knots), [list(f) for f in v.fits])
+        for v in variables
+    ]
 
 
 def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:

@@ -69,19 +69,7 @@ impl Ensemble {
         stream: u32,
     ) -> PyResult<Self> {
         enter(|| {
-            let variables = variables
-                .into_iter()
-                .map(|(group, stream, weight, only, log, knots, fits)| Variable {
-                    group,
-                    stream,
-                    weight,
-                    only,
-                    log,
-                    knots,
-                    fits,
-                })
-                .collect();
-            let layout = Layout::new(options, weights.len(), streams, variables)?;
+            let layout = Layout::new(options, weights.len(), streams, variables_from(variables))?;
             let weights = weights_from(weights, dirichlet_sum);
             let spec = DrawSpec { len: draws, seed, stream, weights, streams, cholesky };
             let draws = crate::interpreter::detach(py, || Draws::new(&spec))?;
@@ -98,6 +86,16 @@ impl Ensemble {
             let weights = weights_from(weights, dirichlet_sum);
             let draws = crate::interpreter::detach(py, || self.draws.reweighted(&weights))?;
             Ok(Self { layout: self.layout.clone(), draws })
+        })
+    }
+
+    /// The same draws and further variables, on independent streams of uniforms up to `streams`.
+    fn extended(&self, py: Python<'_>, streams: usize, variables: Vec<VariableRow>) -> PyResult<Self> {
+        enter(|| {
+            let all = [self.layout.variables(), &variables_from(variables)].concat();
+            let layout = Layout::new(self.layout.options(), self.layout.groups(), streams, all)?;
+            let draws = crate::interpreter::detach(py, || self.draws.extended(streams))?;
+            Ok(Self { layout, draws })
         })
     }
 
@@ -168,6 +166,20 @@ fn marginal_from(row: &[f64]) -> Result<Marginal> {
         return data_error(format!("ensemble: got marginal kind {}, wanted 0 to 6", row[0]));
     };
     Ok(Marginal { kind, params: [row[1], row[2], row[3]], low: row[4], high: row[5] })
+}
+
+fn variables_from(rows: Vec<VariableRow>) -> Vec<Variable> {
+    rows.into_iter()
+        .map(|(group, stream, weight, only, log, knots, fits)| Variable {
+            group,
+            stream,
+            weight,
+            only,
+            log,
+            knots,
+            fits,
+        })
+        .collect()
 }
 
 fn weights_from(values: Vec<f64>, dirichlet_sum: Option<f64>) -> Weights {

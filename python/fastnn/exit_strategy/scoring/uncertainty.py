@@ -8,7 +8,7 @@ Depends on NumPy and `fastnn.ensemble`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -241,7 +241,6 @@ def _layout_key(spec: SamplingSpec) -> tuple[object, ...]:
         spec.group_weights,
         spec.local_weights,
         spec.curves,
-        spec.curve_doubt,
         matrix,
     )
 
@@ -302,45 +301,52 @@ def _ensemble(
 ) -> Ensemble:
     _check(spec, kappa, draws, seed, index)
     key = (_layout_key(spec), draws, seed, index, correlated)
-    doubted = spec.curve_doubt > 0
+
+    def inputs(others: Mapping[float | None, Ensemble]) -> Ensemble:
+        weights, total = _weights(spec, kappa)
+        if others:  # the inputs under another firmness of the weights
+            return next(iter(others.values())).reweighted(weights, dirichlet_sum=total)
+        return Ensemble(
+            len(spec.options),
+            _variables(spec),
+            weights,
+            dirichlet_sum=total,
+            streams=len(spec.leaves),
+            correlation=spec.correlation if correlated else None,
+            draws=draws,
+            seed=seed,
+            stream=index,
+        )
+
+    with _refused_input():
+        made = _kept(False, key, kappa, draws, inputs)
+        if spec.curve_doubt <= 0:
+            return made
+        doubts = _doubts(spec)
+        streams = len(spec.leaves) + len(doubts)
+        return _kept(True, (key, spec.curve_doubt), kappa, draws,
+                     lambda _: made.extended(_doubt_variables(spec), streams=streams))  # fmt: skip
+
+
+def _kept(
+    doubted: bool,
+    key: object,
+    kappa: float | None,
+    draws: int,
+    make: Callable[[Mapping[float | None, Ensemble]], Ensemble],
+) -> Ensemble:
+    """The draws that were kept, or those that are made of what was; kept for the next call."""
     kept = _last.get(doubted)  # one read: another thread may replace it
     known = dict(kept[1]) if kept is not None and kept[0] == key else {}
     made = known.pop(kappa, None)  # scoring, tornado and the next chunk share their draws
-    if made is None and known:
-        weights, total = _weights(spec, kappa)
-        with _refused_input():
-            made = next(iter(known.values())).reweighted(weights, dirichlet_sum=total)
-    elif made is None:
-        made = _new_ensemble(spec, kappa, draws, seed, index, correlated)
+    if made is None:
+        made = make(known)
     if draws <= _MAX_KEPT:
         before = list(known.items())[-(_FIRMNESSES - 1) :]
         _last[doubted] = (key, dict([*before, (kappa, made)]))
     else:
         _last.pop(doubted, None)
     return made
-
-
-def _new_ensemble(
-    spec: SamplingSpec,
-    kappa: float | None,
-    draws: int,
-    seed: int,
-    index: int,
-    correlated: bool,
-) -> Ensemble:
-    weights, total = _weights(spec, kappa)
-    with _refused_input():
-        return Ensemble(
-            len(spec.options),
-            _variables(spec),
-            weights,
-            dirichlet_sum=total,
-            streams=len(spec.leaves) + len(_doubts(spec)),
-            correlation=_correlation(spec) if correlated else None,
-            draws=draws,
-            seed=seed,
-            stream=index,
-        )
 
 
 def _used_groups(spec: SamplingSpec) -> list[int]:
@@ -376,7 +382,13 @@ def _variables(spec: SamplingSpec) -> list[Variable]:
         for option in options:
             fits = tuple((0.0, 1.0) if o == option else (0.0, 0.0) for o in options)
             out.append(Variable(at, leaf, weight, (0.0, 1.0), fits, only=option))
-    d = spec.curve_doubt
+    return out
+
+
+def _doubt_variables(spec: SamplingSpec) -> list[Variable]:
+    """The errors of the curves, each on a stream of its own after those of the leaves."""
+    group_at = {g: i for i, g in enumerate(_used_groups(spec))}
+    out, d = [], spec.curve_doubt
     for stream, (group, option) in enumerate(_doubts(spec), len(spec.leaves)):
         fits = tuple((-d, d) if o == option else (0.0, 0.0) for o in range(len(spec.options)))
         out.append(Variable(group_at[group], stream, 1.0, (0.0, 1.0), fits, only=option))
@@ -388,16 +400,6 @@ def _doubts(spec: SamplingSpec) -> list[tuple[int, int]]:
     if spec.curve_doubt <= 0:
         return []
     return [(g, o) for g in _used_groups(spec) for o in range(len(spec.options))]
-
-
-def _correlation(spec: SamplingSpec) -> FloatArray | None:
-    """The copula's matrix; errors of the curves are independent of inputs and of each other."""
-    if spec.correlation is None or spec.curve_doubt <= 0:
-        return spec.correlation
-    n = len(spec.leaves)
-    out = np.eye(n + len(_doubts(spec)))
-    out[:n, :n] = spec.correlation
-    return out
 
 
 #: The specification asked for last, and its rows: an evaluation samples it under several weights,

@@ -5,6 +5,7 @@
 // A draw indexes several rows at once.
 #![allow(clippy::needless_range_loop)]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::BLOCK;
@@ -48,6 +49,8 @@ pub struct Draws {
     weights: Arc<Rows>,
     /// Normals of every stream, then their distribution function.
     inputs: Arc<Rows>,
+    /// Uniforms of the streams after those of `inputs`, which have no normals.
+    uniform: Option<Arc<Rows>>,
 }
 
 /// What [`Draws::new`] needs.
@@ -76,15 +79,17 @@ impl Draws {
         check(spec)?;
         let source = Source { seed: spec.seed, stream: spec.stream };
         let (streams, factor) = (spec.streams, spec.cholesky.as_deref());
+        let joins = factor.map_or_else(Vec::new, |l| joins(l, streams));
+        let mut kept: Vec<usize> = joins.iter().flat_map(|j| j.terms.iter().map(|t| t.0)).collect();
+        kept.sort_unstable();
+        kept.dedup();
         let inputs = Rows::new(spec.len, 2 * streams, &|first, rows| {
-            let z = draw_normals(source, first, streams, factor.is_some(), rows);
-            if let Some(l) = factor {
-                correlate(l, &z, rows);
-            }
+            let z = draw_normals(source, first, streams, &kept, rows);
+            correlate(&joins, &kept, &z, streams, rows);
         })?;
         let weights = Arc::new(draw_weights(source, spec.len, &spec.weights)?);
         let correlated = factor.is_some();
-        Ok(Self { len: spec.len, source, correlated, weights, inputs: Arc::new(inputs) })
+        Ok(Self { len: spec.len, source, correlated, weights, inputs: Arc::new(inputs), uniform: None })
     }
 
     /// The same inputs under other weights: what [`Draws::new`] makes with them, without drawing the
@@ -96,6 +101,23 @@ impl Draws {
         check_weights(weights)?;
         let weights = Arc::new(draw_weights(self.source, self.len, weights)?);
         Ok(Self { weights, ..self.clone() })
+    }
+
+    /// The same inputs and weights, and independent streams after them up to `streams`, of which
+    /// there are uniforms alone: those of [`Draws::new`] with so many streams.
+    ///
+    /// # Errors
+    /// `Data` when there are more streams already; `Memory` when they do not fit.
+    pub fn extended(&self, streams: usize) -> Result<Self> {
+        let from = self.inputs.rows / 2;
+        if streams < from {
+            return data_err!("ensemble: got {streams} streams, wanted at least the {from} that are drawn");
+        }
+        let source = self.source;
+        let rows = Rows::new(self.len, streams - from, &|first, rows| {
+            draw_uniforms(source, first, from..streams, rows);
+        })?;
+        Ok(Self { uniform: Some(Arc::new(rows)), ..self.clone() })
     }
 
     /// Number of draws.
@@ -119,7 +141,22 @@ impl Draws {
     /// Streams of normals.
     #[must_use]
     pub fn streams(&self) -> usize {
-        self.inputs.rows / 2
+        self.inputs.rows / 2 + self.uniform.as_ref().map_or(0, |rows| rows.rows)
+    }
+
+    /// True when a stream has normals, not uniforms alone.
+    #[must_use]
+    pub fn has_normals(&self, stream: usize) -> bool {
+        stream < self.inputs.rows / 2
+    }
+
+    /// The rows that hold the uniforms of a stream, and which of them it is.
+    fn place(&self, stream: usize) -> (&Rows, usize) {
+        let drawn = self.inputs.rows / 2;
+        match &self.uniform {
+            Some(rows) if stream >= drawn => (rows, stream - drawn),
+            _ => (&self.inputs, drawn + stream),
+        }
     }
 
     /// True when a copula joins the streams.
@@ -133,14 +170,15 @@ impl Draws {
         self.weights.row(block, group)
     }
 
-    /// The normals of one stream in one block of draws.
+    /// The normals of one stream that has them in one block of draws.
     pub(super) fn normals(&self, block: usize, stream: usize) -> &[f32] {
         self.inputs.row(block, stream)
     }
 
     /// The distribution function at the normals of one stream in one block of draws.
     pub(super) fn uniforms(&self, block: usize, stream: usize) -> &[f32] {
-        self.inputs.row(block, self.streams() + stream)
+        let (rows, row) = self.place(stream);
+        rows.row(block, row)
     }
 
     /// The weights of one group in all draws.
@@ -152,13 +190,25 @@ impl Draws {
     /// The normals of one stream in all draws.
     #[must_use]
     pub fn all_normals(&self, stream: usize) -> Vec<f32> {
-        self.inputs.all(stream, self.len)
+        if self.has_normals(stream) {
+            return self.inputs.all(stream, self.len);
+        }
+        let (mut bits, mut out): (Box<Bits>, _) = (Box::new([[0; BLOCK]; 4]), Vec::with_capacity(self.len));
+        let (mut u, mut z) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for first in (0..self.len).step_by(BLOCK) {
+            self.source.fill(first as u32, (stream / 4) as u32, NORMALS, &mut bits);
+            to_normals(&bits[stream % 4], &mut u, &mut z);
+            out.extend(z.iter().map(|z| *z as f32));
+        }
+        out.truncate(self.len);
+        out
     }
 
     /// The distribution function at the normals of one stream in all draws.
     #[must_use]
     pub fn all_uniforms(&self, stream: usize) -> Vec<f32> {
-        self.inputs.all(self.streams() + stream, self.len)
+        let (rows, row) = self.place(stream);
+        rows.all(row, self.len)
     }
 }
 
@@ -177,9 +227,8 @@ impl Rows {
         let too_many =
             || Error::Memory(format!("ensemble: {len} draws of {rows} numbers do not fit in memory"));
         let count = count.filter(|_| u32::try_from(len).is_ok()).ok_or_else(too_many)?;
-        let mut data = Vec::new();
-        data.try_reserve_exact(count).map_err(|_| too_many())?;
-        data.resize(count, 0.0);
+        Vec::<f32>::new().try_reserve_exact(count).map_err(|_| too_many())?;
+        let mut data = vec![0.0; count]; // pages of zeros, which those who fill them touch first
         pool::run_parts(&mut data, (rows * STRIDE).max(1), &|block, part| fill((block * BLOCK) as u32, part));
         Ok(Self { rows, data })
     }
@@ -258,10 +307,28 @@ impl Source {
     }
 }
 
-/// Independent normals and uniforms of a block; returns the normals in f64 when they are `kept`.
-fn draw_normals(source: Source, first: u32, streams: usize, kept: bool, rows: &mut [f32]) -> Vec<Row> {
+/// A stream that the copula joins to earlier ones: its row of the factor, without what is zero.
+struct Join {
+    stream: usize,
+    /// (stream, factor), rising; the last is the stream itself.
+    terms: Vec<(usize, f64)>,
+}
+
+fn joins(factor: &[f64], streams: usize) -> Vec<Join> {
+    (0..streams)
+        .map(|stream| (stream, &factor[stream * streams..=stream * streams + stream]))
+        .filter(|(stream, row)| row[..*stream].iter().any(|x| *x != 0.0))
+        .map(|(stream, row)| {
+            let terms = row.iter().copied().enumerate().filter(|(_, x)| *x != 0.0).collect();
+            Join { stream, terms }
+        })
+        .collect()
+}
+
+/// Independent normals and uniforms of a block; returns the normals of the streams `kept` in f64.
+fn draw_normals(source: Source, first: u32, streams: usize, kept: &[usize], rows: &mut [f32]) -> Vec<Row> {
     let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
-    let mut out = Vec::with_capacity(if kept { streams } else { 0 });
+    let mut out = Vec::with_capacity(kept.len());
     let (mut u, mut z) = ([0.0; BLOCK], [0.0; BLOCK]);
     let (normals, uniforms) = rows.split_at_mut(streams * STRIDE);
     let pairs = normals.chunks_exact_mut(STRIDE).zip(uniforms.chunks_exact_mut(STRIDE));
@@ -272,34 +339,46 @@ fn draw_normals(source: Source, first: u32, streams: usize, kept: bool, rows: &m
         to_normals(&bits[s % 4], &mut u, &mut z);
         narrow(&z, normals);
         narrow(&u, uniforms);
-        if kept {
+        if kept.get(out.len()) == Some(&s) {
             out.push(z);
         }
     }
     out
 }
 
+/// Uniforms of some streams in a block, as [`draw_normals`] makes them on the way.
+fn draw_uniforms(source: Source, first: u32, streams: Range<usize>, rows: &mut [f32]) {
+    let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
+    let begin = streams.start;
+    for (s, row) in streams.zip(rows.chunks_exact_mut(STRIDE)) {
+        if s % 4 == 0 || s == begin {
+            source.fill(first, (s / 4) as u32, NORMALS, &mut bits);
+        }
+        row.iter_mut().zip(&bits[s % 4]).for_each(|(to, bits)| *to = unit(*bits) as f32);
+    }
+}
+
 fn narrow(from: &Row, to: &mut [f32]) {
     to.iter_mut().zip(from).for_each(|(to, x)| *to = *x as f32);
 }
 
-/// Replaces the rows that the factor joins to earlier ones.
-fn correlate(factor: &[f64], independent: &[Row], rows: &mut [f32]) {
-    let n = independent.len();
-    let (normals, uniforms) = rows.split_at_mut(n * STRIDE);
+/// Replaces the rows that the factor joins to earlier ones; `independent` are those `kept`.
+fn correlate(joins: &[Join], kept: &[usize], independent: &[Row], streams: usize, rows: &mut [f32]) {
+    let (normals, uniforms) = rows.split_at_mut(streams * STRIDE);
     let (mut z, mut u) = ([0.0; BLOCK], [0.0; BLOCK]);
-    for s in 0..n {
-        let row = &factor[s * n..=s * n + s];
-        if row[..s].iter().all(|x| *x == 0.0) {
-            continue;
-        }
+    for join in joins {
+        let terms: Vec<(f64, &Row)> = join
+            .terms
+            .iter()
+            .map(|(stream, factor)| (*factor, &independent[kept.partition_point(|k| k < stream)]))
+            .collect();
         // SAFETY: `isa()` is a set this processor has.
-        unsafe { join_rows(isa())(row, independent, &mut z, &mut u) };
+        unsafe { join_rows(isa())(&terms, &mut z, &mut u) };
         for (z, u) in z.iter().zip(&mut u).filter(|(z, _)| z.abs() >= CDF_MIDDLE) {
             *u = normal_cdf(*z);
         }
-        narrow(&z, &mut normals[s * STRIDE..][..BLOCK]);
-        narrow(&u, &mut uniforms[s * STRIDE..][..BLOCK]);
+        narrow(&z, &mut normals[join.stream * STRIDE..][..BLOCK]);
+        narrow(&u, &mut uniforms[join.stream * STRIDE..][..BLOCK]);
     }
 }
 
@@ -307,9 +386,9 @@ fn correlate(factor: &[f64], independent: &[Row], rows: &mut [f32]) {
 /// loops, the same bits on every set.
 #[inline(always)]
 #[allow(clippy::extra_unused_type_parameters)]
-unsafe fn join_rows_generic<S: Simd>(factors: &[f64], rows: &[Row], z: &mut Row, u: &mut Row) {
+unsafe fn join_rows_generic<S: Simd>(terms: &[(f64, &Row)], z: &mut Row, u: &mut Row) {
     z.fill(0.0);
-    for (a, row) in factors.iter().zip(rows).filter(|(a, _)| **a != 0.0) {
+    for (a, row) in terms {
         for i in 0..BLOCK {
             z[i] += a * row[i];
         }
@@ -318,7 +397,7 @@ unsafe fn join_rows_generic<S: Simd>(factors: &[f64], rows: &[Row], z: &mut Row,
         u[i] = normal_cdf_middle(z[i]);
     }
 }
-per_isa!(fn join_rows(factors: &[f64], rows: &[Row], z: &mut Row, u: &mut Row) = join_rows_generic);
+per_isa!(fn join_rows(terms: &[(f64, &Row)], z: &mut Row, u: &mut Row) = join_rows_generic);
 
 fn draw_weights(source: Source, len: usize, weights: &Weights) -> Result<Rows> {
     match weights {

@@ -168,6 +168,13 @@ pub(super) enum Form {
     Table { a: f32, b: f32, knots: Arc<[f32]> },
 }
 
+impl Form {
+    /// Whether the random number is a normal; the others take the uniform.
+    pub(super) fn reads_normals(&self) -> bool {
+        matches!(self, Self::Normal { .. } | Self::Table { .. })
+    }
+}
+
 /// One uncertain variable of one profile.
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
@@ -232,6 +239,15 @@ impl Prepared {
             (0..=layout.groups()).map(|g| order.partition_point(|i| variables[*i].group < g)).collect();
         let lanes: Vec<Lane> =
             order.iter().map(|i| Lane::new(*i, &variables[*i], &profile.marginals[*i])).collect();
+        if let Some(lane) =
+            lanes.iter().find(|lane| lane.form.reads_normals() && !draws.has_normals(lane.stream))
+        {
+            return data_err!(
+                "variable {}: stream {} has uniforms alone\nhint: give it a uniform or triangular marginal",
+                lane.variable,
+                lane.stream
+            );
+        }
         let pins = pins(layout, profile, &lanes, levels);
         debug_assert!(draws.streams() == layout.streams());
         let base = base.iter().map(|x| *x as f32).collect();

@@ -232,9 +232,9 @@ unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
     let numbers: Vec<*const f32> = p
         .lanes
         .iter()
-        .map(|lane| match lane.form {
-            Form::Normal { .. } | Form::Table { .. } => draws.normals(job.block, lane.stream).as_ptr(),
-            Form::Uniform { .. } | Form::Triangular { .. } => draws.uniforms(job.block, lane.stream).as_ptr(),
+        .map(|lane| match lane.form.reads_normals() {
+            true => draws.normals(job.block, lane.stream).as_ptr(),
+            false => draws.uniforms(job.block, lane.stream).as_ptr(),
         })
         .collect();
     let pins = p.pins.len() * p.levels;

@@ -77,7 +77,11 @@ fn sums_of(layout: &Layout, a: &Draws, b: &Draws, p: &Prepared, block: usize) ->
 
 /// The input of a lane at one draw, on the scale of its curve.
 fn input(lane: &Lane, draws: &Draws, block: usize, d: usize) -> f64 {
-    let (z, u) = (draws.normals(block, lane.stream)[d], draws.uniforms(block, lane.stream)[d]);
+    let number = match lane.form.reads_normals() {
+        true => draws.normals(block, lane.stream)[d],
+        false => draws.uniforms(block, lane.stream)[d],
+    };
+    let (z, u) = (number, number);
     let x = match &lane.form {
         Form::Normal { a, b } => a + b * z,
         Form::Uniform { a, b } => a + b * u,

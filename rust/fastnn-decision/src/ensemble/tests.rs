@@ -224,6 +224,61 @@ fn draws_have_the_asked_moments() {
 }
 
 #[test]
+fn extended_draws_are_those_made_with_all_streams() {
+    // The last of four streams joins the first; two more and, at any place within a group of four
+    // words, further ones are independent.
+    let l = [1.0, 0.0, 0.0, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.8, 0.0, 0.0, 0.6].to_vec();
+    let base = draws(3000, 5, Some(l.clone()));
+    for streams in [4, 5, 6, 11] {
+        let mut whole = vec![0.0; streams * streams];
+        (0..streams).for_each(|s| whole[s * streams + s] = 1.0);
+        (0..4).for_each(|s| whole[s * streams..][..4].copy_from_slice(&l[s * 4..][..4]));
+        let weights = Weights::Dirichlet { alphas: vec![20.0, 0.7], sum: 1.0 };
+        let spec = DrawSpec { len: 3000, seed: 7, stream: 5, weights, streams, cholesky: Some(whole) };
+        let (made, again) = (Draws::new(&spec).unwrap(), base.extended(streams).unwrap());
+        assert_eq!(again.streams(), streams);
+        assert!((0..2).all(|g| made.all_weights(g) == again.all_weights(g)));
+        assert!((0..streams).all(|s| made.all_normals(s) == again.all_normals(s)));
+        assert!((0..streams).all(|s| made.all_uniforms(s) == again.all_uniforms(s)));
+    }
+    assert!(base.extended(3).is_err());
+}
+
+#[test]
+fn a_stream_of_uniforms_alone_takes_no_normal_input() {
+    let first = Draws::new(&DrawSpec {
+        len: 2000,
+        seed: 7,
+        stream: 0,
+        weights: Weights::Fixed(vec![0.4, 0.6]),
+        streams: 3,
+        cholesky: None,
+    })
+    .unwrap();
+    let (layout, mut m, open) = (layout(), marginals(), [true, true]);
+    let wanted = Wanted { quantiles: vec![0.5], pins: vec![0.1] };
+    let run =
+        |d: &Draws, m: &[Marginal]| score(&layout, d, &[Profile { marginals: m, open: &open }], &wanted);
+    let whole = Draws::new(&DrawSpec {
+        len: 2000,
+        seed: 7,
+        stream: 0,
+        weights: Weights::Fixed(vec![0.4, 0.6]),
+        streams: 4,
+        cholesky: None,
+    })
+    .unwrap();
+    let again = first.extended(4).unwrap();
+    assert_eq!(run(&whole, &m).unwrap(), run(&again, &m).unwrap());
+    let effects =
+        |a: &Draws| total_effects(&layout, a, &whole, Profile { marginals: &m, open: &open }).unwrap();
+    assert_eq!(effects(&whole), effects(&again));
+    m[3] = marginal(Kind::Normal, 0.5, 0.1, 0.0);
+    assert!(run(&whole, &m).is_ok());
+    assert!(run(&again, &m).unwrap_err().to_string().contains("uniforms alone"));
+}
+
+#[test]
 fn reweighted_draws_are_those_made_with_the_weights() {
     let l = [1.0, 0.0, 0.0, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0].to_vec();
     let weights = Weights::Dirichlet { alphas: vec![1.0, 3.0], sum: 2.0 };
