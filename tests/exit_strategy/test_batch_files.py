@@ -151,7 +151,7 @@ def test_data_frames_are_read_and_their_missing_marks_are_missing_values() -> No
     made = evaluate_many(frame, draws=100)
     assert made.failed == 0
     twice = pandas.concat([frame, frame[["cash"]]], axis=1)
-    with pytest.raises(ExitError, match="stands twice"):
+    with pytest.raises(ExitError, match="stands 2 times"):
         evaluate_many(twice, draws=100)
     odd = [row, {**row, "gross_margin": pandas.NA}, {**row, "founded": pandas.NaT}]
     assert evaluate_many(odd, draws=100).failed == 0

@@ -84,7 +84,7 @@ def test_bad_input_is_2_and_names_every_fault(
         (("score", "ACME", "--criteria", "none.json"), "EX206", "JSON criteria file"),
         (("score", "ACME", "--model", "nowhere"), "EX601", "model.json"),
         (("waterfall", "ACME", "--prices", "ten,-5"), "EX103", "30m"),
-        (("batch", "ACME", "-o", "x.csv"), "EX113", ".csv or .parquet"),
+        (("batch", "ACME", "-o", "x.csv"), "EX113", ".csv, .xlsx or .parquet"),
         (("gates", "--on", "someday"), "EX803", "year-month-day"),
         (("init", "ACME"), "EX802", "--force"),
         (("model", "evaluate", "x.csv", "--model", "default"), "EX601", "trained model"),

@@ -1,7 +1,7 @@
-"""Where the companies of a batch come from: CSV, Parquet, data frames, or any iterable.
+"""Where the companies of a batch come from: CSV, workbooks, Parquet, data frames, any iterable.
 
 A fault of one row is a `BadRow` and goes on as one; a fault of the whole is an ExitError. Parquet
-needs pyarrow, imported when used.
+needs pyarrow and workbooks openpyxl, imported when used.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 from fastnn.exit_strategy.records import dataclass
 
 from .errors import ExitError, Issue
-from .reading.delimited import count_rows, open_csv
+from .reading.delimited import check_twice, count_rows, open_csv
 from .reading.files import home
+from .reading.workbooks import SUFFIXES, open_workbook
 
 __all__ = ["Source", "open_source", "pyarrow_rooms"]
 
@@ -47,9 +48,13 @@ def open_source(source: Any, encoding: str | None, chunk: int) -> Source:
             return Source(iter(made.rows), total, str(path), made.remarks, made.close)
         if suffix in (".parquet", ".pq"):
             return _parquet(path, chunk)
+        if suffix in SUFFIXES:
+            sheet = open_workbook(path)
+            return Source(iter(sheet.rows), len(sheet.rows), str(path), sheet.remarks)
         raise ExitError(
-            Issue("EX113", "", f"file format {path.suffix!r} is not known", "use .csv or .parquet")
-        )
+            Issue("EX113", "", f"file format {path.suffix!r} is not known",
+                  "use .csv, .xlsx or .parquet")
+        )  # fmt: skip
     if hasattr(source, "columns") and hasattr(source, "__len__"):
         return _frame(source, chunk)
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
@@ -64,7 +69,7 @@ def open_source(source: Any, encoding: str | None, chunk: int) -> Source:
 
 def _frame(frame: Any, chunk: int) -> Source:
     """A pandas or polars data frame; its missing marks (NaN, NA, NaT, null) are missing values."""
-    _check_twice([str(name) for name in frame.columns], "the data frame")
+    check_twice([str(name) for name in frame.columns], "the data frame")
 
     def rows() -> Iterator[dict[str, Any]]:
         if hasattr(frame, "iter_rows"):  # polars
@@ -83,24 +88,13 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _check_twice(names: Sequence[str], where: str) -> None:
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ExitError(
-            [
-                Issue("EX121", name, f"the column stands twice in {where}", "keep one of them")
-                for name in twice
-            ]
-        )
-
-
 def _parquet(path: Path, chunk: int) -> Source:
     parquet = pyarrow_rooms()[1]
     try:
         file = parquet.ParquetFile(path)
     except Exception as error:  # Arrow has error types of its own
         raise _unreadable(path, error) from error
-    _check_twice(list(file.schema_arrow.names), str(path))
+    check_twice(list(file.schema_arrow.names), str(path))
 
     def rows() -> Iterator[dict[str, Any]]:
         with file:

@@ -8,7 +8,8 @@ Depends on `fields`, `parse`, `profile_tables`, `fx`, and on `money` for the cap
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,7 @@ from fastnn.exit_strategy.reading.fx import Rates, load_rates
 from fastnn.exit_strategy.reading.parse import PARSERS, Reader, show
 from fastnn.exit_strategy.records import dataclass
 
+from .plausible import check_days, check_scale, check_together
 from .tables import (
     Valuation,
     read_correlation,
@@ -41,10 +43,6 @@ _PREFIXES = frozenset(path.split(".")[0] for path in FIELD_BY_PATH if "." in pat
 _SPECIAL = ("fx", "cap_table", "assumptions", "uncertainty", "correlation", "funding_rounds")
 _REQUIRED = frozenset(row.path for row in FIELDS if row.required)
 _PLACE = {row.path: k for k, row in enumerate(FIELDS)}  # faults come in this order
-#: Parts of what a company sold and raised below which a value is in other units. What has failed
-#: may go for a thousandth of its money, not of its sales.
-_SCALE = {"revenue_ttm": 1e-3, "total_raised": 1e-4, "cap_table": 1e-4}
-_LOSS, _EARNED = 0.2, 0.1  # parts of revenue: customers who pay ahead bring no more cash than that
 _MAX_DEPTH = 8  # a profile nests three deep; deeper input is somebody's accident
 
 
@@ -123,7 +121,7 @@ class Profile:
 
     @classmethod
     def from_file(cls, path: str | Path, *, today: dt.date | None = None) -> Profile:
-        """Validate a .toml, .json, .yaml (extra) or one-row .csv file."""
+        """Validate a .toml, .json, .yaml (extra), one-row .csv or .xlsx (extra) file."""
         return _build(read_mapping(path), today or dt.date.today())
 
     @classmethod
@@ -137,6 +135,10 @@ class Profile:
 def read_mapping(path: str | Path) -> Mapping[str, Any]:
     """Return the raw mapping of a profile file; EX112 to EX114 when it cannot be read."""
     file = home(path)
+    if file.suffix.lower() in (".xlsx", ".xlsm"):
+        from fastnn.exit_strategy.reading.workbooks import open_workbook
+
+        return _only_row(open_workbook(file).rows, f"the workbook {path}")
     return _parse_text(read_text_file(file), file.suffix.lower(), str(file))
 
 
@@ -171,7 +173,6 @@ def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:
 
 def _bare_line(text: str, error: str) -> tuple[int, str] | None:
     """The number of the line of TOML at fault and how it is mended, where it lacks quotes alone."""
-    import re
     import tomllib
 
     at = re.search(r"line (\d+)", error)
@@ -213,28 +214,34 @@ def _decode(text: str, suffix: str) -> Any:
             ) from error
         return load_yaml(text)
     if suffix == ".csv":
-        from fastnn.exit_strategy.reading.delimited import BadRow, parse_csv
+        from fastnn.exit_strategy.reading.delimited import parse_csv
 
-        rows = list(islice(parse_csv(text, "the CSV").rows, 2))
-        bad = [row.issue for row in rows if isinstance(row, BadRow)]
-        if bad:
-            raise ExitError(bad)
-        if len(rows) != 1:
-            raise ExitError(
-                Issue(
-                    "EX114",
-                    "",
-                    f"the CSV holds {'no company' if not rows else 'several companies'}, "
-                    "expected one",
-                    "use `fastnn exit batch` for many companies",
-                )
-            )
-        return rows[0]
+        return _only_row(parse_csv(text, "the CSV").rows, "the CSV")
     raise ExitError(
         Issue(
-            "EX113", "", f"file format {suffix!r} is not known", "use .toml, .json, .yaml or .csv"
+            "EX113",
+            "",
+            f"file format {suffix!r} is not known",
+            "use .toml, .json, .yaml, .csv or .xlsx",
         )
     )
+
+
+def _only_row(rows: Iterable[Any], where: str) -> Mapping[str, Any]:
+    """The one company of a table."""
+    from fastnn.exit_strategy.reading.delimited import BadRow
+
+    first = list(islice(rows, 2))
+    bad = [row.issue for row in first if isinstance(row, BadRow)]
+    if bad:
+        raise ExitError(bad)
+    hint = "use `fastnn exit batch` for many companies"
+    if not first:
+        raise ExitError(Issue("EX114", "", f"{where} holds no company", hint))
+    if len(first) > 1:
+        raise ExitError(Issue("EX114", "", f"{where} holds several companies", hint))
+    only: Mapping[str, Any] = first[0]
+    return only
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -266,7 +273,7 @@ def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str
         if inside and any(known.startswith(f"{path}.") for known in FIELD_BY_PATH):
             _flatten(reader, value, f"{path}.", out)
         elif not _checklist_item(path, value, out):
-            near = suggest(path, FIELD_BY_PATH) or suggest(key, FIELD_BY_PATH)
+            near = suggest(path, FIELD_BY_PATH) or suggest(key, FIELD_BY_PATH) or _by_label(key)
             reader.fail(
                 "EX102",
                 path,
@@ -274,6 +281,16 @@ def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str
                 f"{show(path)} is not a field",
                 f"did you mean {near!r}?" if near else "see `fastnn exit init`",
             )
+
+
+def _by_label(word: str) -> str | None:
+    """The field whose label in either language, or its first words, is meant."""
+    plain = word.strip().casefold()
+    for row in FIELDS:
+        if plain in (re.split("[，,;；]", label)[0].casefold() for label in (row.en, row.zh)):
+            return row.path
+    held = [row.path for row in FIELDS if len(plain) > 1 and plain in row.zh.casefold()]
+    return held[0] if held and not plain.isascii() else None
 
 
 def _is_missing(value: object) -> bool:
@@ -327,7 +344,7 @@ def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
         del issues[before:]  # reported once, in field order, below
     values = _read_fields(reader, raw)
     profile = _read_tables(reader, raw, values)
-    _check_together(reader, values)
+    check_together(reader, values)
     if issues or profile is None:
         raise ExitError(issues)
     return profile
@@ -361,9 +378,9 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
     assumptions = parse_assumptions(raw.get("assumptions", {}), reader.issues, reader)
     if isinstance(cap_table, CapTable) and cap_table.as_of is None:
         cap_table = replace(cap_table, as_of=values.get("as_of"))
-    _check_days(reader, values.get("founded"), cap_table, rounds)
+    check_days(reader, values.get("founded"), cap_table, rounds)
     if valuation is not None:
-        _check_scale(reader, valuation, values, cap_table)
+        check_scale(reader, valuation, values, cap_table)
     if valuation is None or reader.rates is None:
         return None
     return Profile(
@@ -376,93 +393,3 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
         MappingProxyType(spread),
         triples,
     )
-
-
-def _check_scale(
-    reader: Reader, valuation: Valuation, values: dict[str, Any], table: object
-) -> None:
-    """Refuse a valuation that was given in thousands or millions beside amounts in full."""
-    if valuation.basis != "enterprise":
-        return
-    known = {"revenue_ttm": values.get("revenue_ttm"), "total_raised": values.get("total_raised")}
-    if isinstance(table, CapTable):
-        known["cap_table"] = table.raised
-    for name, amount in known.items():
-        if valuation.high < _SCALE[name] * (amount or 0.0):
-            reader.fail(
-                "EX118", "valuation.high", valuation.high,
-                f"a value of {valuation.high:,.10g} beside {amount:,.10g} ({name})",
-                "give every amount in full: 90m",
-            )  # fmt: skip
-            return
-
-
-def _check_days(
-    reader: Reader, founded: dt.date | None, table: object, rounds: Sequence[Any]
-) -> None:
-    """Refuse papers and rounds dated before the company was founded."""
-    if founded is None:
-        return
-    days = [(f"funding_rounds[{i}].date", row.date) for i, row in enumerate(rounds)]
-    if isinstance(table, CapTable):
-        days += table.days()
-    for where, day in days:
-        if day < founded:
-            reader.fail("EX118", where, day, f"before the company was founded on {founded}",
-                        "check both dates")  # fmt: skip
-
-
-def _check_together(reader: Reader, values: dict[str, Any]) -> None:
-    """Check what only several fields together can show."""
-    founded, as_of = values.get("founded"), values.get("as_of")
-    if founded and as_of and founded > as_of:
-        reader.fail(
-            "EX118", "founded", founded, "the company was founded after as_of", "check both dates"
-        )
-    market_date = values.get("market.date")
-    if market_date and as_of and market_date > as_of + dt.timedelta(days=31):
-        reader.fail(
-            "EX118",
-            "market.date",
-            market_date,
-            "the market was read more than a month after as_of",
-            "use readings from the time of the figures",
-        )
-    gross, ebitda = values.get("gross_margin"), values.get("ebitda_margin")
-    if gross is not None and ebitda is not None and ebitda > gross:
-        reader.fail(
-            "EX118",
-            "ebitda_margin",
-            ebitda,
-            "EBITDA margin is above gross margin",
-            "check the two margins: EBITDA is after operating cost",
-        )
-    burn, revenue = values.get("monthly_burn"), values.get("revenue_ttm")
-    if burn is not None and revenue and ebitda is not None and ebitda < -_LOSS:
-        earned = -12.0 * burn / revenue
-        if earned > _EARNED:
-            reader.fail(
-                "EX118", "monthly_burn", burn,
-                f"the company loses {-ebitda:.0%} of revenue before interest and tax, "
-                f"and earns {earned:.0%} of it in cash",
-                "monthly_burn is above zero where cash is spent",
-            )  # fmt: skip
-    for rd, total in zip(values.get("rd_opex_fy") or (), values.get("opex_fy") or (), strict=False):
-        if rd is not None and total is not None and rd > total:
-            reader.fail(
-                "EX118",
-                "rd_opex_fy",
-                rd,
-                "R&D cost is above all operating cost",
-                "opex_fy includes rd_opex_fy",
-            )
-            break
-    currency, rates = values.get("currency"), reader.rates
-    if currency and rates is not None and currency not in rates.per_usd:
-        reader.fail(
-            "EX402",
-            f"fx.{currency}",
-            currency,
-            f"no rate for {currency} is shipped",
-            f"give [fx] {currency} = units of {currency} per US dollar",
-        )

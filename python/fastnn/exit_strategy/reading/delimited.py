@@ -11,7 +11,7 @@ import io
 import itertools
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -21,11 +21,12 @@ from fastnn.exit_strategy.records import dataclass
 
 from .files import check_encoding, home, read_bytes
 
-__all__ = ["BadRow", "CsvFile", "open_csv", "parse_csv"]
+__all__ = ["KNOWN", "BadRow", "CsvFile", "check_twice", "open_csv", "parse_csv"]
 
 _SAMPLE = 1_000_000
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_KNOWN = frozenset(FIELD_BY_PATH) | {f"{p}.{i}" for p, items in CHECKLISTS.items() for i in items}
+#: Names that a column may have.
+KNOWN = frozenset(FIELD_BY_PATH) | {f"{p}.{i}" for p, items in CHECKLISTS.items() for i in items}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +112,8 @@ def _open(file: TextIO, encoding: str, where: str, make: MakeRow) -> CsvFile:
         raise ExitError(
             Issue("EX114", "", f"{where} is empty", "write a header of field names and a row each")
         )
-    twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
-    if twice:
-        raise ExitError(
-            [
-                Issue("EX121", name, f"the column stands {header.count(name)} times in {where}",
-                      "keep one of them")
-                for name in twice
-            ]
-        )  # fmt: skip
-    if not any(name in _KNOWN for name in header):
+    check_twice(header, where)
+    if not any(name in KNOWN for name in header):
         shown = ", ".join(name for name in header if name)[:60]
         text = f"the first line of {where} names no field: {shown!r}"
         hint = "begin with a line of field names such as name, as_of, cash; leave titles out"
@@ -132,12 +125,25 @@ def _open(file: TextIO, encoding: str, where: str, make: MakeRow) -> CsvFile:
     )
 
 
+def check_twice(names: Sequence[str], where: str) -> None:
+    """Refuse a table in which a column stands several times (EX121)."""
+    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    if twice:
+        raise ExitError(
+            [
+                Issue("EX121", name, f"the column stands {names.count(name)} times in {where}",
+                      "keep one of them")
+                for name in twice
+            ]
+        )  # fmt: skip
+
+
 def _separator(header: str) -> str:
     """Return the mark that splits a header into the most names that are known."""
 
     def score(mark: str) -> tuple[int, int]:
         names = next(csv.reader([header], delimiter=mark), [])
-        return sum(name.strip() in _KNOWN for name in names), len(names)
+        return sum(name.strip() in KNOWN for name in names), len(names)
 
     return max(_SEPARATORS, key=score)
 

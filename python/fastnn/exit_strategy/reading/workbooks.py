@@ -1,0 +1,214 @@
+"""Workbooks as people keep them: one sheet of companies, read as its reader sees it.
+
+A cell is its value in full. What a sheet shows differs from it where rows are hidden, cells are
+merged, a formula was never computed, or a number's format writes a unit behind it: the first is
+told, the others are refused by cell. A currency of a format is the currency of the amount. Needs
+openpyxl (the extra `excel`), imported when used.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.records import dataclass
+
+from .amounts import AmountError, read_amount
+from .delimited import KNOWN, BadRow, check_twice
+from .files import home, read_bytes
+
+__all__ = ["SUFFIXES", "Sheet", "open_workbook"]
+
+SUFFIXES = (".xlsx", ".xlsm")
+_MOST_UNPACKED = 500_000_000  # bytes; what a workbook unpacks to takes several times its file
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The companies of a workbook: field -> value, empty cells left out; and what to say of it."""
+
+    rows: tuple[Mapping[str, Any] | BadRow, ...]
+    remarks: tuple[str, ...]
+
+
+def open_workbook(path: str | Path) -> Sheet:
+    """Return the one sheet of a workbook whose first row names fields.
+
+    Raises:
+        ExitError: EX112 unreadable, EX114 no such sheet or several, or a header of merged cells,
+            EX121 a column twice, EX804 without openpyxl.
+    """
+    shown, written = _load(path)
+    found = [sheet for sheet in shown.worksheets if KNOWN & set(_header(sheet)[1])]
+    if len(found) != 1:
+        names = ", ".join(sheet.title for sheet in found or shown.worksheets)[:80]
+        text = f"{len(found)} sheets of {path} begin with field names: {names}"
+        if not found:
+            text = f"no sheet of {path} begins with field names: {names}"
+        hint = "keep one sheet whose first row has names such as name, as_of, cash"
+        raise ExitError(Issue("EX114", "", text, hint))
+    sheet = found[0]
+    top, header = _header(sheet)
+    check_twice(header, f"{path}, sheet {sheet.title}")
+    merged = _merged(sheet)
+    if any(row == top for row, _ in merged):
+        text = f"cells of the first row of {path} are merged"
+        raise ExitError(Issue("EX114", "", text, "unmerge them: a column needs a name of its own"))
+    rows = tuple(_rows(sheet, written[sheet.title], top, header, merged))
+    return Sheet(rows, tuple(_remarks(sheet, top, header)))
+
+
+def _load(path: str | Path) -> tuple[Any, Any]:
+    """The workbook with the values that were computed last, and with its formulas."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise ExitError(
+            Issue("EX804", "", "reading workbooks needs openpyxl",
+                  'install it: pip install "fastnn-rs[excel]", or save the sheet as CSV')
+        ) from None  # fmt: skip
+    read_bytes(path, 1, head=True)  # a plain file that may be read
+    try:
+        with zipfile.ZipFile(home(path)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_UNPACKED:
+                raise ValueError(f"it unpacks to more than {_MOST_UNPACKED:,} bytes")
+        return (
+            openpyxl.load_workbook(home(path), data_only=True),
+            openpyxl.load_workbook(home(path), data_only=False),
+        )
+    except Exception as error:  # openpyxl has no error type of its own
+        raise ExitError(
+            Issue("EX112", "", f"cannot read {path}: {error}", "save it again as .xlsx, or as CSV")
+        ) from error
+
+
+def _header(sheet: Any) -> tuple[int, list[str]]:
+    """The first row that holds anything, and its texts."""
+    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        if any(cell not in (None, "") for cell in row):
+            names = ["" if cell is None else str(cell).strip() for cell in row]
+            while names and not names[-1]:
+                names.pop()
+            return number, names
+    return 0, []
+
+
+def _merged(sheet: Any) -> dict[tuple[int, int], str]:
+    return {cell: str(area) for area in sheet.merged_cells.ranges for cell in area.cells}
+
+
+def _rows(
+    sheet: Any, written: Any, top: int, header: list[str], merged: Mapping[tuple[int, int], str]
+) -> Iterator[Mapping[str, Any] | BadRow]:
+    for cells in sheet.iter_rows(min_row=top + 1):
+        filled = [cell for cell in cells if not _is_empty(cell, written)]
+        if not filled:
+            continue
+        row: dict[str, Any] = {}
+        faults = [
+            _bad(cell, f"the cells {merged[cell.row, cell.column]} are merged",
+                 "unmerge them and fill in each")
+            for cell in cells[: len(header)] if (cell.row, cell.column) in merged
+        ]  # fmt: skip
+        for cell in () if faults else filled:
+            name = header[cell.column - 1] if cell.column <= len(header) else ""
+            wrong = _fault(cell, name)
+            if wrong is None:
+                row[name], wrong = _value(cell)
+            faults += [wrong] if wrong is not None else []
+        yield BadRow(faults[0], {k: str(v) for k, v in row.items()}) if faults else row
+
+
+def _is_empty(cell: Any, written: Any) -> bool:
+    if cell.value is None:
+        return bool(written.cell(cell.row, cell.column).data_type != "f")
+    return isinstance(cell.value, str) and not cell.value.strip()
+
+
+def _fault(cell: Any, name: str) -> Issue | None:
+    at = cell.coordinate
+    if cell.data_type == "e":
+        return _bad(cell, f"cell {at} holds the error {cell.value}", "mend its formula")
+    if cell.value is None:
+        text = f"the formula of cell {at} was never computed"
+        return _bad(cell, text, "open the file in a spreadsheet program and save it")
+    if not name:
+        return _bad(cell, f"cell {at} stands in a column without a name", "name every column")
+    return None
+
+
+def _value(cell: Any) -> tuple[Any, Issue | None]:
+    """A cell's value; money in the currency of its format is text that names it."""
+    value = cell.value
+    if isinstance(value, dt.datetime):
+        return (value.date() if value.time() == dt.time() else value), None
+    if isinstance(value, bool) or not isinstance(value, int | float) or cell.is_date:
+        return value, None
+    words, scaled = _written_beside(cell)
+    for word in words:
+        try:
+            one = read_amount(f"1 {word}")
+        except AmountError as error:
+            if error.two_ways:  # the reader of the field knows the currency, or refuses the unit
+                return f"{_exact(value)} {word}", None
+            continue
+        if one.value != 1 and not scaled:
+            text = f"cell {cell.coordinate} shows {value:g} {word} and holds {value:g}"
+            return value, _bad(cell, text, "enter the whole number, or the unit as text: 12.5m")
+        if one.currency is not None:
+            return f"{_exact(value)} {one.currency}", None
+    return value, None
+
+
+def _exact(value: float) -> str:
+    """A number as digits and a power of ten, which no decimal mark can change."""
+    sign, digits, power = Decimal(repr(value)).as_tuple()
+    return f"{'-' if sign else ''}{''.join(map(str, digits))}e{power}"
+
+
+def _written_beside(cell: Any) -> tuple[list[str], bool]:
+    """The words that a cell's format writes beside its number, and whether it shows it scaled.
+
+    Formats that are built in show the currency of whoever opens the file, so they say nothing.
+    """
+    from openpyxl.styles.numbers import BUILTIN_FORMATS
+
+    if cell.number_format in BUILTIN_FORMATS.values():
+        return [], False
+    shape = re.sub(r"[_*].", "", cell.number_format.split(";")[0])
+    shape = re.sub(r"(?:\\.)+", lambda m: '"' + m[0].replace("\\", "") + '"', shape)
+    found = re.findall(r'"([^"]*)"|\[\$([^\]-]*)[^\]]*\]|([$€£¥₹₩])', shape)
+    words = ["".join(parts).strip() for parts in found]
+    bare = re.sub(r'"[^"]*"|\[[^\]]*\]', "", shape)
+    return [word for word in words if word], bool(re.search(r"[0#?],+(?![0#?,])", bare))
+
+
+def _bad(cell: Any, text: str, hint: str) -> Issue:
+    return Issue("EX110", f"row {cell.row}", text, hint)
+
+
+def _remarks(sheet: Any, top: int, header: list[str]) -> Iterator[str]:
+    if sheet.sheet_state != "visible":
+        yield f"the sheet {sheet.title} is hidden"
+    rows = sum(
+        1
+        for number, row in sheet.row_dimensions.items()
+        if row.hidden and top < number <= sheet.max_row
+    )
+    if rows:
+        yield f"{rows} hidden rows are read as well"
+    columns = [
+        header[k - 1]
+        for row in sheet.column_dimensions.values()
+        if row.hidden
+        for k in range(row.min or 0, min(row.max or 0, len(header)) + 1)
+        if k and header[k - 1]
+    ]
+    if columns:
+        yield f"hidden columns are read as well: {', '.join(columns)}"
