@@ -11,13 +11,14 @@ import pytest
 from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.gates.columns import judge_gates_many
 from fastnn.exit_strategy.gates.data import check_age, flags_of, load_gates
 from fastnn.exit_strategy.gates.judge import judge_gates, runway_months
 from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.fx import load_rates
-from fastnn.exit_strategy.report.tables import venue_rows
+from fastnn.exit_strategy.report.tables import regulator_table, venue_rows
 
 GATES = load_gates()
 
@@ -163,7 +164,7 @@ def test_hard_gates_close_options_for_the_stated_reason() -> None:
     assert closed == {"ipo", "ma", "transform", "dual_track"}
     assert report.is_open("private_round")
     reasons = {gate.reason.text() for gate in report.hard if gate.state == "fail"}
-    assert "audited years: 1, needed: 2" in reasons
+    assert "accounts audited for 1 of the 2 years needed" in reasons
     assert "runway 5.0 months, needed 6" in reasons
     funded = profile(cash=10e6, committed_funds=0, monthly_burn=2e6,
                      **{"deal.transform_plan_funded": "yes"})  # fmt: skip
@@ -528,3 +529,16 @@ def test_no_market_that_asks_for_an_adviser_is_open_before_one_agreed() -> None:
     for region, venue in (("UK", "LSE_AIM"), ("EU", "NASDAQ_FIRST_NORTH")):
         report = judge_gates(profile(venue_region=region), GATES, ("ipo",))
         assert {v.id: v.state for v in report.venues}[venue] == "unknown"
+
+
+def test_every_rule_has_the_day_on_which_its_source_was_read_or_says_that_nobody_did() -> None:
+    for row in (*GATES.venues, *GATES.regulatory):
+        assert "read" in row, row["id"]
+        if row["read"] is not None:
+            assert dt.date(2026, 11, 1) < dt.date.fromisoformat(row["read"]) < dt.date(2027, 11, 1)
+    result = evaluate(Profile.from_dict(make_profile_dict(), today=TODAY), draws=100)
+    for lang, word in (("en", "not read"), ("zh", "未核实")):
+        shown = [row[4] for row in venue_rows(result.gates, lang)]
+        assert [day == word for day in shown] == [v.read is None for v in result.gates.venues]
+        days = [row[5] for row in regulator_table(result, lang).rows]
+        assert all(day == word or dt.date.fromisoformat(day) for day in days)

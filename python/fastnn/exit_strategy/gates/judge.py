@@ -109,6 +109,7 @@ class RegulatoryResult:
     checked: str
     confidence: str
     warnings: tuple[Note, ...]
+    read: str | None = None  # day on which the rule's source was read; None: from memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -535,6 +536,7 @@ def _judge_regulator(
         gate["checked"],
         gate["confidence"],
         tuple(flag.note for flag in flags_of(gate, on)),
+        gate.get("read", gate["checked"]),
     )
 
 
@@ -673,12 +675,10 @@ def _ipo_gates(
     profile: Profile, venues: Sequence[VenueResult | VenueState], rules: Mapping[str, Any]
 ) -> tuple[HardGate, ...]:
     least = int(rules["ipo_min_audited_years"]["value"])
-    audited = HardGate(
-        "ipo",
-        "audited_years",
-        "pass" if profile.audited_years >= least else "fail",
-        Note("gate_audited", {"years": str(profile.audited_years), "least": str(least)}),
-    )
+    enough = profile.audited_years >= least
+    values = {"years": str(profile.audited_years), "least": str(least)}
+    reason = Note("gate_audited_fine" if enough else "gate_audited", values)
+    audited = HardGate("ipo", "audited_years", "pass" if enough else "fail", reason)
     states = [venue.state for venue in venues]
     state = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
     named = [venue.id for venue in venues if venue.state == state] if state != "fail" else []

@@ -181,7 +181,7 @@ def regulator_table(result: Record, lang: str = "en") -> Table:
             text(f"state.{gate.state}", lang),
             data_words(gate.effect, lang) or "–",
             f"{gate.months:.1f}" if gate.months else "–",
-            gate.checked,
+            gate.read or text("word.from_memory", lang),
             data_words(gate.confidence, lang),
         )
         for gate in result.gates.regulatory
