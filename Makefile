@@ -21,7 +21,7 @@ NO_PATHS := --remap-path-prefix=$(CARGO_DIR)=cargo --remap-path-prefix=$(CURDIR)
 export FASTNN_DATA ?= $(abspath $(wildcard ../shared/data))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gpu-deps test test-rust test-python conformance bench bench-quick bench-grid bench-peers lint format docs stubs licences wheel portable install clean
+.PHONY: help demo gpu-deps office-deps test test-rust test-python conformance bench bench-quick bench-grid bench-peers lint format docs stubs licences wheel portable install clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ gpu-deps: ## Install Mesa's Vulkan driver for the CPU, on which tests/gpu runs (
 	@ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || \
 		{ $(SUDO) apt-get update -qq && \
 		  $(SUDO) apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1; }
+
+office-deps: ## Install LibreOffice Calc (96 MB, half a minute), which recomputes workbooks in tests (Debian, Ubuntu)
+	@command -v soffice >/dev/null || \
+		{ $(SUDO) apt-get update -qq && \
+		  $(SUDO) apt-get install -y -qq --no-install-recommends libreoffice-calc; }
 
 conformance: $(VENV)/.conformance ## Run Keras's own unit tests against fastnn; writes docs/conformance.md
 	$(BIN)/python tools/conformance.py
