@@ -19,6 +19,7 @@ from .errors import ExitError, Issue
 from .gates.data import Gates, load_gates
 from .gates.judge import unique
 from .notes import Note
+from .profile.plausible import doubts
 from .profile.profile import Profile
 from .resources import data_hashes, load_json
 from .result import Result
@@ -179,6 +180,7 @@ def _warnings(
         rate = company[name]
         if rate is not None and abs(rate) > _FAST:
             out.append(Note("percent_slip", {"field": name, "rate": f"{rate:.0%}"}))
+    out += [Note(key) for key in doubts(company)]
     if company.country != "US":
         out.append(Note("us_rates"))
     if not made.base.in_hull:

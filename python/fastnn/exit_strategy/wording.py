@@ -78,6 +78,8 @@ def join_words(items: Sequence[str], lang: str) -> str:
         return "、".join(items)
     if len(items) < 2:
         return "".join(items)
+    if any(" and " in item for item in items):  # one that holds the word is a part of its own
+        return "; ".join(items)
     return ", ".join(items[:-1]) + " and " + items[-1]
 
 

@@ -110,11 +110,29 @@ def read_cap_table(
     ]
     if head is None or len(issues) > before:
         return None
+    _check_conversions(values["classes"], issues)
+    if len(issues) > before:
+        return None
     try:
         return CapTable(**head, **values)
     except ExitError as error:
         issues.extend(error.issues)
         return None
+
+
+def _check_conversions(classes: Sequence[ShareClass], issues: list[Issue]) -> None:
+    """Refuse a conversion price that is one of all shares; later rounds may make any of it."""
+    for i, c in enumerate(classes):
+        if c.conversion_price and c.invested and c.shares:
+            ratio = float(c.invested) / float(c.conversion_price) / float(c.shares)
+            if not 1 / _CONVERTS <= ratio <= _CONVERTS:
+                where = f"cap_table.classes[{i}].conversion_price"
+                text = f"{ratio:,.6g} common shares for each share of the class"
+                hint = "give the money for one common share"
+                issues.append(Issue("EX303", where, text, hint, str(c.conversion_price)))
+
+
+_CONVERTS = 1000.0  # common shares for one of a class, or one for so many
 
 
 def _in_own_currency(table: CapTable, reader: Reader) -> CapTable:
@@ -214,6 +232,10 @@ _LATE = dt.date(9000, 1, 1)
 _ANSWERS = {"true": True, "yes": True, "是": True, "false": False, "no": False, "否": False}
 
 
+#: Counts of shares: part of one among a few is a mark that groups digits, taken for another.
+_COUNTED, _FEW = ("shares", "n", "units", "common", "founders", "pool"), 1000
+
+
 def _amount(
     value: object, base: str = "Money", where: str = "amount", reader: Reader | None = None
 ) -> float | Decimal | None:
@@ -223,6 +245,14 @@ def _amount(
     reader = reader or Reader([], dt.date.today())
     before = len(reader.issues)
     number = read_number(reader, Field(where, _NUMBERS[base], "", "", "1"), value)
+    counted = (
+        isinstance(value, str) and reader.decimal is None and where.rpartition(".")[2] in _COUNTED
+    )
+    if counted and number is not None and number < _FEW and number != int(number):
+        text = f"{show(value)} is read as {number:g} shares"
+        reader.issues.append(Issue("EX122", where, text, "write the number in full, without marks",
+                                   show(value)))  # fmt: skip
+        return None
     for k in range(before, len(reader.issues)):
         issue = reader.issues[k]
         if issue.code in ("EX103", "EX104"):

@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import fields
@@ -56,6 +57,18 @@ _PER_CENT, _MOST_SHARES = 100, 100_000
 
 #: More than a paper is above what it is compared with; beyond it one of them is in millions.
 _FAR, _BEYOND = 1000.0, 10.0
+
+_TINY = 1e-5  # of its cap, which the money for a SAFE or note is above
+
+_YEARS = 6  # that a schedule runs, at most
+
+#: What rows of totals are called, without spaces and marks.
+_SUMS = frozenset((
+    "total", "totals", "subtotal", "grandtotal", "sum", "totalshares", "fullydiluted",
+    "fullydilutedtotal", "totalfullydiluted", "allholders", "summe", "gesamt", "gesamtsumme",
+    "zwischensumme", "totale", "totaal", "suma", "итого", "всего", "合计", "总计", "小计", "总和",
+    "总数", "合計", "總計", "小計", "總和", "합계", "총계",
+))  # fmt: skip
 
 
 class Table(Protocol):
@@ -117,6 +130,11 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
         yield Issue("EX303", "cap_table", f"the names {one!r} and {other!r} look alike",
                     "give papers names that differ in more than capitals and spaces",
                     other)  # fmt: skip
+    people = [row.person for row in table.holders]
+    for name in dict.fromkeys([*names, *people]):
+        if re.sub(r"[\s:：.\-]", "", _plain(name)) in _SUMS:
+            yield Issue("EX303", "cap_table", f"{name!r} is the name of a sum, not of a holder",
+                        "leave rows of totals out: they would be paid as well", name)  # fmt: skip
     if not _is_finite(table.common) or not _is_finite(table.founders):
         return
     if table.founders > table.common:
@@ -136,11 +154,15 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
     yield from _check_holders(table)
 
 
+def _plain(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
 def _alike(names: list[str]) -> Iterator[tuple[str, str]]:
     """Pairs of different names that a reader of a report would take for one."""
     known: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        plain = _plain(name)
         if plain in known:
             yield known[plain], name
         known.setdefault(plain, name)
@@ -271,6 +293,11 @@ def _check_papers(table: Table) -> Iterator[Issue]:
             yield Issue("EX303", f"cap_table.{kind}[{i}].valuation_cap",
                         f"a cap of {paper.valuation_cap} for {money} of money",
                         "give the cap in full: 10m", str(paper.valuation_cap))  # fmt: skip
+        if paper.valuation_cap and 0 < float(money) < _TINY * float(paper.valuation_cap):
+            name = "amount" if kind == "safes" else "principal"
+            yield Issue("EX303", f"cap_table.{kind}[{i}].{name}",
+                        f"{money} of money under a cap of {paper.valuation_cap}",
+                        "give the money in full: 1m", str(money))  # fmt: skip
     for i, note in enumerate(table.notes):
         for k, row in enumerate(note.accruals):
             where = f"cap_table.notes[{i}].accruals[{k}]"
@@ -350,6 +377,10 @@ def _check_grants(table: Table) -> Iterator[Issue]:
         if v.trigger not in TRIGGERS:
             yield Issue("EX303", f"{where}.vesting.trigger", f"{v.trigger!r} is not known",
                         f"choose {', '.join(TRIGGERS)}", v.trigger)  # fmt: skip
+        if v.cliff == 1 and 3 <= v.months <= _YEARS:
+            yield Issue("EX303", f"{where}.vesting.months",
+                        f"{v.months} months with a cliff of 1 may be years",
+                        "write months: months = 48, cliff = 12")  # fmt: skip
         if not 0 <= v.cliff <= v.months <= 600 or v.every < 1:
             text = f"{v.months} months with a cliff of {v.cliff}, every {v.every}"
             yield Issue("EX303", f"{where}.vesting", text, "such as months 48, cliff 12, every 1")

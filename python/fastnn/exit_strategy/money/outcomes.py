@@ -8,7 +8,7 @@ the paths from `deals`. Depends on these rooms alone.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -315,11 +315,45 @@ def _company(
             common["claims_in"] = lambda months: cap_table.claims(
                 day + dt.timedelta(days=round(months * DAYS_A_MONTH))
             )
-        return Company(cap_table.claims(), parts, votes, **common), cap_table.told
+        made = Company(cap_table.claims(), parts, votes, **common)
+        return made, (*cap_table.told, *contradictions(profile, cap_table, made.claims))
     share = a.founder_share if profile.founder_share is None else float(profile.founder_share)
     owners = (("founders", share), ("others", 1.0 - share))
     claims = tuple(Claim(name, 0.0, 0.0, 1, part, 0.0, None) for name, part in owners if part > 0)
     return Company(claims, {"founders": 1.0}, share, **common), ("no_preference_data",)
+
+
+def contradictions(profile: Any, table: CapTable, claims: Sequence[Claim[float]]) -> Iterator[str]:
+    """Keys of what the table and the profile say differently, where one of them may be a slip."""
+    units = sum(c.units for c in claims)
+    share = getattr(profile, "founder_share", None)
+    if units > 0 and share is not None:
+        parts = table.founder_parts()
+        own = sum(c.units * parts.get(c.holder, 0.0) for c in claims) / units
+        if abs(own - float(share)) > _SHARES_APART:
+            yield "founder_share_differs"
+    value = getattr(getattr(profile, "valuation", None), "mid", None)
+    paid = [float(c.invested) / float(c.shares) / float(c.conversion_ratio) for c in table.classes
+            if c.conversion_price is None and c.shares >= _FEW and c.conversion_ratio]  # fmt: skip
+    if paid and value and max(paid) > 0 and units > 0:
+        times = float(value) / (max(paid) * units)
+        if not 1 / _PRICES_APART <= times <= _PRICES_APART:
+            yield "paper_prices_far"
+    counts = [float(n) for n in (table.common, *(c.shares for c in table.classes))]
+    if any(n < _FEW and n != int(n) for n in counts):
+        yield "parts_of_shares"
+    strikes = [float(o.strike) for o in table.options if o.share_class is None]
+    if paid and max(paid) > 0 and any(strike > _DEAR * max(paid) for strike in strikes):
+        yield "strike_above_all"
+
+
+#: Definitions of a share differ by pools and converting paper; by more than this one is wrong.
+_SHARES_APART = 0.1
+
+#: A value this many times what the dearest paper was bought at is rare; mistyped units are not.
+_PRICES_APART = 100.0
+_DEAR = 2.0  # times the dearest share, which no option on common shares costs
+_FEW = 1000  # shares; fewer are golden shares, bought for a token
 
 
 def company_of(profile: Any) -> Company:

@@ -208,6 +208,9 @@ def _bounds(row: Field) -> str:
 
 
 def _range_hint(row: Field, number: float) -> str:
+    if row.kind in ("score", "level", "market") and 1 < number <= 100:
+        of = 10 if number <= 10 else 100
+        return f"scores run from 0 to 1: write {number / of:g} for {number:g} of {of}"
     share = row.kind in ("fraction", "number", "score", "level", "market")
     if share and row.high is not None and row.high < abs(number) <= 2000:
         return f"shares and rates are fractions: write {number / 100:g} for {number:g} %"

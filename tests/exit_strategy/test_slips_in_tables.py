@@ -1,0 +1,166 @@
+"""Cap tables as people type them: units, totals, cents and years that would pay somebody else.
+
+Each slip is refused by name, or told where the table may be meant as it is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from exit_profiles import TODAY, make_profile_dict
+
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.faults import in_chinese
+from fastnn.exit_strategy.money import CapTable, Note, OptionGrant, Safe, ShareClass, Vesting
+from fastnn.exit_strategy.money.outcomes import run_waterfall
+from fastnn.exit_strategy.money.terms import Holding
+from fastnn.exit_strategy.notes import Note as Told
+from fastnn.exit_strategy.profile.profile import Profile
+
+A = {"name": "A", "shares": 2e6, "invested": 40e6}
+TABLE: dict[str, Any] = {"common": 8e6, "founders": 4e6, "classes": [A]}
+
+
+def company(table: dict[str, Any] = TABLE, **changes: Any) -> Profile:
+    return Profile.from_dict(make_profile_dict(cap_table=table, **changes), today=TODAY)
+
+
+def flags(table: dict[str, Any], **changes: Any) -> tuple[str, ...]:
+    return run_waterfall(company(table, **changes), [100e6]).flags
+
+
+def refused(table: dict[str, Any], match: str, **changes: Any) -> None:
+    with pytest.raises(ExitError, match=match) as caught:
+        company(table, **changes)
+    for issue in caught.value.issues:
+        assert in_chinese(issue.message), issue.message
+        assert in_chinese(issue.hint), issue.hint
+
+
+# ---- rows of totals -----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "name", ["Total", "TOTAL:", "  total ", "Sub-total", "Grand total", "合计", "总计", "小计",
+             "合 计", "Summe", "Итого", "ＴＯＴＡＬ"]
+)  # fmt: skip
+def test_a_row_of_totals_is_no_paper_and_no_holder(name: str) -> None:
+    total = {"name": name, "shares": 2e6, "invested": 40e6}
+    refused({**TABLE, "classes": [A, total]}, "is the name of a sum")
+    people = [
+        {"person": "Ada", "paper": "A", "part": 0.4},
+        {"person": name, "paper": "A", "part": 0.4},
+    ]
+    refused({**TABLE, "holders": people}, "is the name of a sum")
+    kept = ShareClass("Total Ventures", 1e6, 1e6)
+    assert CapTable(1e6, 1e6, (kept,)).classes == (kept,)
+
+
+# ---- thousands and millions ---------------------------------------------------------------------
+@pytest.mark.parametrize("invested", [40.0, 4_000.0, 20.0])
+def test_money_in_millions_thousands_or_a_share_is_refused_beside_what_was_raised(
+    invested: float,
+) -> None:
+    refused({**TABLE, "classes": [A | {"invested": invested}]}, "EX118 cap_table: papers for")
+    refused(TABLE, "EX118 cap_table: papers for", total_raised=40.0, revenue_ttm=None)
+    company({**TABLE, "classes": [A | {"invested": 1e6}]})  # a first angel of a larger sum
+
+
+def test_a_table_without_money_raised_is_taken() -> None:
+    assert company({"common": 8e6, "founders": 4e6}).cap_table.raised == 0.0
+    company(TABLE, total_raised=None)
+
+
+@pytest.mark.parametrize("kind", ["safes", "notes"])
+def test_the_money_of_a_safe_in_millions_is_refused_beside_its_cap(kind: str) -> None:
+    money = "amount" if kind == "safes" else "principal"
+    row = {"name": "S", money: 1.0, "valuation_cap": 10e6}
+    refused(
+        {**TABLE, kind: [row]}, rf"EX303 cap_table.{kind}\[0\].{money}: 1.0 of money under a cap"
+    )
+    company({**TABLE, kind: [row | {money: 1000.0}]})  # a crowd gives little each
+
+
+# ---- strikes and conversion prices --------------------------------------------------------------
+def test_a_strike_of_all_options_is_refused_without_a_class_to_compare_it_with() -> None:
+    table = {"common": 8e6, "founders": 4e6, "options": [{"n": 1e6, "strike": 5e6}]}
+    refused(table, r"EX118 cap_table.options\[0\].strike: at this price")
+    company({**table, "options": [{"n": 1e6, "strike": 5.0}]})
+
+
+def test_a_strike_in_cents_is_refused_or_told() -> None:
+    def table(strike: float) -> dict[str, Any]:
+        return {**TABLE, "options": [{"n": 1e6, "strike": strike}]}
+
+    refused(table(30e3), "beside shares bought at 20")
+    assert "strike_above_all" in flags(table(50.0))
+    assert "strike_above_all" not in flags(table(12.0))
+
+
+@pytest.mark.parametrize("price", [40e6, 0.00002])
+def test_a_conversion_price_of_all_shares_or_of_none_is_refused(price: float) -> None:
+    refused({**TABLE, "classes": [A | {"conversion_price": price}]}, "conversion_price")
+    company({**TABLE, "classes": [A | {"conversion_price": 10.0}]})
+
+
+def test_vesting_in_years_is_refused() -> None:
+    start = "2025-01-01"
+    grant = {"name": "team", "n": 1e6, "vesting": {"start": start, "months": 4, "cliff": 1}}
+    refused({**TABLE, "options": [grant]}, "4 months with a cliff of 1 may be years")
+    short = OptionGrant("adviser", 1e5, vesting=Vesting(dt.date(2025, 1, 1), 4, 0))
+    assert CapTable(8e6, 4e6, options=(short,)).options == (short,)
+
+
+@pytest.mark.parametrize("text", ["7,8", "7.8", "12,25"])
+def test_a_mark_that_groups_shares_is_no_decimal_mark(text: str) -> None:
+    refused({**TABLE, "classes": [A | {"shares": text}]}, "EX122.*shares: .* is read as")
+    refused({**TABLE, "common": text}, "EX122 cap_table.common")
+    company({**TABLE, "classes": [A | {"shares": "1,5m"}]})
+    company({**TABLE, "notes": [{"name": "N", "principal": 1e6, "interest": 0.08, "years": "1.5"}]})
+
+
+def test_parts_of_a_few_shares_are_told_where_the_mark_is_stated() -> None:
+    few = {"common": "25.000", "founders": "15.000", "classes": [A | {"shares": "7,8"}]}
+    assert "parts_of_shares" in flags(few, decimal=",")
+    assert "parts_of_shares" not in flags(TABLE)
+
+
+# ---- what may be meant as it is, and is told ----------------------------------------------------
+def test_a_share_of_the_founders_that_the_table_contradicts_is_told() -> None:
+    assert "founder_share_differs" in flags(TABLE, founder_share=0.8)
+    assert "founder_share_differs" not in flags(TABLE, founder_share=0.42)
+    assert "founder_share_differs" not in flags(TABLE, founder_share=None)
+
+
+def test_prices_of_papers_far_from_the_valuation_are_told() -> None:
+    """Shares in thousands, or shares and money exchanged, show in what they make of the company."""
+    swapped = A | {"shares": 40e6, "invested": 2e6}
+    assert "paper_prices_far" in flags({**TABLE, "classes": [swapped]})
+    assert "paper_prices_far" in flags(
+        {**TABLE, "classes": [A | {"shares": 2000.0}], "common": 8e6}
+    )
+    assert "paper_prices_far" not in flags(TABLE)
+    golden = {"name": "state", "shares": 1, "invested": 1.0}
+    assert "paper_prices_far" not in flags({**TABLE, "classes": [A, golden]})
+
+
+def test_what_is_told_reads_in_both_languages() -> None:
+    for key in ("founder_share_differs", "paper_prices_far", "strike_above_all"):
+        english, chinese = Told(key).text("en"), Told(key).text("zh")
+        assert " " in english
+        assert english != chinese
+
+
+def test_decimals_are_compared_as_floats_are() -> None:
+    paper = ShareClass("A", Decimal("2e6"), Decimal("40e6"), conversion_ratio=Decimal("1.5"))
+    table = CapTable(
+        Decimal("8e6"), Decimal("4e6"), (paper,),
+        (OptionGrant("team", Decimal("1e6"), Decimal("5")),),
+        (Safe("S", Decimal("1e6"), Decimal("2e7")),),
+        (Note("N", Decimal("1e6"), years=Decimal(0)),),
+        holders=(Holding("Ada", "A", Decimal("0.5")),),
+    )  # fmt: skip
+    made = replace(company(), cap_table=table)
+    assert len(run_waterfall(made, [100e6]).payouts[0]) == len(table.claims())
