@@ -263,7 +263,8 @@ def payout_table(result: Record, lang: str = "en") -> Table:
     )
     price = money(got.price, currency, lang)
     net = text("text.net", lang, price=money(got.net_price, currency, lang))
-    title = f"{option_name(name, lang)}: {price}, {net}"
+    colon, comma = ("：", "，") if lang == "zh" else (": ", ", ")
+    title = f"{option_name(name, lang)}{colon}{price}{comma}{net}"
     return Table(title, (text("head.holder", lang), text("head.payout", lang)), rows, (1,))
 
 
