@@ -38,6 +38,10 @@ from fastnn.exit_strategy.reading.dates import read_day
         ("CHF 1'234'567.50", 1234567.5, "CHF"),  # Switzerland
         ("1’234’567,50 Fr.", 1234567.5, "CHF"),
         ("Fr.500", 500.0, "CHF"),
+        ("4'200'000.-", 4.2e6, None),
+        ("CHF 500.–", 500.0, "CHF"),
+        ("1.500,- €", 1500.0, "EUR"),  # its comma is the decimal mark, so the stop groups
+        ("12,000,000.--", 12e6, None),
         ("SFr. 1'500.50", 1500.5, "CHF"),
         ("R$ 1.234.567,89", 1234567.89, "BRL"),  # Brazil
         ("R$ 2,5 bilhões", 2.5e9, "BRL"),
@@ -96,6 +100,7 @@ def test_an_amount_of_another_country(text: str, value: float, currency: str | N
         "12 34 567", "5 billones x", "5 mil", "1 Bio €", "3兆円", "10..5", "1e5e5", "10 m m",
         "EUR USD 5", "5 $ €", "12.5.", "٣٫٥", "五百万", "5m-7m", "~5m", ">5m", "5m?", "n/a", "TBD",
         "USD.5m", "EUR.500", "No.5", "Rs.", "5 dollars euros",
+        "1.500.-", "1.5.-", "500,-5",
     ],
 )  # fmt: skip
 def test_an_amount_that_may_mean_another_is_refused(text: str) -> None:

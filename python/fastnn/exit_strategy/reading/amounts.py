@@ -127,6 +127,8 @@ _STACKED = (
     r"(?P<pre>[^0-9]*)(?P<high>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>亿|億|万|萬)\s*"
     r"(?P<low>[0-9]+(?:\.[0-9]+)?)\s*(?P<rest>[^0-9.,]*)"
 )
+#: "CHF 500.-" and "500,– €": a dash for hundredths that are none.
+_DASH = r"(?s)(?P<body>[^0-9]*[0-9][0-9., '’]*?)(?P<mark>[.,])[-–—]{1,2}(?P<rest>\s*[^0-9]*)"
 EXAMPLE = "write a number such as 12_000_000, 12m or EUR 1.2bn"
 
 
@@ -171,6 +173,9 @@ def read_amount(
     negative = words.startswith("(") and words.endswith(")")
     if negative:  # accountants write losses in brackets
         words = words[1:-1].strip()
+    dash = re.fullmatch(_DASH, words)
+    if dash and dash["mark"] not in dash["body"] and decimal in (None, dash["mark"]):
+        words, decimal = dash["body"] + dash["rest"], dash["mark"]
     stacked = re.fullmatch(_STACKED, words)
     if stacked:
         number, pre, post = _stacked(stacked, shown), stacked["pre"], stacked["rest"]
