@@ -254,7 +254,8 @@ impl Shape {
     /// Number of elements, as a number.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.sizes().iter().product()
+        assert!(!self.open, "invariant: the sizes of {self} are known");
+        self.dims().iter().map(|d| d.known().unwrap_or_default() as usize).product()
     }
 
     /// Number of elements, for rules: it may be open.

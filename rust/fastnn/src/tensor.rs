@@ -415,13 +415,11 @@ impl Tensor {
     /// `out` has room for the bytes of the type, aligned to its elements, and nobody else reads or
     /// writes it.
     pub unsafe fn compute_into(&self, out: *mut u8) -> Result<bool> {
-        let is_part = || self.0.pending.lock().as_ref().is_none_or(|p| p.op == &PART);
         if self.0.traced
             || self.0.data.get().is_some()
             || !matches!(self.0.origin, Origin::Computed)
             || self.handles() > 1
             || self.is_recorded()
-            || is_part()
         {
             return Ok(false);
         }

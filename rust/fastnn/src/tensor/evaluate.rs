@@ -9,7 +9,7 @@ use super::{Pending, Storage, Tensor};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::exec::cpu::{Arenas, Program};
-use crate::graph::{Attr, Graph, Id, OpDef, Ty};
+use crate::graph::{Attr, Graph, Id, OpDef, PART, Ty};
 use crate::ops::collective;
 use crate::passes::hoist::Part;
 use crate::shape::DType;
@@ -128,6 +128,10 @@ pub(super) fn evaluate(target: &Tensor) -> Result<()> {
 /// `out` has room for the target's type, aligned to its elements, and nobody else reads or writes it.
 pub(super) unsafe fn evaluate_into(target: &Tensor, out: Option<*mut u8>) -> Result<bool> {
     let Some(pending) = target.pending() else { return Ok(false) };
+    // The op that a part is of keeps the others, which are computed with it.
+    if out.is_some() && pending.op == &PART {
+        return Ok(false);
+    }
     if pending.inputs.iter().any(Tensor::is_pending) {
         // Its handles on the inputs would count as somebody else's.
         drop(pending);
