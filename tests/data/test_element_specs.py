@@ -107,3 +107,27 @@ def test_a_folder_without_a_data_set_is_told(tmp_path):
         Dataset.range(2).repeat().save(tmp_path / "x")
     with pytest.raises(ValueError, match=r"shard_func"):
         Dataset.range(2).save(tmp_path / "x", shard_func=lambda x: 0)
+
+
+def test_numbers_of_pythons_have_tensorflows_types():
+    kinds = {
+        "float32": Dataset.from_tensor_slices([1.0, 2.0]),
+        "int32": Dataset.from_tensor_slices([1, 2]),
+        "float64": Dataset.from_tensor_slices(np.array([1.0])),
+        "int64": Dataset.range(2),
+    }
+    for kind, made in kinds.items():
+        assert made.element_spec.dtype == kind
+        assert next(made.as_numpy_iterator()).dtype == kind
+    assert Dataset.from_tensors(2**40).element_spec.dtype == "int64"
+    assert Dataset.range(1).map(lambda x: 0.5).element_spec.dtype == "float32"
+
+
+def test_a_generators_numbers_have_the_types_of_its_signature():
+    def make():
+        yield np.ones(2), 3, 2**40
+
+    floats = tf.TensorSpec((2,), tf.float32), tf.TensorSpec((), tf.float32)
+    signature = (*floats, tf.TensorSpec((), tf.int64))
+    x, y, z = next(Dataset.from_generator(make, output_signature=signature).as_numpy_iterator())
+    assert (x.dtype, y.dtype, z) == (np.float32, np.float32, 2**40)

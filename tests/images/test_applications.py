@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,19 @@ NETWORKS = {
     "EfficientNetB5": (30562527, 28513527, 2048, "7d7f9650e304944b"),
     "EfficientNetB6": (43265143, 40960143, 2304, "dbd10796d35f7b2c"),
     "EfficientNetB7": (66658687, 64097687, 2560, "26d78b0dd7d90a5d"),
+    "EfficientNetV2B0": (7200312, 5919312, 1280, "f3501c131d5ca6ee"),
+    "EfficientNetV2B1": (8212124, 6931124, 1280, "6767c3e60325e1d4"),
+    "EfficientNetV2B2": (10178374, 8769374, 1408, "8ff413f6c5ec77b5"),
+    "EfficientNetV2B3": (14467622, 12930622, 1536, "625a7cd494c7d3ab"),
+    "EfficientNetV2S": (21612360, 20331360, 1280, "97504fb25aa70064"),
+    "EfficientNetV2M": (54431388, 53150388, 1280, "91f38d4d3fe9033f"),
+    "EfficientNetV2L": (119027848, 117746848, 1280, "28fb67d4fc397143"),
+    "ConvNeXtTiny": (28589128, 27820128, 768, "f0daef9697ad6643"),
+    "ConvNeXtSmall": (50223688, 49454688, 768, "6397d060f8325aa9"),
+    "ConvNeXtBase": (88591464, 87566464, 1024, "dfe3420bdf87dbd8"),
+    "InceptionResNetV2": (55873736, 54336736, 1536, "7fd08e9af86731b6"),
+    "NASNetMobile": (5326716, 4269716, 1056, "6d2e6fec8f2c440f"),
+    "NASNetLarge": (88949818, 84916818, 4032, "bdb3299fd79ef304"),
 }
 DATA = Path(os.environ.get("FASTNN_DATA") or ".") / "weights" / "keras_h5"
 
@@ -64,6 +79,61 @@ def test_layers_and_weights_are_those_of_keras(name):
     body = getattr(applications, name)(weights=None, include_top=False, pooling="max")
     assert body.count_params() == without
     assert body.output_shape == (None, channels)
+
+
+#: Keras 3.15.1 on JAX, with the weights of `drawn_weights`: the first features of the first of two
+#: pictures and the sum of the absolute values of all.
+ANSWERS = {
+    "EfficientNetV2B0": ((1.2405, 1.4847, 1.1325, 1.3441), 983.816),
+    "ConvNeXtTiny": ((0.7015, -0.2189, 1.0924, 1.6176), 1035.062),
+}
+
+
+def drawn_weights(model, rng):
+    """Kernels that keep the size of what they get, and scales and variances above 0."""
+    return [
+        np.abs(rng.normal(0, 0.1, w.shape)) + 0.5
+        if w.ndim == 1
+        else rng.normal(0, 1 / np.sqrt(max(1, np.prod(w.shape[:-1]))), w.shape)
+        if w.shape
+        else w
+        for w in model.get_weights()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANSWERS)
+def test_networks_give_the_features_that_keras_gives(name):
+    model = getattr(applications, name)(
+        weights=None, include_top=False, pooling="max", input_shape=(64, 64, 3)
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights(drawn_weights(model, rng))
+    pictures = rng.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    features = model.predict(pictures, verbose=0)
+    first, total = ANSWERS[name]
+    np.testing.assert_allclose(features[0, :4], first, atol=2e-3)
+    assert np.abs(features).sum() == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize("file", ["m.safetensors", "m.keras", "m.h5"])
+def test_own_layers_of_networks_come_back_from_files(tmp_path, file):
+    """Also where nothing has imported the network yet."""
+    inputs = fastnn.Input((4,))
+    scaled = applications.convnext.LayerScale(0.5, 4)(inputs)
+    outputs = applications.inception_resnet_v2.CustomScaleLayer(0.2)([inputs, scaled])
+    model = fastnn.Model(inputs, outputs)
+    model.save(tmp_path / file)
+    given = np.ones((2, 4), "float32")
+    np.testing.assert_allclose(model.predict(given, verbose=0), 1.1, rtol=1e-6)
+    program = (
+        "import numpy as np, fastnn\n"
+        f"model = fastnn.load_model({str(tmp_path / file)!r})\n"
+        "print(model.predict(np.ones((2, 4), 'float32'), verbose=0).sum())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(8.8)
 
 
 def test_squeezenet_has_two_versions():
@@ -114,6 +184,9 @@ def test_published_weights_are_looked_for_and_named(tmp_path, monkeypatch):
             "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         ),
         (lambda: applications.EfficientNetB0(), "efficientnetb0.h5"),
+        (lambda: applications.EfficientNetV2S(), "efficientnetv2-s.h5"),
+        (lambda: applications.ConvNeXtTiny(include_top=False), "convnext_tiny_notop.h5"),
+        (lambda: applications.NASNetMobile(include_top=False), "nasnet_mobile_no_top.h5"),
         (
             lambda: applications.MobileNet(input_shape=(128, 128, 3), alpha=0.5),
             "mobilenet_5_0_128_tf.h5",

@@ -24,7 +24,7 @@ _PLAN = (
     (5, 3, 80, 112, 6, 1), (5, 4, 112, 192, 6, 2), (3, 1, 192, 320, 6, 1),
 )  # fmt: skip
 #: As the networks were trained: random weights have these variances, depths and means.
-_KERNELS = {
+KERNELS = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "truncated_normal"},
 }
@@ -34,13 +34,24 @@ _DENSE = {
 }
 
 
-def _conv(filters: int, kernel: int, name: str, **how: Any) -> Any:
-    how = {"padding": "same", "use_bias": False, "kernel_initializer": _KERNELS, **how}
+def conv(filters: int, kernel: int, name: str, **how: Any) -> Any:
+    """A convolution as all of these networks have it."""
+    how = {"padding": "same", "use_bias": False, "kernel_initializer": KERNELS, **how}
     return layers.Conv2D(filters, kernel, name=name, **how)
 
 
 def _normed(x: Any, name: str) -> Any:
     return layers.BatchNormalization(axis=axis_of_channels(), name=name)(x)
+
+
+def gated(x: Any, name: str, wide: int, few: int) -> Any:
+    """`x` times a gate for each of its `wide` channels, made of their means through `few` ones."""
+    gate = layers.GlobalAveragePooling2D(name=f"{name}se_squeeze")(x)
+    shape = (wide, 1, 1) if axis_of_channels() == 1 else (1, 1, wide)
+    gate = layers.Reshape(shape, name=f"{name}se_reshape")(gate)
+    gate = conv(few, 1, f"{name}se_reduce", use_bias=True, activation="swish")(gate)
+    gate = conv(wide, 1, f"{name}se_expand", use_bias=True, activation="sigmoid")(gate)
+    return layers.Multiply(name=f"{name}se_excite")([x, gate])
 
 
 def _block(
@@ -51,23 +62,17 @@ def _block(
     wide = channels * expansion
     y = x
     if expansion != 1:
-        y = _normed(_conv(wide, 1, f"{name}expand_conv")(y), f"{name}expand_bn")
+        y = _normed(conv(wide, 1, f"{name}expand_conv")(y), f"{name}expand_bn")
         y = layers.Activation("swish", name=f"{name}expand_activation")(y)
     if stride == 2:
         y = layers.ZeroPadding2D(even_padding(y, kernel), name=f"{name}dwconv_pad")(y)
     y = layers.DepthwiseConv2D(
         kernel, strides=stride, padding="valid" if stride == 2 else "same", use_bias=False,
-        depthwise_initializer=_KERNELS, name=f"{name}dwconv",
+        depthwise_initializer=KERNELS, name=f"{name}dwconv",
     )(y)  # fmt: skip
     y = layers.Activation("swish", name=f"{name}activation")(_normed(y, f"{name}bn"))
-    gate = layers.GlobalAveragePooling2D(name=f"{name}se_squeeze")(y)
-    shape = (wide, 1, 1) if axis_of_channels() == 1 else (1, 1, wide)
-    gate = layers.Reshape(shape, name=f"{name}se_reshape")(gate)
-    few = max(1, int(channels * 0.25))
-    gate = _conv(few, 1, f"{name}se_reduce", use_bias=True, activation="swish")(gate)
-    gate = _conv(wide, 1, f"{name}se_expand", use_bias=True, activation="sigmoid")(gate)
-    y = layers.Multiply(name=f"{name}se_excite")([y, gate])
-    y = _normed(_conv(filters, 1, f"{name}project_conv")(y), f"{name}project_bn")
+    y = gated(y, name, wide, max(1, int(channels * 0.25)))
+    y = _normed(conv(filters, 1, f"{name}project_conv")(y), f"{name}project_bn")
     if stride == 1 and channels == filters:
         if drop > 0:
             y = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}drop")(y)
@@ -93,7 +98,7 @@ def _body(width: float, depth: float, trained: bool, drop_rate: float = 0.2) -> 
             scale = [1.0 / math.sqrt(s) for s in (0.229, 0.224, 0.225)]
             x = layers.Rescaling(scale)(x)
         x = layers.ZeroPadding2D(even_padding(x, 3), name="stem_conv_pad")(x)
-        x = _conv(whole(32), 3, "stem_conv", strides=2, padding="valid")(x)
+        x = conv(whole(32), 3, "stem_conv", strides=2, padding="valid")(x)
         x = layers.Activation("swish", name="stem_activation")(_normed(x, "stem_bn"))
         blocks = sum(often(stage[1]) for stage in _PLAN)
         number = 0
@@ -105,13 +110,15 @@ def _body(width: float, depth: float, trained: bool, drop_rate: float = 0.2) -> 
                     stride if j == 0 else 1, drop_rate * number / blocks,
                 )  # fmt: skip
                 number += 1
-        x = _normed(_conv(whole(1280), 1, "top_conv")(x), "top_bn")
+        x = _normed(conv(whole(1280), 1, "top_conv")(x), "top_bn")
         return layers.Activation("swish", name="top_activation")(x)
 
     return body
 
 
-def _top(classes: int, activation: Any, dropout: float) -> Any:
+def classifier(classes: int, activation: Any, dropout: float) -> Any:
+    """The layers on top."""
+
     def top(x: Any) -> Any:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dropout(dropout, name="top_dropout")(x)
@@ -164,7 +171,7 @@ def EfficientNetB0(
     return made(
         "EfficientNetB0",
         _body(1.0, 1.0, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.2),
+        classifier(classes, classifier_activation, 0.2),
         size=224, least=32, files=("efficientnetb0.h5", "efficientnetb0_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
@@ -213,7 +220,7 @@ def EfficientNetB1(
     return made(
         "EfficientNetB1",
         _body(1.0, 1.1, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.2),
+        classifier(classes, classifier_activation, 0.2),
         size=240, least=32, files=("efficientnetb1.h5", "efficientnetb1_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
@@ -261,7 +268,7 @@ def EfficientNetB2(
     return made(
         "EfficientNetB2",
         _body(1.1, 1.2, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.3),
+        classifier(classes, classifier_activation, 0.3),
         size=260, least=32, files=("efficientnetb2.h5", "efficientnetb2_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
@@ -309,7 +316,7 @@ def EfficientNetB3(
     return made(
         "EfficientNetB3",
         _body(1.2, 1.4, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.3),
+        classifier(classes, classifier_activation, 0.3),
         size=300, least=32, files=("efficientnetb3.h5", "efficientnetb3_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
@@ -357,7 +364,7 @@ def EfficientNetB4(
     return made(
         "EfficientNetB4",
         _body(1.4, 1.8, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.4),
+        classifier(classes, classifier_activation, 0.4),
         size=380, least=32, files=("efficientnetb4.h5", "efficientnetb4_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
@@ -405,7 +412,7 @@ def EfficientNetB5(
     return made(
         "EfficientNetB5",
         _body(1.6, 2.2, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.4),
+        classifier(classes, classifier_activation, 0.4),
         size=456, least=32, files=("efficientnetb5.h5", "efficientnetb5_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
@@ -453,7 +460,7 @@ def EfficientNetB6(
     return made(
         "EfficientNetB6",
         _body(1.8, 2.6, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.5),
+        classifier(classes, classifier_activation, 0.5),
         size=528, least=32, files=("efficientnetb6.h5", "efficientnetb6_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
@@ -501,7 +508,7 @@ def EfficientNetB7(
     return made(
         "EfficientNetB7",
         _body(2.0, 3.1, weights == "imagenet"),
-        _top(classes, classifier_activation, 0.5),
+        classifier(classes, classifier_activation, 0.5),
         size=600, least=32, files=("efficientnetb7.h5", "efficientnetb7_notop.h5"), model_name=name,
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,

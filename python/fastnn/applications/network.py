@@ -148,6 +148,7 @@ def made(
     pooling: str | None,
     classes: int,
     own_classes: int = 1000,
+    end: Body | None = None,
 ) -> Model:
     """A network as a functional model.
 
@@ -166,6 +167,7 @@ def made(
         pooling: None, "avg" or "max", without the classifier.
         classes: The classes of the classifier.
         own_classes: The classes that the file of trained weights is for.
+        end: What comes last without the classifier, after the pooling; None for nothing.
 
     Returns:
         The model.
@@ -210,6 +212,8 @@ def made(
         x = layers.GlobalAveragePooling2D()(x)
     elif pooling == "max":
         x = layers.GlobalMaxPooling2D()(x)
+    if end is not None and not include_top:
+        x = end(x)
     inputs = start if input_tensor is None else _sources(start)
     model = Model(inputs, x, name=model_name)
     if path is not None:

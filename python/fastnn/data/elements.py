@@ -28,7 +28,17 @@ Array = np.ndarray[Any, Any]
 def _array(x: Any) -> Any:
     if isinstance(x, Tensor | Variable):
         return np.asarray(x)
-    return x if hasattr(x, "as_numpy_iterator") else np.asarray(x)
+    if hasattr(x, "as_numpy_iterator"):
+        return x
+    made = np.asarray(x)
+    if hasattr(x, "__array__"):
+        return made
+    # Numbers of Python's are of TensorFlow's own types, whatever NumPy makes of them.
+    if made.dtype == np.float64:
+        return made.astype(np.float32)
+    if made.dtype == np.int64 and (not made.size or abs(made).max() < 2**31):
+        return made.astype(np.int32)
+    return made
 
 
 def arrays(value: Any) -> Any:

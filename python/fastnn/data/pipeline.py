@@ -37,6 +37,7 @@ from fastnn.data.specs import (
     mapped,
     merged,
     of_element,
+    of_type,
     padded_to,
     unbatched,
 )
@@ -162,7 +163,8 @@ class Dataset(Grouping):
         def make() -> Iterator[Any]:
             # The generator may fill the same arrays again while an element waits.
             for element in generator(*args):
-                yield tree.map_structure(np.array, arrays_of(element))
+                fresh = tree.map_structure(np.array, arrays_of(element))
+                yield fresh if spec is None else of_type(fresh, spec())
 
         return Dataset(make, UNKNOWN_CARDINALITY, spec=spec)
 

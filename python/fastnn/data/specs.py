@@ -10,7 +10,16 @@ import numpy as np
 from fastnn.base import tree
 from fastnn.base.tensors import TYPES, TensorShape
 
-__all__ = ["TensorSpec", "batched", "mapped", "merged", "of_element", "padded_to", "unbatched"]
+__all__ = [
+    "TensorSpec",
+    "batched",
+    "mapped",
+    "merged",
+    "of_element",
+    "of_type",
+    "padded_to",
+    "unbatched",
+]
 
 
 class TensorSpec:
@@ -53,6 +62,20 @@ def of_element(element: Any) -> Any:
 
 def _each(change: Any, spec: Any) -> Any:
     return tree.map_structure(lambda s: change(s) if isinstance(s, TensorSpec) else s, spec)
+
+
+def of_type(element: Any, spec: Any) -> Any:
+    """An element with its numbers as floats where a signature says so; whole ones stay whole."""
+    leaves, kinds = tree.flatten(element), tree.flatten(spec)
+    if len(leaves) != len(kinds):
+        return element
+
+    def cast(a: Any, s: Any) -> Any:
+        kind = str(getattr(s, "dtype", ""))
+        wanted = kind in ("float32", "float64") and str(getattr(a, "dtype", kind)) != kind
+        return a.astype(kind) if wanted and a.dtype.kind in "biuf" else a
+
+    return tree.pack(element, [cast(a, s) for a, s in zip(leaves, kinds, strict=True)])
 
 
 def batched(spec: Any, size: int | None) -> Any:

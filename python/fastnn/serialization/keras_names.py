@@ -15,7 +15,14 @@ from fastnn.base.caching import cached
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest
 from fastnn.serialization.custom_objects import custom_objects
-from fastnn.serialization.registry import MODULES, Registry, model_class, table
+from fastnn.serialization.registry import (
+    MODULES,
+    OF_NETWORKS,
+    Registry,
+    model_class,
+    network_layer,
+    table,
+)
 
 __all__ = [
     "FEATURES", "KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables",
@@ -72,6 +79,8 @@ def module_of(class_name: str, key: str | None) -> str | None:
             return module
     if class_name in MODELS and class_name not in custom_objects():
         return MODELS[class_name][-1 if class_name == "Functional" else 0]
+    if class_name in OF_NETWORKS and class_name not in custom_objects():
+        return f"keras.src.{OF_NETWORKS[class_name]}"
     return FEATURES.get(class_name)
 
 
@@ -88,6 +97,8 @@ def find_class(module: object, class_name: str, registered: object, where: str) 
     found = layers.get(own)
     if module == "keras.layers" and found is not None and found.__name__ == own:
         return found
+    if class_name in OF_NETWORKS:  # whatever the module: older files do not say it
+        return network_layer(class_name)
     known = [n for n, c in layers.items() if c.__name__ == n]
     close = nearest(class_name, known)
     looks = f"did you mean {', '.join(close)}? or " if close else ""

@@ -16,7 +16,10 @@ from fastnn.errors import hint_of, told, unknown_name
 from fastnn.serialization.custom_objects import custom_objects
 from fastnn.serialization.encoding import FunctionName
 
-__all__ = ["MODEL_CLASSES", "MODULES", "Registry", "layer_class", "model_class", "table"]
+__all__ = [
+    "MODEL_CLASSES", "MODULES", "OF_NETWORKS", "Registry", "layer_class", "model_class",
+    "network_layer", "table",
+]  # fmt: skip
 
 
 #: The modules whose tables files may name, by the kind of what they hold.
@@ -26,7 +29,17 @@ MODULES = {
     "learning rate schedule": "optimizers.schedules", "optimizer": "optimizers", "layer": "layers",
     "model": "models",
 }  # fmt: skip
+#: Layers that only the networks of a module have, which files of these name.
+OF_NETWORKS = {
+    "CustomScaleLayer": "applications.inception_resnet_v2",
+    "LayerScale": "applications.convnext",
+}
 _tables: dict[str, Registry] = {}
+
+
+def network_layer(name: str) -> Any:
+    """The layer of a network that has this name; None for any other name."""
+    return getattr(load(OF_NETWORKS[name]), name) if name in OF_NETWORKS else None
 
 
 class Registry:
@@ -118,8 +131,8 @@ def layer_class(name: str) -> Any:
     if name in MODEL_CLASSES:
         return model_class(name)
     names = table("layer").names
-    if name in names:
-        return names[name]
+    if name in names or name in OF_NETWORKS:
+        return names.get(name) or network_layer(name)
     error = unknown_name("layer class in a config", name, [*names, *MODEL_CLASSES])
     raise ValueError(
         f"{told(error)}\n  hint: {hint_of(error)}; for your own class pass "
