@@ -58,6 +58,17 @@ def test_a_row_of_totals_is_no_paper_and_no_holder(name: str) -> None:
     assert CapTable(1e6, 1e6, (kept,)).classes == (kept,)
 
 
+@pytest.mark.parametrize("other", ["ada", "ADA", "Ada", "Ａｄａ", "Ada  B"])
+def test_one_person_is_not_two_by_capitals_or_spaces(other: str) -> None:
+    first = "Ada B" if " " in other else "Ada"
+    rows = [{"person": name, "paper": "A", "part": 0.4} for name in (f" {first} ", other)]
+    if other == "Ada":
+        made = company({**TABLE, "holders": rows}).cap_table
+        assert {row.person for row in made.holders} == {"Ada"}
+    else:
+        refused({**TABLE, "holders": rows}, "EX303 cap_table.holders: the names .* look alike")
+
+
 # ---- thousands and millions ---------------------------------------------------------------------
 @pytest.mark.parametrize("invested", [40.0, 4_000.0, 20.0])
 def test_money_in_millions_thousands_or_a_share_is_refused_beside_what_was_raised(

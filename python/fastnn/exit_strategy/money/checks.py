@@ -131,6 +131,9 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
                     "give papers names that differ in more than capitals and spaces",
                     other)  # fmt: skip
     people = [row.person for row in table.holders]
+    for one, other in _alike(people):
+        yield Issue("EX303", "cap_table.holders", f"the names {one!r} and {other!r} look alike",
+                    "write a person's name the same way in every row", other)  # fmt: skip
     for name in dict.fromkeys([*names, *people]):
         if re.sub(r"[\s:：.\-]", "", _plain(name)) in _SUMS:
             yield Issue("EX303", "cap_table", f"{name!r} is the name of a sum, not of a holder",
