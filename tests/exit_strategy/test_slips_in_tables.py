@@ -116,6 +116,31 @@ def test_a_conversion_price_of_all_shares_or_of_none_is_refused(price: float) ->
     company({**TABLE, "classes": [A | {"conversion_price": 10.0}]})
 
 
+@pytest.mark.parametrize("name", ["founders", "pool"])
+def test_a_part_of_the_shares_is_told_to_be_a_number_of_them(name: str) -> None:
+    with pytest.raises(ExitError) as caught:
+        company({**TABLE, name: "75 %"})
+    assert caught.value.issues[0].hint == "give the number of shares, not their part"
+
+
+@pytest.mark.parametrize("ratio", ["2:1", "1:2", "1 : 1.5"])
+def test_a_conversion_as_a_pair_of_numbers_is_refused_for_one(ratio: str) -> None:
+    """2:1 is two for one to some and one for two to others."""
+    refused({**TABLE, "classes": [A | {"conversion_ratio": ratio}]}, "write one number: 2 where")
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "meant"),
+    [("participation", " Full ", "full"), ("participation", "NONE", "none"),
+     ("anti_dilution", "Full ratchet", "full_ratchet"), ("anti_dilution", "Broad", "broad"),
+     ("anti_dilution", "narrow-preferred", "narrow_preferred")],
+)  # fmt: skip
+def test_one_of_a_few_words_may_be_written_in_any_way(name: str, typed: str, meant: str) -> None:
+    made = company({**TABLE, "classes": [A | {name: typed}]}).cap_table
+    assert getattr(made.classes[0], name) == meant
+    refused({**TABLE, "classes": [A | {name: "yes"}]}, "EX303.*is not a term")
+
+
 def test_vesting_in_years_is_refused() -> None:
     start = "2025-01-01"
     grant = {"name": "team", "n": 1e6, "vesting": {"start": start, "months": 4, "cliff": 1}}

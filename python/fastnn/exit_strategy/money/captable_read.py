@@ -197,7 +197,10 @@ def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
     if rest and (value is None or value == ""):
         return None
     if base == "str" and isinstance(value, str) and value.strip():
-        return value.strip()
+        word = value.strip()
+        if where.rpartition(".")[2] in _WORDS:  # one of a few words, however it is written
+            word = word.lower().replace(" ", "_").replace("-", "_")
+        return word
     if base == "bool" or rest.startswith("| bool") or base == "bool|None":
         answer = _ANSWERS.get(value.strip().lower()) if isinstance(value, str) else value
         if isinstance(answer, bool):
@@ -225,6 +228,9 @@ def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
     return None
 
 
+#: Fields that hold one of a few words.
+_WORDS = ("participation", "anti_dilution", "trigger", "unvested", "dividend_compounding")
+
 #: Days that a paper may state ahead of time.
 _AHEAD = ("redemption_date", "end")
 _LATE = dt.date(9000, 1, 1)
@@ -245,10 +251,9 @@ def _amount(
     reader = reader or Reader([], dt.date.today())
     before = len(reader.issues)
     number = read_number(reader, Field(where, _NUMBERS[base], "", "", "1"), value)
-    counted = (
-        isinstance(value, str) and reader.decimal is None and where.rpartition(".")[2] in _COUNTED
-    )
-    if counted and number is not None and number < _FEW and number != int(number):
+    counted = isinstance(value, str) and where.rpartition(".")[2] in _COUNTED
+    part = number is not None and number < _FEW and number != int(number)
+    if counted and part and reader.decimal is None:
         text = f"{show(value)} is read as {number:g} shares"
         reader.issues.append(Issue("EX122", where, text, "write the number in full, without marks",
                                    show(value)))  # fmt: skip
@@ -256,7 +261,12 @@ def _amount(
     for k in range(before, len(reader.issues)):
         issue = reader.issues[k]
         if issue.code in ("EX103", "EX104"):
-            reader.issues[k] = Issue("EX308", where, issue.message, issue.hint, issue.value)
+            hint = issue.hint
+            if base == "Times" and isinstance(value, str) and ":" in value:
+                hint = "write one number: 2 where one becomes two"
+            if counted and "%" in str(value):
+                hint = "give the number of shares, not their part"
+            reader.issues[k] = Issue("EX308", where, issue.message, hint, issue.value)
     return number
 
 
