@@ -187,7 +187,8 @@ class Metric(Configurable):
             >>> float(metric.result())
             0.0
         """
-        for v in self._state:
+        # An assignment sets what a sum has rounded off to 0 as well.
+        for v in self.variables:
             v.assign(np.zeros(v.shape, np.int32 if v.dtype == "int32" else np.float32))
 
     reset_states = reset_state

@@ -440,10 +440,7 @@ impl Function {
             wide.push(buffer);
         }
         session.ready(&plan)?;
-        if plan.outputs().is_empty() {
-            return session.step(&plan, None, false).map(|_| Values::new());
-        }
-        let results = plan.run(&session.pointers)?;
+        let results = session.once(&plan)?;
         Ok(plan.outputs().iter().copied().zip(results).collect())
     }
 

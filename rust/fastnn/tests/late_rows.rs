@@ -302,3 +302,51 @@ fn whoever_stops_or_reads_a_run_finds_whole_steps() {
         assert!(found.iter().all(|table| at_step.contains(table)), "a table between two steps");
     });
 }
+
+#[test]
+fn single_calls_know_which_rows_rest_until_somebody_else_writes_to_them() {
+    for ((kind, hyper), _) in KINDS {
+        let train = |reader| {
+            let net = net(kind, hyper, 4100, 64, 8 * 40, reader);
+            // `samples` of them, in a call of their own.
+            let call = |at: usize, samples: usize| {
+                let one = Arg {
+                    ptr: net.ids.storage().unwrap().ptr().wrapping_add(at * 8 * STEPS * 4),
+                    ty: Ty { shape: Shape::new(&[samples, STEPS]).unwrap(), dtype: DType::I32 },
+                };
+                // SAFETY: the rows lie inside the tensor, which lives as long as the call.
+                drop(unsafe { net.parts.step.call(&[one]) }.unwrap());
+            };
+            let set = |v: &Arc<Variable>, row: usize, to: f32| {
+                let mut all = v.snapshot().as_slice().to_vec();
+                all[row * 64..row * 64 + 64].fill(to);
+                v.assign(Arc::new(Storage::from_slice(&all).unwrap())).unwrap();
+            };
+            let rate = |to: f32| {
+                net.rate.assign(Arc::new(Storage::from_slice(&[to]).unwrap())).unwrap();
+            };
+            let mut seen = vec![];
+            for at in 0..24 {
+                call(at, 8);
+                match at {
+                    // Rows that nobody has taken: the table, and an average.
+                    5 => set(&net.state[0], 4099, 2.0),
+                    8 if net.state.len() > 3 => set(&net.state[1], 4098, 0.5),
+                    // Other programs of the same function, once and over and over.
+                    10 => call(24, 4),
+                    12 => net
+                        .run(&Schedule { steps: Some(3), ..schedule(8, 1, 0) }, &mut Watch::new(false))
+                        .unwrap(),
+                    // Somebody holds what was there before.
+                    14 => seen.push(net.state.iter().map(|v| v.snapshot()).collect::<Vec<_>>()),
+                    16 => rate(0.0),
+                    17 => rate(0.02),
+                    19 => net.state[1].reset().unwrap(),
+                    _ => {}
+                }
+            }
+            net.bits(1)
+        };
+        assert!(train(Reader::Nobody) == train(Reader::Whole), "{kind} {hyper:?}");
+    }
+}

@@ -26,8 +26,8 @@ use crate::passes::{self, fuse, verify};
 use crate::pool;
 use crate::sync::{self, Slot};
 pub use arena::Arenas;
-pub use deferred::Deferred;
 use deferred::Table;
+pub use deferred::{Before, Deferred};
 pub use rest::{Ended, Keeper};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -207,7 +207,20 @@ impl Program {
     /// their elements; outputs and
     /// updated inputs overlap nothing else; nobody writes the inputs meanwhile.
     pub unsafe fn run(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
-        self.run_for(inputs, outputs, None, None).map(drop)
+        self.run_for(inputs, outputs, None, Before::default()).map(drop)
+    }
+
+    /// As [`Program::run`], with what is known from earlier runs.
+    ///
+    /// # Safety
+    /// As [`Program::run`] and [`Program::run_or_leave`].
+    pub(crate) unsafe fn run_after(
+        &self,
+        inputs: &[*mut u8],
+        outputs: &[*mut u8],
+        before: Before<'_>,
+    ) -> Result<()> {
+        self.run_for(inputs, outputs, None, before).map(drop)
     }
 
     /// What [`Program::run_or_leave`] can put off; `None` where there is nothing of the kind.
@@ -216,20 +229,20 @@ impl Program {
     }
 
     /// As [`Program::run`], of a program without outputs. Where the host wants the work given up and
-    /// that can be done no more, the run is left to itself, with what `keeper` hands over. With `late`,
-    /// rows of tables may be behind afterwards, until it is settled.
+    /// that can be done no more, the run is left to itself, with what `keeper` hands over. With
+    /// `before.late`, rows of tables may be behind afterwards, until it is settled.
     ///
     /// # Safety
-    /// As [`Program::run`]; inputs that are not lent, the program and `late` live as long as what
-    /// `keeper` hands over. `late` is this program's and nobody else uses it; it has been settled since a
-    /// state was elsewhere.
+    /// As [`Program::run`]; inputs that are not lent, the program and `before.late` live as long as what
+    /// `keeper` hands over. `before.late` is this program's and nobody else uses it; it has been settled
+    /// since a state was elsewhere. `before.versions` are as it says.
     pub unsafe fn run_or_leave(
         &self,
         inputs: &[*mut u8],
         keeper: &mut dyn Keeper,
-        late: Option<&Deferred>,
+        before: Before<'_>,
     ) -> Result<Ended> {
-        self.run_for(inputs, &[], Some(keeper), late)
+        self.run_for(inputs, &[], Some(keeper), before)
     }
 
     unsafe fn run_for(
@@ -237,7 +250,7 @@ impl Program {
         inputs: &[*mut u8],
         outputs: &[*mut u8],
         keeper: Option<&mut dyn Keeper>,
-        late: Option<&Deferred>,
+        before: Before<'_>,
     ) -> Result<Ended> {
         if inputs.len() != self.inputs || outputs.len() != self.outputs {
             return Err(Error::Internal(format!(
@@ -251,13 +264,13 @@ impl Program {
         if let Some(runs) = &self.runs
             && runs.fetch_add(1, Relaxed) == WARM
         {
-            if let Some(late) = late {
+            if let Some(late) = before.late {
                 late.settle();
             }
             return self.report(inputs, outputs).map(|()| Ended::Done);
         }
         let mut arena = self.arenas.take(self.arena)?;
-        let memory = self.memory(&mut arena, inputs, outputs, late);
+        let memory = self.memory(&mut arena, inputs, outputs, before);
         let _caller = pool::Caller::enter();
         let result = if self.brief.load(Relaxed) {
             self.run_from(0, &memory).map(|()| Ended::Done)
@@ -273,7 +286,8 @@ impl Program {
     /// # Safety
     /// As [`Program::run`]; the arena has `self.arena` bytes for this run alone.
     unsafe fn run_inside(&self, arena: *mut u8, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
-        self.run_from(0, &Memory { arena, inputs, outputs, constants: &self.constants, late: None })
+        let before = Before::default();
+        self.run_from(0, &Memory { arena, inputs, outputs, constants: &self.constants, before })
     }
 
     fn memory<'a>(
@@ -281,10 +295,10 @@ impl Program {
         arena: &mut Option<Buffer>,
         inputs: &'a [*mut u8],
         outputs: &'a [*mut u8],
-        late: Option<&'a Deferred>,
+        before: Before<'a>,
     ) -> Memory<'a> {
         let arena = arena.as_mut().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr);
-        Memory { arena, inputs, outputs, constants: &self.constants, late }
+        Memory { arena, inputs, outputs, constants: &self.constants, before }
     }
 
     fn put_away(&self, arena: Option<Buffer>) {
@@ -299,8 +313,9 @@ impl Program {
 
     unsafe fn run_step(&self, at: usize, memory: &Memory<'_>) -> Result<()> {
         let step = &self.steps[at];
-        let run =
-            |(k, table): (usize, &Table)| table.run(at, step, memory, memory.late.map(|late| (late, k)));
+        let run = |(k, table): (usize, &Table)| {
+            table.run(at, step, memory, memory.before.late.map(|late| (late, k)))
+        };
         self.tables.iter().enumerate().find_map(run).unwrap_or_else(|| step.run(memory))
     }
 
@@ -390,10 +405,11 @@ impl Program {
             own.push(copy);
         }
         let given = Given { inputs, _own: own };
-        let late = memory.late;
+        // The rest may outlive the versions.
+        let before = Before { late: memory.before.late, versions: &[] };
         let work = move |arena: &mut Option<Buffer>| {
             let given = given;
-            self.run_rest(&self.memory(arena, &given.inputs, &[], late))
+            self.run_rest(&self.memory(arena, &given.inputs, &[], before))
         };
         rest::run(arena, keeper, work, |arena| self.put_away(arena))
     }
@@ -405,8 +421,8 @@ impl Program {
     /// As [`Program::run`].
     pub unsafe fn time(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<Vec<f64>> {
         let mut arena = Buffer::uninit(self.arena)?;
-        let memory =
-            Memory { arena: arena.as_mut_ptr(), inputs, outputs, constants: &self.constants, late: None };
+        let (arena, before) = (arena.as_mut_ptr(), Before::default());
+        let memory = Memory { arena, inputs, outputs, constants: &self.constants, before };
         let mut seconds = Vec::with_capacity(self.steps.len());
         for at in 0..self.steps.len() {
             let start = std::time::Instant::now();

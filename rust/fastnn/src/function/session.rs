@@ -4,7 +4,7 @@
 use super::Function;
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::exec::cpu::{Deferred, Ended, Keeper};
+use crate::exec::cpu::{Before, Deferred, Ended, Keeper};
 use crate::sync;
 use crate::tensor::{Plan, Storage, Variable, Versioned, WAITING};
 use smallvec::SmallVec;
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Session<'a> {
     function: &'a Function,
     pub(crate) pointers: SmallVec<[*mut u8; 32]>,
+    /// For each pointer the version of what a run writes there, 0 where it writes nothing.
+    versions: SmallVec<[u64; 32]>,
     /// The values behind the pointers of variables, with their versions, where they are only read.
     held: SmallVec<[Option<Versioned>; 16]>,
     /// The plan whose prepared values are bound, and these values.
@@ -38,6 +40,7 @@ impl<'a> Session<'a> {
         let mut session = Session {
             function,
             pointers: SmallVec::from_elem(std::ptr::null_mut(), first + function.variables.len()),
+            versions: SmallVec::from_elem(0, first + function.variables.len()),
             held: SmallVec::new(),
             bound: None,
             prepared: SmallVec::new(),
@@ -68,7 +71,7 @@ impl<'a> Session<'a> {
         self.give_way();
         for (at, bound) in self.function.variables.iter().enumerate() {
             if bound.updated {
-                self.pointers[first + at] = bound.variable.check_out()?;
+                (self.pointers[first + at], self.versions[first + at]) = bound.variable.check_out()?;
             }
             self.taken = at + 1;
         }
@@ -138,7 +141,8 @@ impl<'a> Session<'a> {
         let late = self.late(plan, more);
         let pointers = std::mem::take(&mut self.pointers);
         let mut leaving = Leaving { session: self, plan, batch };
-        let ended = plan.program().run_or_leave(&pointers, &mut leaving, late.as_deref());
+        let before = Before { late: late.as_deref(), versions: &[] };
+        let ended = plan.program().run_or_leave(&pointers, &mut leaving, before);
         self.pointers = pointers;
         ended
     }
@@ -159,6 +163,21 @@ impl<'a> Session<'a> {
             return self.late.as_ref().map(|(_, late)| late.clone());
         }
         None
+    }
+
+    /// Makes the only run of a session: what the program has noted in its last one holds where the
+    /// versions follow each other. The rest is as in [`Session::step`].
+    ///
+    /// # Safety
+    /// As `Program::run`, of the inputs that were set.
+    pub(crate) unsafe fn once(&mut self, plan: &Arc<Plan>) -> Result<SmallVec<[Arc<Storage>; 2]>> {
+        let (pointers, versions) = (std::mem::take(&mut self.pointers), std::mem::take(&mut self.versions));
+        let before = Before { late: None, versions: &versions };
+        if !plan.outputs().is_empty() {
+            return plan.run_after(&pointers, before);
+        }
+        let mut leaving = Leaving { session: self, plan, batch: None };
+        plan.program().run_or_leave(&pointers, &mut leaving, before).map(|_| SmallVec::new())
     }
 
     /// Points an input at its memory for the next run.

@@ -321,8 +321,53 @@ impl Terms {
     /// # Safety
     /// `dst` is a row that overlaps no term.
     pub unsafe fn sum(&self, row: usize, dst: *mut f32) {
-        super::tile_ops::fill(isa())(dst, 0.0, self.n);
-        self.add(add_row(isa()), row, dst);
+        let at = self.of(row);
+        let list = self.order.add(self.rows + 1 + at.start);
+        sum_rows(isa())(dst, self.src, list, at.len(), self.n);
+    }
+}
+
+crate::per_isa!(
+    fn sum_rows(dst: *mut f32, src: *const f32, list: *const i32, count: usize, n: usize) = sum_in_registers
+);
+
+/// The sum of the rows of `src` in a list, from 0 on.
+#[inline(always)]
+unsafe fn sum_in_registers<S: Simd>(
+    dst: *mut f32,
+    src: *const f32,
+    list: *const i32,
+    count: usize,
+    n: usize,
+) {
+    const TOGETHER: usize = 4;
+    let mut i = 0;
+    while i + TOGETHER * LANES <= n {
+        let mut sums = [S::splat(0.0); TOGETHER];
+        for term in 0..count {
+            let row = src.add(*list.add(term) as usize * n + i);
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = S::add(*sum, S::load(row.add(v * LANES)));
+            }
+        }
+        for (v, sum) in sums.iter().enumerate() {
+            S::store(dst.add(i + v * LANES), *sum);
+        }
+        i += TOGETHER * LANES;
+    }
+    while i < n {
+        let len = LANES.min(n - i);
+        let mut sum = S::splat(0.0);
+        for term in 0..count {
+            let at = src.add(*list.add(term) as usize * n + i);
+            sum = S::add(sum, if len == LANES { S::load(at) } else { S::load_n(at, len) });
+        }
+        if len == LANES {
+            S::store(dst.add(i), sum)
+        } else {
+            S::store_n(dst.add(i), sum, len)
+        }
+        i += LANES;
     }
 }
 

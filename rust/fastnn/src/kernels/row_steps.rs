@@ -9,8 +9,9 @@ use super::tile_fat::{CoastFn, Fat, FatFn, MAX_STATES};
 use crate::buffer::{room, scratch, zeros};
 use crate::error::Result;
 use crate::pool;
-use crate::simd::isa;
+use crate::simd::{LANES, isa};
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// Elements of a work item, whatever the number of threads.
 const BLOCK: usize = 1 << 14;
@@ -63,30 +64,44 @@ impl RowStep {
         (BLOCK / self.n.max(1)).max(1)
     }
 
-    /// Makes a step of all rows.
+    /// Makes a step of all rows. `resting` says of which rows all averages are known to be 0, and is kept
+    /// so; it is for steps of which [`RowStep::rests`] holds.
     ///
     /// # Safety
     /// The states cover the table and overlap nothing else; `terms` are those of its rows.
-    pub unsafe fn run(&self, states: States, numbers: &[f32], terms: Terms) {
+    pub unsafe fn run(&self, states: States, numbers: &[f32], terms: Terms, resting: Option<&mut [bool]>) {
         assert_eq!(numbers.len(), self.numbers(), "invariant: a step has its numbers");
+        assert!(resting.as_ref().is_none_or(|rows| rows.len() == self.rows), "invariant: a row each");
         let (placed, rests) = (Placed { of: *self, states }, self.rests(numbers));
+        debug_assert!(rests || resting.is_none());
+        let resting = Resting(resting.map(<[bool]>::as_mut_ptr));
         pool::run_range(self.rows, self.block(), &|range| {
-            let placed = &placed;
+            let (placed, resting) = (&placed, &resting);
             let (mut sum, mut from) = (scratch(placed.of.n), range.start);
+            let stepped = with_terms(range.clone(), terms);
             // SAFETY: the caller vouches for the memory; work items reach disjoint rows.
             unsafe {
-                for row in range.clone().filter(|&row| !terms.is_empty(row)) {
-                    placed.coast(from..row, numbers, 1, rests);
-                    placed.step(row, numbers, terms, sum.as_mut_ptr());
-                    from = row + 1;
+                let idle = |row: usize| terms.is_empty(row) & !resting.is_known(row);
+                if range.clone().fold(false, |any, row| any | idle(row)) {
+                    for row in range.clone() {
+                        if !terms.is_empty(row) || resting.is(row, placed) {
+                            placed.coast(from..row, numbers, 1, rests);
+                            from = row + 1;
+                        }
+                    }
+                    placed.coast(from..range.end, numbers, 1, rests);
                 }
-                placed.coast(from..range.end, numbers, 1, rests);
+                placed.each(&stepped, |row| {
+                    resting.wake(row);
+                    placed.step(row, numbers, terms, sum.as_mut_ptr());
+                });
             }
         });
     }
 
     /// Does a step with these numbers leave rows without a gradient as they are where all averages are 0?
-    fn rests(&self, numbers: &[f32]) -> bool {
+    #[must_use]
+    pub fn rests(&self, numbers: &[f32]) -> bool {
         let mut values = [0.0f32; MAX_STATES];
         values[0] = -0.0;
         let before = values.map(f32::to_bits);
@@ -97,7 +112,56 @@ impl RowStep {
     }
 }
 
+/// The rows of a range that have terms. Which ones do is anybody's guess, so nothing branches on it.
+fn with_terms(range: Range<usize>, terms: Terms) -> SmallVec<[u32; 256]> {
+    let mut rows = SmallVec::from_elem(0, range.len());
+    let mut count = 0;
+    for row in range {
+        rows[count] = row as u32;
+        count += usize::from(!terms.is_empty(row));
+    }
+    rows.truncate(count);
+    rows
+}
+
+/// Rows of which all averages are known to be 0, for work items that reach disjoint rows.
+struct Resting(Option<*mut bool>);
+
+// SAFETY: see above.
+unsafe impl Sync for Resting {}
+
+impl Resting {
+    unsafe fn wake(&self, row: usize) {
+        if let Some(rows) = self.0 {
+            *rows.add(row) = false;
+        }
+    }
+
+    unsafe fn is_known(&self, row: usize) -> bool {
+        self.0.is_some_and(|rows| *rows.add(row))
+    }
+
+    /// Does this row rest? If so, that is noted.
+    unsafe fn is(&self, row: usize, placed: &Placed) -> bool {
+        let Some(rows) = self.0 else { return false };
+        if !*rows.add(row) {
+            *rows.add(row) = placed.rests(row);
+        }
+        *rows.add(row)
+    }
+}
+
 impl Placed {
+    /// Are all averages of this row 0?
+    unsafe fn rests(&self, row: usize) -> bool {
+        let zero = |part: &[u32]| part.iter().fold(0, |any, bits| any | bits) == 0;
+        let averages = &self.at(row)[1..self.of.fat.results.len()];
+        // A part at a time: where one is not, that shows soon.
+        averages
+            .iter()
+            .all(|state| std::slice::from_raw_parts(state.cast::<u32>(), self.of.n).chunks(LANES).all(zero))
+    }
+
     fn at(&self, row: usize) -> States {
         self.states.map(|state| state.wrapping_add(row * self.of.n))
     }
@@ -120,7 +184,7 @@ impl Placed {
     }
 
     /// Steps without a gradient; `rests` says that rows whose averages are 0 stay as they are.
-    unsafe fn coast(&self, rows: std::ops::Range<usize>, numbers: &[f32], steps: usize, rests: bool) {
+    unsafe fn coast(&self, rows: Range<usize>, numbers: &[f32], steps: usize, rests: bool) {
         debug_assert!(rows.is_empty() || numbers.len() >= steps * self.of.numbers());
         if !rows.is_empty() && steps > 0 {
             let n = rows.len() * self.of.n;
@@ -270,8 +334,7 @@ impl LateRows {
         pool::run_range(kind.rows, kind.block(), &|range| {
             let waiting = &waiting;
             let mut sum = scratch(kind.n);
-            let rows = range.filter(|&row| !terms.is_empty(row)).map(|row| row as u32);
-            waiting.placed.each(&rows.collect::<SmallVec<[u32; 256]>>(), |row| {
+            waiting.placed.each(&with_terms(range, terms), |row| {
                 // SAFETY: the caller vouches for the memory; work items reach disjoint rows.
                 unsafe {
                     waiting.advance(row);

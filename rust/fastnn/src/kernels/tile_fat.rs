@@ -27,6 +27,9 @@ pub struct FatLine {
     pub args: &'static [u8],
 }
 
+/// Vectors that coast side by side.
+const TOGETHER: usize = 4;
+
 /// Values that an instruction replaces, at most.
 pub const MAX_STATES: usize = 4;
 
@@ -157,29 +160,54 @@ macro_rules! fat {
                     n: usize,
                     rests: bool,
                 ) {
-                    for i in (0..n).step_by(LANES) {
-                        let len = LANES.min(n - i);
-                        let mut values = [S::splat(0.0); STATES + 1];
+                    let mut i = 0;
+                    while i + TOGETHER * LANES <= n {
+                        coast_some::<S, TOGETHER>(states, numbers, steps, i, LANES, rests);
+                        i += TOGETHER * LANES;
+                    }
+                    while i < n {
+                        coast_some::<S, 1>(states, numbers, steps, i, LANES.min(n - i), rests);
+                        i += LANES;
+                    }
+                }
+
+                // Vectors side by side: a step waits for the one before, and their number is another
+                // for each row, which no processor guesses.
+                #[inline(always)]
+                unsafe fn coast_some<S: Simd, const V: usize>(
+                    states: *const *mut f32,
+                    numbers: *const f32,
+                    steps: usize,
+                    i: usize,
+                    len: usize,
+                    rests: bool,
+                ) {
+                    let mut vectors = [[S::splat(0.0); STATES + 1]; V];
+                    for (v, values) in vectors.iter_mut().enumerate() {
                         for (k, value) in values[..STATES].iter_mut().enumerate() {
-                            *value = get::<S>((*states.add(k)).add(i), len);
+                            *value = get::<S>((*states.add(k)).add(i + v * LANES), len);
                         }
-                        if rests && all_zero::<S>(&values[1..STATES]) {
-                            continue;
-                        }
-                        let mut next = numbers;
-                        for _ in 0..steps {
-                            let [$($x),+] = values;
-                            $(
-                                let $number = S::splat(*next);
-                                next = next.add(1);
-                            )+
+                    }
+                    if rests && vectors.iter().all(|values| all_zero::<S>(&values[1..STATES])) {
+                        return;
+                    }
+                    let mut next = numbers;
+                    for _ in 0..steps {
+                        $(
+                            let $number = S::splat(*next);
+                            next = next.add(1);
+                        )+
+                        for values in &mut vectors {
+                            let [$($x),+] = *values;
                             $(let $result = lanes::$op::<S>($($arg),+);)+
                             for (value, result) in values.iter_mut().zip([$($out),+]) {
                                 *value = result;
                             }
                         }
+                    }
+                    for (v, values) in vectors.iter().enumerate() {
                         for (k, value) in values[..STATES].iter().enumerate() {
-                            put::<S>((*states.add(k)).add(i), *value, len);
+                            put::<S>((*states.add(k)).add(i + v * LANES), *value, len);
                         }
                     }
                 }

@@ -8,7 +8,7 @@ use super::walk::{Place, Walk};
 use super::{Pending, Storage, Tensor};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::exec::cpu::{Arenas, Program};
+use crate::exec::cpu::{Arenas, Before, Program};
 use crate::graph::{Attr, Graph, Id, OpDef, PART, Ty};
 use crate::ops::collective;
 use crate::passes::hoist::Part;
@@ -87,14 +87,27 @@ impl Plan {
     /// # Safety
     /// As [`Program::run`] for `inputs`.
     pub unsafe fn run(&self, inputs: &[*mut u8]) -> Result<SmallVec<[Arc<Storage>; 2]>> {
-        self.run_into(inputs, None)
+        self.run_into(inputs, None, Before::default())
     }
 
-    /// As [`Plan::run`], the first result into memory of the caller's, if given.
+    /// As [`Plan::run`], with what is known from earlier runs.
+    ///
+    /// # Safety
+    /// As [`Program::run_or_leave`].
+    pub(crate) unsafe fn run_after(
+        &self,
+        inputs: &[*mut u8],
+        before: Before<'_>,
+    ) -> Result<SmallVec<[Arc<Storage>; 2]>> {
+        self.run_into(inputs, None, before)
+    }
+
+    /// As [`Plan::run_after`], the first result into memory of the caller's, if given.
     unsafe fn run_into(
         &self,
         inputs: &[*mut u8],
         first: Option<*mut u8>,
+        before: Before<'_>,
     ) -> Result<SmallVec<[Arc<Storage>; 2]>> {
         let mut pointers: SmallVec<[*mut u8; 4]> = first.into_iter().collect();
         let mut buffers: SmallVec<[Buffer; 2]> = SmallVec::new();
@@ -104,7 +117,7 @@ impl Plan {
             pointers.push(buffer.as_mut_ptr());
             buffers.push(buffer);
         }
-        self.program.run(inputs, &pointers)?;
+        self.program.run_after(inputs, &pointers, before)?;
         let filled = buffers.into_iter().zip(types);
         Ok(filled.map(|(buffer, ty)| Arc::new(Storage::new(buffer, ty.dtype))).collect())
     }
@@ -168,7 +181,7 @@ unsafe fn evaluate_op(target: &Tensor, pending: &Pending, out: Option<*mut u8>) 
     let inputs: SmallVec<[*mut u8; 4]> = leaves.map(Tensor::memory).collect();
     // SAFETY: the pointers are to values that `pending` keeps alive, of the types the plan's key
     // has; values are never written while they are shared.
-    let mut results = unsafe { plan.run_into(&inputs, out) }?;
+    let mut results = unsafe { plan.run_into(&inputs, out, Before::default()) }?;
     if let Some(storage) = results.pop() {
         target.settle(storage);
     }
@@ -210,7 +223,7 @@ unsafe fn evaluate_graph(target: &Tensor, out: Option<*mut u8>) -> Result<bool> 
     let inputs: SmallVec<[*mut u8; 16]> = leaves.map(Tensor::memory).collect();
     // SAFETY: the pointers are to values that `walk` keeps alive, of the types the plan's key has;
     // values are never written while they are shared.
-    let results = unsafe { plan.run_into(&inputs, out) }?;
+    let results = unsafe { plan.run_into(&inputs, out, Before::default()) }?;
     let stored = out.is_none().then_some(target);
     let tensors = stored.into_iter().chain(held.iter().map(|&at| &walk.steps[at as usize].0));
     for (tensor, storage) in tensors.zip(results) {

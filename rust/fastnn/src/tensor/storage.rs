@@ -391,7 +391,7 @@ impl Variable {
         order.dedup_by_key(|i| Arc::as_ptr(&pairs[*i].0) as usize);
         for &i in &order {
             let variable = &pairs[i].0;
-            variable.free(|cell| variable.claim(cell));
+            variable.free(|cell| _ = variable.claim(cell));
         }
         for (variable, value) in pairs {
             let old = mem::replace(&mut variable.cell.lock().value, value.clone());
@@ -427,15 +427,16 @@ impl Variable {
     }
 
     /// Takes the value for writing in place, alone; pair with [`Variable::check_in`]. The pointer
-    /// stays valid until then.
-    pub(crate) fn check_out(&self) -> Result<*mut u8> {
-        let (value, ptr) = self.free(|cell| {
-            self.claim(cell);
+    /// stays valid until then. With it comes the version of what will be written: the value at hand
+    /// is of the version before.
+    pub(crate) fn check_out(&self) -> Result<(*mut u8, u64)> {
+        let (value, ptr, version) = self.free(|cell| {
+            let version = self.claim(cell);
             let alone = Arc::get_mut(&mut cell.value).filter(|s| s.is_ours()).map(|s| s.ptr);
-            (alone.is_none().then(|| cell.value.clone()), alone)
+            (alone.is_none().then(|| cell.value.clone()), alone, version)
         });
         if let Some(ptr) = ptr {
-            return Ok(ptr);
+            return Ok((ptr, version));
         }
         // Somebody holds a snapshot. It is copied without the lock: large values take a while.
         let own = value.expect("invariant: a value that is not alone was taken").duplicate();
@@ -444,7 +445,7 @@ impl Variable {
                 let ptr = own.ptr;
                 let old = mem::replace(&mut self.cell.lock().value, Arc::new(own));
                 drop(old);
-                Ok(ptr)
+                Ok((ptr, version))
             }
             Err(error) => {
                 self.check_in();
@@ -463,9 +464,9 @@ impl Variable {
         waiters.wake();
     }
 
-    fn claim(&self, cell: &mut Cell) {
+    fn claim(&self, cell: &mut Cell) -> u64 {
         cell.holder = sync::generation();
-        self.version.fetch_add(1, Release);
+        self.version.fetch_add(1, Release) + 1
     }
 
     /// Looks at the value while no run has it; waits until then.

@@ -5,6 +5,7 @@
 //! each of them reads and writes: any other reader keeps a table as it is.
 
 use super::step::{Group, Memory, Port, Step};
+use crate::buffer::zeros;
 use crate::error::Result;
 use crate::graph::{Attr, StepCtx, Ty};
 use crate::kernels::gather::Terms;
@@ -15,6 +16,7 @@ use crate::ops::index;
 use crate::passes::plan::Loc;
 use crate::shape::DType;
 use crate::simd::isa;
+use crate::sync::Lock;
 use smallvec::SmallVec;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -38,6 +40,26 @@ pub(super) struct Table {
     n: usize,
     /// How many terms there are.
     count: usize,
+    /// What the last step that was made at once has found.
+    found: Lock<Option<Found>>,
+}
+
+/// Rows that rest, and the versions of the states in which they do.
+#[derive(Debug)]
+struct Found {
+    versions: [u64; MAX_STATES],
+    resting: Vec<bool>,
+}
+
+/// What a run may use of earlier ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    /// Steps of rows of tables that wait, and where others may.
+    pub late: Option<&'a Deferred>,
+    /// By slot, the version of what the run writes there; nothing where that is not known. Memory has the
+    /// version after that of an earlier run's if nobody else has written to it in between, and if
+    /// the earlier run was the only one to write its version.
+    pub versions: &'a [u64],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +150,7 @@ fn table(steps: &[Step], copies: &[(Loc, Loc, usize)], at: usize) -> Option<Tabl
         rows,
         n,
         count,
+        found: Lock::new(None),
     })
 }
 
@@ -237,8 +260,32 @@ impl Table {
         let terms = Terms::new(terms, order, self.rows, self.n, self.count);
         match late {
             Some((late, table)) => late.table(table).step(states, &numbers, terms),
-            None => self.kind.run(states, &numbers, terms),
+            None => self.at_once(memory.before.versions, states, &numbers, terms),
         }
+    }
+
+    unsafe fn at_once(&self, versions: &[u64], states: States, numbers: &[f32], terms: Terms) {
+        let known = self.found.lock().take();
+        if versions.is_empty() || !self.kind.rests(numbers) {
+            return self.kind.run(states, numbers, terms, None);
+        }
+        let mut now = [0; MAX_STATES];
+        for (now, &slot) in now.iter_mut().zip(&self.states) {
+            *now = versions[slot];
+        }
+        let resting = match known {
+            // Where the table itself was written to, its averages may still be what they were.
+            Some(Found { versions, resting })
+                if (1..self.states.len()).all(|k| now[k] == versions[k] + 1) =>
+            {
+                Some(resting)
+            }
+            // Without room for it, nothing is noted.
+            _ => zeros(self.rows).ok(),
+        };
+        let Some(mut resting) = resting else { return self.kind.run(states, numbers, terms, None) };
+        self.kind.run(states, numbers, terms, Some(&mut resting));
+        *self.found.lock() = Some(Found { versions: now, resting });
     }
 }
 

@@ -1,7 +1,7 @@
 //! The kinds of step and how each runs: addresses are looked up in [`Memory`], then a kernel of
 //! F2 does the work.
 
-use super::deferred::Deferred;
+use super::deferred::Before;
 use super::head::Head;
 use super::scan::Loop;
 use crate::buffer::{self, Buffer};
@@ -21,8 +21,8 @@ pub(super) struct Memory<'a> {
     pub(super) inputs: &'a [*mut u8],
     pub(super) outputs: &'a [*mut u8],
     pub(super) constants: &'a [Buffer],
-    /// Where steps of rows of tables may wait.
-    pub(super) late: Option<&'a Deferred>,
+    /// What is known from earlier runs.
+    pub(super) before: Before<'a>,
 }
 
 impl Memory<'_> {

@@ -246,8 +246,14 @@ impl Block<'_> {
                 }
             }
         }
-        let q = call.q.add(call.q_at(batch, self.first, head));
-        let dout = self.grads.dout.add(call.out_at(batch, self.first, head));
+        // Queries before the first that sees one of the keys would add zeros.
+        let mut blind = 0;
+        while blind < self.count && self.seen(self.first + blind) == 0 {
+            blind += 1;
+        }
+        let q = call.q.add(call.q_at(batch, self.first + blind, head));
+        let dout = self.grads.dout.add(call.out_at(batch, self.first + blind, head));
+        let [weights, flows] = [weights.add(blind * KEYS), flows.add(blind * KEYS)];
         let sides = [
             (self.grads.dv.is_null(), weights, dout, call.out_step(), e, dv),
             (self.grads.dk.is_null(), flows, q, call.q_step(), d, dk),
@@ -262,7 +268,7 @@ impl Block<'_> {
                     b,
                     b_step,
                     packed: false,
-                    k: self.count,
+                    k: self.count - blind,
                     cols,
                     c: to.add(row * pad),
                     ldc: pad,
