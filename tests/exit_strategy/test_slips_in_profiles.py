@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
+from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.faults import in_chinese
@@ -93,3 +95,25 @@ def test_a_chinese_column_names_the_field_that_is_meant() -> None:
     ):
         with pytest.raises(ExitError, match=f"did you mean '{name}'"):
             company(**{label: 1.0})
+
+
+def test_no_row_of_a_random_portfolio_is_lost_to_a_doubt() -> None:
+    """What is odd may be right: growing losses, cash ahead of sales, burn about zero."""
+    draw = random.Random(7)
+    rows = []
+    for k in range(400):
+        v = draw.lognormvariate(17, 1.2)
+        rows.append({
+            "name": f"company {k}", "as_of": "2026-11-01",
+            "country": draw.choice(["US", "CN", "DE"]), "sector": "software",
+            "currency": draw.choice(["USD", "CNY", "EUR"]),
+            "revenue_ttm": round(v / 6), "growth_yoy": draw.uniform(-0.3, 2.0),
+            "ebitda_margin": draw.uniform(-2.0, 0.4), "audited_years": draw.randint(0, 4),
+            "cash": round(v / 10), "monthly_burn": round(v / 100 * draw.uniform(-0.2, 1.0)),
+            "need_24m": round(v / 4), "founder_share": draw.uniform(0.1, 0.9),
+            "valuation.low": v * 0.7, "valuation.mid": v, "valuation.high": v * 1.6,
+            "market.date": "2026-10-15", "market.ipo_window": draw.random(),
+            "market.ma_activity": draw.random(), "total_raised": round(v / 8),
+        })  # fmt: skip
+    made = evaluate_many(rows, draws=100)
+    assert [error for error in made["errors"] if error] == []

@@ -106,16 +106,6 @@ def check_together(reader: Reader, values: dict[str, Any]) -> None:
             "EBITDA margin is above gross margin",
             "check the two margins: EBITDA is after operating cost",
         )
-    burn, revenue = values.get("monthly_burn"), values.get("revenue_ttm")
-    if burn is not None and revenue and ebitda is not None and ebitda < -_LOSS:
-        earned = -12.0 * burn / revenue
-        if earned > _EARNED:
-            reader.fail(
-                "EX118", "monthly_burn", burn,
-                f"the company loses {-ebitda:.0%} of revenue before interest and tax, "
-                f"and earns {earned:.0%} of it in cash",
-                "monthly_burn is above zero where cash is spent",
-            )  # fmt: skip
     for rd, total in zip(values.get("rd_opex_fy") or (), values.get("opex_fy") or (), strict=False):
         if rd is not None and total is not None and rd > total:
             reader.fail(
@@ -154,6 +144,8 @@ def doubts(profile: Any) -> Iterator[str]:
     burn, ebitda, revenue = profile.monthly_burn, profile.ebitda_margin, profile.revenue_ttm
     if ebitda is not None and ebitda < 0 < burn and 12 * burn > _YEARLY * -ebitda * revenue > 0:
         yield "burn_far"
+    if ebitda is not None and ebitda < -_LOSS and -12 * burn > _EARNED * revenue > 0:
+        yield "burn_sign"
     assets, equity = profile.total_assets, profile.stockholders_equity
     if assets is not None and 3 * assets < profile.cash:
         yield "cash_above_assets"
