@@ -105,16 +105,18 @@ class LowRank(Layer):
         self._check_rank(rank)
         if getattr(self, f"{name}_constraint") is not None:
             raise ValueError(
-                f"{where}: LoRA does not go with a constraint: the sum of weight and adapters "
-                f"would not keep it\n  hint: leave {name}_constraint out"
+                f"{where}: Lora is incompatible with {name.removesuffix('s')} constraints: the sum "
+                f"of weight and adapters would not keep them\n  hint: leave {name}_constraint out"
             )
         if not self.built:
             raise ValueError(
-                f"{where}: LoRA adapts weights, and the layer is not built\n"
+                f"{where}: Cannot enable lora on a layer that isn't yet built\n"
                 "  hint: call it on data, or layer.build(input_shape), first; or give lora_rank="
             )
         if self.lora_enabled:
-            raise ValueError(f"{where} has adapters already\n  hint: enable_lora is called once")
+            raise ValueError(
+                f"{where}: lora is already enabled\n  hint: enable_lora is called once a layer"
+            )
         base = self.__dict__[name]
         for part, shape, first in (
             ("a", (*base.shape[:-1], rank), a_initializer),
