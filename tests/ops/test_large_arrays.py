@@ -1,4 +1,4 @@
-"""Rows that work by chunks give NumPy's result where there are many chunks, on any number of threads."""
+"""Rows that work by chunks give NumPy's result where there are many chunks, on 1 to 3 threads."""
 
 import numpy as np
 import pytest
