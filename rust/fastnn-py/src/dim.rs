@@ -220,7 +220,7 @@ impl PyDim {
 
     fn tensor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let tensor = enter(|| scalar(self.0))?;
-        Ok(Bound::new(py, PyTensor(tensor))?.into_any())
+        Ok(Bound::new(py, PyTensor::new(tensor))?.into_any())
     }
 
     /// With another size by `whole`; with a float or a tensor as a tensor by the method `name`.

@@ -248,9 +248,10 @@ impl PyFunction {
             if results.len() == 1
                 && let Some((ty, storage)) = results.pop()
             {
-                return Ok(Bound::new(py, PyTensor(Tensor::new(ty, storage)?))?.into_any());
+                return Ok(Bound::new(py, PyTensor::new(Tensor::new(ty, storage)?))?.into_any());
             }
-            let tensors = results.into_iter().map(|(ty, storage)| Ok(PyTensor(Tensor::new(ty, storage)?)));
+            let tensors =
+                results.into_iter().map(|(ty, storage)| Ok(PyTensor::new(Tensor::new(ty, storage)?)));
             Ok(PyTuple::new(py, tensors.collect::<Result<Vec<_>>>()?)?.into_any())
         })
     }
@@ -345,7 +346,7 @@ impl PyFunction {
         enter(|| {
             let values = self.function.captured();
             Ok(values
-                .map(|(ty, value)| Tensor::new(ty, value.clone()).map(PyTensor))
+                .map(|(ty, value)| Tensor::new(ty, value.clone()).map(PyTensor::new))
                 .collect::<fastnn::error::Result<_>>()?)
         })
     }
@@ -419,7 +420,7 @@ fn differentiated(
 ) -> PyResult<Vec<PyTensor>> {
     enter(|| {
         let grads = along(&y.get().0, &tensors(xs), dy.map(|t| &t.get().0)).map_err(Fault::Core)?;
-        Ok(grads.into_iter().map(PyTensor).collect())
+        Ok(grads.into_iter().map(PyTensor::new).collect())
     })
 }
 

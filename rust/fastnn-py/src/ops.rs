@@ -285,9 +285,9 @@ unsafe extern "C" fn call(
             }
             let (op, inputs, attrs) = call.finish()?;
             if op.parts.is_empty() {
-                return Ok(Bound::new(py, PyTensor(build(py, op, inputs, attrs)?))?.into_any());
+                return Ok(Bound::new(py, PyTensor::new(build(py, op, inputs, attrs)?))?.into_any());
             }
-            let results = build_all(py, op, inputs, attrs)?.into_iter().map(PyTensor);
+            let results = build_all(py, op, inputs, attrs)?.into_iter().map(PyTensor::new);
             Ok(PyTuple::new(py, results.collect::<Vec<_>>())?.into_any())
         });
         match result {
@@ -398,7 +398,7 @@ fn apply(name: &str, tensors: &Bound<'_, PyAny>, attrs: Option<&Bound<'_, PyDict
             }
         }
         let (op, inputs, attrs) = call.finish()?;
-        Ok(PyTensor(build(tensors.py(), op, inputs, attrs)?))
+        Ok(PyTensor::new(build(tensors.py(), op, inputs, attrs)?))
     })
 }
 

@@ -111,7 +111,7 @@ fn load_file<'py>(
         let file = crate::interpreter::detach(py, || save::read(&path))?;
         let tensors = PyDict::new(py);
         for (name, (ty, storage)) in file.tensors {
-            tensors.set_item(name, Bound::new(py, PyTensor(Tensor::new(ty, storage)?))?)?;
+            tensors.set_item(name, Bound::new(py, PyTensor::new(Tensor::new(ty, storage)?))?)?;
         }
         Ok((tensors, file.metadata))
     })

@@ -27,7 +27,7 @@ fn round_inputs(like: Handles<'_>, slices: bool) -> PyResult<Vec<PyTensor>> {
                 all => all,
             };
             let ty = Ty { shape: Shape::new(dims)?, dtype };
-            Ok(PyTensor(Tensor::placeholder(ty, "a value of a round of scan")))
+            Ok(PyTensor::new(Tensor::placeholder(ty, "a value of a round of scan")))
         };
         tensors(&like).iter().map(one).collect()
     })
@@ -66,7 +66,7 @@ fn scan_rounds(
         if results.iter().any(Tensor::is_crowded) {
             read(py, &results[0])?;
         }
-        Ok(results.into_iter().map(PyTensor).collect())
+        Ok(results.into_iter().map(PyTensor::new).collect())
     })
 }
 

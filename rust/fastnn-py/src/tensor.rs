@@ -12,6 +12,7 @@ use fastnn::function::{array_bytes, is_plain, write_array};
 use fastnn::graph::{Attr, OpDef, Ty};
 use fastnn::ops::{compare, elementwise, matmul, movement};
 use fastnn::shape::DType;
+use fastnn::sync::Lock;
 use fastnn::tensor::{Attrs, Operands, Storage, Tensor, convert};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
@@ -39,7 +40,13 @@ const WORTH_DETACHING: f32 = 20_000.0;
 ///     >>> t.numpy()
 ///     array([3., 6.], dtype=float32)
 #[pyclass(frozen, name = "Tensor", module = "fastnn._core")]
-pub(crate) struct PyTensor(pub(crate) Tensor);
+pub(crate) struct PyTensor(pub(crate) Tensor, Lock<Option<Py<PyAny>>>);
+
+impl PyTensor {
+    pub(crate) fn new(tensor: Tensor) -> PyTensor {
+        PyTensor(tensor, Lock::new(None))
+    }
+}
 
 /// The value of a tensor, if nothing interrupts it; detaches while it is computed if that takes a while.
 fn compute<'a>(py: Python<'_>, tensor: &'a Tensor) -> fastnn::error::Result<&'a Arc<Storage>> {
@@ -179,7 +186,7 @@ fn binary(
         let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
         let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
         let tensor = build(py, op, inputs, Attrs::default())?;
-        Ok(Bound::new(py, PyTensor(tensor))?.into_any().unbind())
+        Ok(Bound::new(py, PyTensor::new(tensor))?.into_any().unbind())
     })
 }
 
@@ -190,12 +197,12 @@ fn product(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, swap: bool) -> P
         let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
         let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
         let attrs = Attrs::new(&[Attr::Bool(false), Attr::Bool(false)]);
-        Ok(Bound::new(py, PyTensor(build(py, &matmul::MATMUL, inputs, attrs)?))?.into_any().unbind())
+        Ok(Bound::new(py, PyTensor::new(build(py, &matmul::MATMUL, inputs, attrs)?))?.into_any().unbind())
     })
 }
 
 fn unary(slf: &Bound<'_, PyTensor>, op: &'static OpDef) -> PyResult<PyTensor> {
-    enter(|| Ok(PyTensor(build(slf.py(), op, smallvec![slf.get().0.clone()], Attrs::default())?)))
+    enter(|| Ok(PyTensor::new(build(slf.py(), op, smallvec![slf.get().0.clone()], Attrs::default())?)))
 }
 
 #[pymethods]
@@ -217,6 +224,19 @@ impl PyTensor {
     #[getter]
     fn dtype<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         dtype_object(py, self.0.ty().dtype)
+    }
+
+    /// The mask that the layer which made this tensor has given it, or None.
+    #[getter(_keras_mask)]
+    fn mask(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.1.lock().as_ref().map(|mask| mask.clone_ref(py))
+    }
+
+    #[setter(_keras_mask)]
+    fn set_mask(&self, mask: Option<Py<PyAny>>) {
+        let before = std::mem::replace(&mut *self.1.lock(), mask);
+        // Not under the lock: what is dropped may run Python.
+        drop(before);
     }
 
     /// The number of axes.
@@ -273,7 +293,7 @@ impl PyTensor {
     /// The same values as another type: 'float32', 'int32' (truncating), 'bool', or a storage type:
     /// 'bfloat16' and 'float16' (rounding), 'int8' and 'uint8' (truncating, then wrapping).
     fn astype(&self, dtype: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-        enter(|| Ok(PyTensor(self.0.cast(dtype_of(dtype)?)?)))
+        enter(|| Ok(PyTensor::new(self.0.cast(dtype_of(dtype)?)?)))
     }
 
     /// The same values under another shape; one size may be -1, `None` is the batch.
@@ -283,7 +303,7 @@ impl PyTensor {
             let shape = if shape.len() == 1 { shape.get_item(0)? } else { shape.clone().into_any() };
             let sizes = crate::ops::sizes_from(&shape, "reshape", "shape")?;
             let attrs = Attrs::new(&[Attr::Sizes(sizes)]);
-            Ok(PyTensor(build(py, &movement::RESHAPE, smallvec![self.0.clone()], attrs)?))
+            Ok(PyTensor::new(build(py, &movement::RESHAPE, smallvec![self.0.clone()], attrs)?))
         })
     }
 
@@ -291,7 +311,7 @@ impl PyTensor {
     #[getter(T)]
     fn transposed(&self, py: Python<'_>) -> PyResult<PyTensor> {
         enter(|| {
-            Ok(PyTensor(build(
+            Ok(PyTensor::new(build(
                 py,
                 &movement::TRANSPOSE,
                 smallvec![self.0.clone()],
@@ -446,11 +466,11 @@ impl PyTensor {
         let rows = enter(|| {
             (0..len).map(|i| index::row(slf.py(), &slf.get().0, i as i64)).collect::<Result<Vec<_>>>()
         })?;
-        Ok(PyList::new(slf.py(), rows.into_iter().map(PyTensor))?.try_iter()?.into_any())
+        Ok(PyList::new(slf.py(), rows.into_iter().map(PyTensor::new))?.try_iter()?.into_any())
     }
 
     fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-        enter(|| index::get(slf, key).map(PyTensor))
+        enter(|| index::get(slf, key).map(PyTensor::new))
     }
 
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
@@ -724,9 +744,9 @@ pub(crate) fn tensor(
             return Ok(tensor.clone().unbind());
         }
         if copy == Some(false) {
-            return Ok(Py::new(py, PyTensor(crate::dlpack::share(value, dtype)?))?);
+            return Ok(Py::new(py, PyTensor::new(crate::dlpack::share(value, dtype)?))?);
         }
-        Ok(Py::new(py, PyTensor(tensor_from(value, dtype, "the value")?))?)
+        Ok(Py::new(py, PyTensor::new(tensor_from(value, dtype, "the value")?))?)
     })
 }
 
@@ -736,7 +756,7 @@ pub(crate) fn tensor(
 #[pyfunction]
 pub(crate) fn from_dlpack(value: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
     enter(|| match crate::dlpack::import(value)? {
-        Some(tensor) => Ok(PyTensor(tensor)),
+        Some(tensor) => Ok(PyTensor::new(tensor)),
         None => data_error(format!("from_dlpack: a {} has no __dlpack__", kind_of(value))),
     })
 }
@@ -753,6 +773,6 @@ pub(crate) fn placeholder(
     enter(|| {
         let dtype = dtype.map_or(Ok(DType::F32), dtype_of)?;
         let ty = Ty { shape: shape_from(shape)?, dtype };
-        Ok(PyTensor(Tensor::placeholder(ty, name.unwrap_or(""))))
+        Ok(PyTensor::new(Tensor::placeholder(ty, name.unwrap_or(""))))
     })
 }

@@ -253,9 +253,9 @@ fn optimizer_update(
             Ok([param].into_iter().chain(slots).collect())
         })
         .map_err(Fault::Core)?;
-        let slots = new.split_off(1).into_iter().map(PyTensor).collect();
+        let slots = new.split_off(1).into_iter().map(PyTensor::new).collect();
         let param = new.pop().ok_or_else(|| Error::Internal("an update without a result".into()))?;
-        Ok((PyTensor(param), slots))
+        Ok((PyTensor::new(param), slots))
     })
 }
 

@@ -59,24 +59,24 @@ impl PyVariable {
     /// neither; those read the variable at each call through `traced`.
     #[getter]
     fn value(&self) -> PyTensor {
-        PyTensor(self.leaf())
+        PyTensor::new(self.leaf())
     }
 
     /// The value now, as a tensor that alone stands for the variable in derivatives: what was
     /// computed from the variable before is a constant beside it.
     fn apart(&self) -> PyTensor {
-        PyTensor(Tensor::variable_apart(&self.0, self.0.snapshot()))
+        PyTensor::new(Tensor::variable_apart(&self.0, self.0.snapshot()))
     }
 
     /// The variable as functions read it, at each call: a tensor without a value, whose reading is
     /// an error.
     fn traced(&self) -> PyTensor {
-        PyTensor(Tensor::traced_variable(&self.0))
+        PyTensor::new(Tensor::traced_variable(&self.0))
     }
 
     /// The value now, as a read-only NumPy array that later updates do not change.
     fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        enter(|| to_numpy(&Bound::new(py, PyTensor(self.leaf()))?))
+        enter(|| to_numpy(&Bound::new(py, PyTensor::new(self.leaf()))?))
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]
@@ -86,7 +86,7 @@ impl PyVariable {
         dtype: Option<&Bound<'py, PyAny>>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Bound::new(py, PyTensor(self.leaf()))?.call_method1("__array__", (dtype, copy))
+        Bound::new(py, PyTensor::new(self.leaf()))?.call_method1("__array__", (dtype, copy))
     }
 
     /// Sets the value; while `fit` updates it in another thread, between two steps of that. Errors:
@@ -144,7 +144,7 @@ fn snapshots(variables: Vec<Bound<'_, PyVariable>>) -> PyResult<Vec<PyTensor>> {
     enter(|| {
         let variables: Vec<Arc<Variable>> = variables.iter().map(|v| v.get().0.clone()).collect();
         let values = Variable::snapshots(variables.iter());
-        Ok(variables.iter().zip(values).map(|(v, value)| PyTensor(Tensor::variable(v, value))).collect())
+        Ok(variables.iter().zip(values).map(|(v, value)| PyTensor::new(Tensor::variable(v, value))).collect())
     })
 }
 

@@ -86,10 +86,26 @@ def run(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if context is None:
         clear_losses(layer)
         with CallContext() as context:
-            return _run_in(layer, context, args, kwargs)
+            return _run_first(layer, context, args, kwargs)
     if not context.depth:  # a step calls it, not a layer
         clear_losses(layer)
     return _run_in(layer, context, args, kwargs)
+
+
+def _run_first(
+    layer: AnyLayer, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """A call that is part of no other: masks come with tensors and leave with them."""
+    for x in tree.flatten([args, kwargs]):
+        mask = getattr(x, "_keras_mask", None)
+        if mask is not None:
+            context.set_mask(x, mask)
+    outputs = _run_in(layer, context, args, kwargs)
+    for x in tree.flatten(outputs):
+        mask = context.mask_of(x)
+        if mask is not None and isinstance(x, _core.Tensor):
+            x._keras_mask = mask
+    return outputs
 
 
 def clear_losses(layer: AnyLayer) -> None:
