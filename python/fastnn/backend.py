@@ -170,6 +170,7 @@ def remat(f: Callable[..., Any]) -> Callable[..., Any]:
     return f
 
 
+@hints_arguments
 def version() -> str:
     """The version of fastnn, as `fastnn.__version__`.
 
