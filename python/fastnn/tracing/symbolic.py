@@ -18,6 +18,7 @@ from fastnn import _core
 from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.base.arguments import refuse_unknown
+from fastnn.base.caching import cached
 from fastnn.base.tensors import TYPES, DType, TensorShape, given_shape
 from fastnn.base.typing import Shape
 from fastnn.config import stored_dtype, unique_name
@@ -420,7 +421,7 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
     return op  # type: ignore[return-value]
 
 
-@functools.cache
+@cached()
 def _of_tensors(fn: Callable[..., Any]) -> tuple[frozenset[int], frozenset[str]]:
     """Places and names of the parameters that take one tensor; -1 for `*args` of tensors."""
     places, names = set(), set()

@@ -101,10 +101,11 @@ def _run_first(
         if mask is not None:
             context.set_mask(x, mask)
     outputs = _run_in(layer, context, args, kwargs)
-    for x in tree.flatten(outputs):
-        mask = context.mask_of(x)
-        if mask is not None and isinstance(x, _core.Tensor):
-            x._keras_mask = mask
+    made: Any
+    for made in tree.flatten(outputs):
+        mask = context.mask_of(made)
+        if mask is not None and hasattr(made, "_keras_mask"):
+            made._keras_mask = mask
     return outputs
 
 
