@@ -6,7 +6,7 @@ from typing import Any
 
 from fastnn import layers
 from fastnn.applications.imagenet_utils import decode_predictions as decode_predictions
-from fastnn.applications.network import axis_of_channels, made
+from fastnn.applications.network import axis_of_channels, made, preprocess_input as preprocess_input
 from fastnn.base.arguments import hints_arguments
 from fastnn.initializers import Constant
 from fastnn.models import Model, Sequential
@@ -363,22 +363,3 @@ def ConvNeXtXLarge(
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes, end=_end,
     )  # fmt: skip
-
-
-@hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
-    """The pictures themselves: the networks scale pixels from 0 to 255.
-
-    Args:
-        x: Pictures (…, height, width, 3).
-        data_format: Not used.
-
-    Returns:
-        `x`.
-
-    Example:
-        >>> from fastnn.applications import convnext
-        >>> convnext.preprocess_input(np.zeros((1, 1, 3))).shape
-        (1, 1, 3)
-    """
-    return x

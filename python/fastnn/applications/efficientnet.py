@@ -7,7 +7,12 @@ from typing import Any
 
 from fastnn import layers
 from fastnn.applications.imagenet_utils import decode_predictions as decode_predictions
-from fastnn.applications.network import axis_of_channels, even_padding, made
+from fastnn.applications.network import (
+    axis_of_channels,
+    even_padding,
+    made,
+    preprocess_input as preprocess_input,
+)
 from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
@@ -513,21 +518,3 @@ def EfficientNetB7(
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
     )  # fmt: skip
-
-
-@hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
-    """Pixels as they are: this network scales them itself.
-
-    Args:
-        x: Pictures (…, height, width, 3), red, green and blue, from 0 to 255.
-        data_format: Accepted for Keras's sake.
-
-    Returns:
-        `x`.
-
-    Example:
-        >>> fastnn.applications.efficientnet.preprocess_input(np.zeros((1, 2, 2, 3))).shape
-        (1, 2, 2, 3)
-    """
-    return x

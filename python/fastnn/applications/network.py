@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from fastnn import layers
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import image_data_format
 from fastnn.errors import DataError, ShapeError
 from fastnn.models import Model
 from fastnn.tracing.symbolic import KerasTensor
 
-__all__ = ["axis_of_channels", "dense_top", "even_padding", "find", "made", "trained_side"]
+__all__ = [
+    "axis_of_channels", "dense_top", "even_padding", "find", "made", "preprocess_input",
+    "trained_side",
+]  # fmt: skip
 
 Body = Callable[[Any], Any]
 
@@ -219,3 +223,21 @@ def made(
     if path is not None:
         model.load_weights(path)
     return model
+
+
+@hints_arguments
+def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+    """Pixels as they are: this network scales them itself.
+
+    Args:
+        x: Pictures (…, height, width, 3), red, green and blue, from 0 to 255.
+        data_format: Accepted for Keras's sake.
+
+    Returns:
+        `x`.
+
+    Example:
+        >>> fastnn.applications.efficientnet.preprocess_input(np.zeros((1, 2, 2, 3))).shape
+        (1, 2, 2, 3)
+    """
+    return x

@@ -216,9 +216,8 @@ def bincount(
         size = max(minlength, int(values.max(initial=-1)) + 1)
         if weights is None and values.ndim:
             rows = values.reshape(-1, values.shape[-1])
-            counts = [np.bincount(row, minlength=size) for row in rows] or np.zeros((0, size))
-            counts = np.reshape(counts, (*values.shape[:-1], size))
-            return convert_to_tensor(counts.astype(np.int32))
+            counts = np.array([np.bincount(row, minlength=size) for row in rows], np.int32)
+            return convert_to_tensor(counts.reshape(*values.shape[:-1], size))
     elif not minlength:
         raise _core.TraceError(
             "bincount: the largest number is not known while a step is traced\n"

@@ -3,6 +3,7 @@
 //! pool in chunks that depend on the problem alone, so results never depend on the thread count.
 
 use std::fmt;
+use std::ops::Range;
 
 pub mod along;
 pub mod attention;
@@ -107,8 +108,31 @@ const FETCHED: usize = 256;
 
 /// [`prefetch`] of a row of `n` floats that stands apart from the one before it.
 #[inline(always)]
-pub(crate) fn prefetch_row(p: *const f32, n: usize) {
+fn prefetch_row(p: *const f32, n: usize) {
     for at in (0..n.min(FETCHED)).step_by(crate::simd::LANES) {
         prefetch(p.wrapping_add(at));
+    }
+}
+
+/// Bytes that are asked for before they are copied: rows lie anywhere, and each is a miss of its own.
+const AHEAD: usize = 2 << 10;
+
+/// Calls `each` with the rows of a range in order, of `bytes` bytes each at `from`, the next ones on their
+/// way from memory.
+#[inline(always)]
+pub(crate) fn fetched_ahead(
+    rows: Range<usize>,
+    bytes: usize,
+    from: impl Fn(usize) -> *const u8,
+    mut each: impl FnMut(usize),
+) {
+    let ahead = (AHEAD / bytes.max(1)).max(1);
+    let fetch = |row: usize| prefetch_row(from(row).cast(), bytes / size_of::<f32>());
+    (rows.start..rows.end.min(rows.start + ahead)).for_each(fetch);
+    for row in rows.clone() {
+        if row + ahead < rows.end {
+            fetch(row + ahead);
+        }
+        each(row);
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::exec::cpu::Ended;
 use crate::function::{Batch, Function, Input, Session, Ticker, row_bytes, rows_of};
 use crate::graph::Arg;
-use crate::kernels::prefetch_row;
+use crate::kernels::fetched_ahead;
 use crate::kernels::random::{Key, shuffle};
 use crate::pool;
 use crate::tensor::{Plan, Storage, Variable};
@@ -20,8 +20,6 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(50);
 /// Bytes from which on a gather is worth the pool.
 const PARALLEL: usize = 32 << 10;
-/// Bytes that are asked for before they are copied: rows lie anywhere, and each is a miss of its own.
-const AHEAD: usize = 2 << 10;
 /// Stream of the shuffling, apart from those of programs.
 const STREAM: u32 = 0x5_4f_11;
 
@@ -360,15 +358,9 @@ unsafe fn gather(to: *mut u8, column: &Column, rows: &[u32]) {
             }
         } else {
             let from = |i: usize| job.1.wrapping_add(rows[i] as usize * width);
-            let fetch = |i: usize| prefetch_row(from(i).cast(), width / 4);
-            let ahead = (AHEAD / width).max(1);
-            (range.start..range.end.min(range.start + ahead)).for_each(fetch);
-            for i in range.clone() {
-                if i + ahead < range.end {
-                    fetch(i + ahead);
-                }
+            fetched_ahead(range, width, from, |i| {
                 std::ptr::copy_nonoverlapping(from(i), job.0.add(i * width), width);
-            }
+            });
         }
     };
     if rows.len() * width < PARALLEL {

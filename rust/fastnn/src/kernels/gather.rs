@@ -3,14 +3,12 @@
 //! kernels' line loop and the pool.
 
 use super::copy::lines;
-use super::{Blocked, Finishing, prefetch_row};
+use super::{Blocked, Finishing, fetched_ahead};
 use crate::buffer::scratch;
 use crate::pool;
 use crate::simd::{Isa, LANES, Simd, isa};
 
 const INLINE: usize = 8192;
-/// Floats that are asked for before they are copied: rows lie anywhere, and each is a miss of its own.
-const AHEAD: usize = 512;
 
 #[derive(Clone, Copy)]
 struct Ends {
@@ -70,19 +68,18 @@ pub unsafe fn take(src: *const f32, indices: *const i32, dst: *mut f32, size: Ta
     let (copy, ends) = (lines(isa()), Ends { src, dst, indices });
     let Take { outer, axis, inner, count } = size;
     let grain = (INLINE / inner.max(1)).max(1);
-    let ahead = (AHEAD / inner.max(1)).max(1);
     pool::run_range(outer * count, grain, &|range| {
         // SAFETY: `row` is below the rows of `dst`, so its index is one.
         let from = |row: usize| unsafe { ends.src((row / count * axis + ends.index(row % count)) * inner) };
-        let fetch = |row: usize| prefetch_row(from(row), inner);
-        (range.start..range.end.min(range.start + ahead)).for_each(fetch);
-        for row in range.clone() {
-            if row + ahead < range.end {
-                fetch(row + ahead);
-            }
-            // SAFETY: indices are checked; rows of `dst` are disjoint.
-            unsafe { copy(ends.dst(row * inner), from(row), 1, 0, inner, 1) };
-        }
+        fetched_ahead(
+            range,
+            inner * size_of::<f32>(),
+            |row| from(row).cast(),
+            |row| {
+                // SAFETY: indices are checked; rows of `dst` are disjoint.
+                unsafe { copy(ends.dst(row * inner), from(row), 1, 0, inner, 1) };
+            },
+        );
     });
     Ok(())
 }
