@@ -112,6 +112,31 @@ def test_attention(causal):
         check(randomised(fastnn.Model([q, v], y)), floats(3, 5, 6), floats(3, 7, 6))
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_over_padded_words_where_queries_see_nothing(causal):
+    ids = fastnn.Input((None,), dtype="int32")
+    words = L.Embedding(9, 6, mask_zero=True)(ids)
+    given = np.array([[1, 2, 3, 0], [4, 0, 0, 0], [0, 0, 5, 6], [0, 0, 0, 0]], np.int32)
+    for layer in (L.MultiHeadAttention(2, 3), L.GroupedQueryAttention(3, 4, 2)):
+        model = fastnn.Model(ids, layer(words, words, use_causal_mask=causal))
+        check(randomised(model), given)
+
+
+@pytest.mark.parametrize("sizes", [(7, 9), (None, None)])
+def test_same_padding_of_dilated_windows(sizes):
+    x = floats(2, 7, 9, 4)
+    for kernel, strides, dilation, groups in (
+        (3, 1, 2, 1), (2, 1, (3, 2), 2), (1, 1, 2, 1), (3, 2, 2, 1), ((2, 3), (3, 2), (2, 3), 1),
+    ):  # fmt: skip
+        size = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        weights = floats(*size, 4 // groups, 6)
+        layer = L.Lambda(lambda x, w=weights, s=strides, d=dilation: ops.conv(
+            x, w, strides=s, padding="same", dilation_rate=d))  # fmt: skip
+        check(fastnn.Sequential([fastnn.Input((*sizes, 4)), layer]), x)
+    depthwise = L.DepthwiseConv2D(3, padding="same", dilation_rate=2)
+    check(randomised(fastnn.Sequential([fastnn.Input((*sizes, 4)), depthwise])), x)
+
+
 @pytest.mark.parametrize("mask", [False, True])
 @pytest.mark.parametrize("layer", [
     L.LSTM(3), L.LSTM(3, return_sequences=True, go_backwards=True), L.GRU(3, reset_after=False),

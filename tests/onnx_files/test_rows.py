@@ -18,7 +18,7 @@ from test_ops import ROWS, cases_of, sample
 
 #: Results of rows that only gradients read, or that ONNX numbers otherwise: they are refused.
 REFUSED = {
-    "attention": {"lse"}, "gru": {"gates", "inner", "before"},
+    "gru": {"gates", "inner", "before"},
     "lstm": {"gates", "cells", "before"}, "max_pool": {"indices"}, "simple_rnn": {"before"},
 }  # fmt: skip
 OPSETS = sorted({17, 18, min(onnx.defs.onnx_opset_version(), 23)})

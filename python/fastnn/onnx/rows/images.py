@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn.onnx.builder import Builder
@@ -26,7 +26,9 @@ def _per_axis(values: Any, axes: int) -> list[int]:
     return given * axes if len(given) == 1 else given
 
 
-def _placed(b: Builder, x: str, row: Row, axes: int, fill: float) -> tuple[str, dict[str, Any]]:
+def _placed(
+    b: Builder, x: str, row: Row, axes: int, fill: float, window: Sequence[int]
+) -> tuple[str, dict[str, Any]]:
     """The array in front layout and where its window goes; open padding is written as a node."""
     attrs: dict[str, Any] = {"strides": _per_axis(row.attrs["strides"], axes)}
     if "dilation" in row.attrs:
@@ -34,7 +36,9 @@ def _placed(b: Builder, x: str, row: Row, axes: int, fill: float) -> tuple[str, 
     padding = row.attrs["padding"]
     padding = [padding] if not isinstance(padding, list) else padding
     if padding == [-1]:
-        return x, attrs | {"auto_pad": "SAME_UPPER"}
+        if all(d == 1 for d in attrs.get("dilations", ())):
+            return x, attrs | {"auto_pad": "SAME_UPPER"}
+        return _padded_same(b, x, attrs, fill, window)
     sides = list(padding) or [0] * 2 * axes
     if any(b.is_open(p) for p in sides):
         zero = [0, 0]
@@ -43,9 +47,39 @@ def _placed(b: Builder, x: str, row: Row, axes: int, fill: float) -> tuple[str, 
     return x, attrs | {"pads": [*sides[0::2], *sides[1::2]]}
 
 
+def _padded_same(
+    b: Builder, x: str, attrs: dict[str, Any], fill: float, window: Sequence[int]
+) -> tuple[str, dict[str, Any]]:
+    """Padding to ceil(size / stride) places of a dilated window.
+
+    It is written as numbers: ONNX Runtime knows no `auto_pad` of dilated windows.
+    """
+    before: list[int | str] = []
+    after: list[int | str] = []
+    strides, dilations = attrs["strides"], attrs["dilations"]
+    for i, (k, stride, dilation) in enumerate(zip(window, strides, dilations, strict=True)):
+        span = (k - 1) * dilation + 1
+        if stride == 1:
+            before.append((span - 1) // 2)
+            after.append(span // 2)
+            continue
+        size = b.node("Shape", x, start=i + 2, end=i + 3)
+        rest = b.node("Mod", b.node("Sub", size, b.ints([1])), b.ints([stride]))
+        wide = b.node("Max", b.node("Sub", b.ints([span - 1]), rest), b.ints([0]))
+        half = b.node("Div", wide, b.ints([2]))
+        before.append(half)
+        after.append(b.node("Sub", wide, half))
+    if not any(isinstance(n, str) for n in before):
+        return x, attrs | {"pads": [*before, *after]}
+    sides = [0, 0, *before, 0, 0, *after]
+    names = [n if isinstance(n, str) else b.ints([n]) for n in sides]
+    return b.node("Pad", x, b.node("Concat", *names, axis=0), b.number(fill)), attrs
+
+
 def _conv(b: Builder, row: Row, x: Value, w: Value) -> str:
     axes = x.rank - 2
-    name, attrs = _placed(b, _to_front(b, b.cast(x, "float32"), x.rank), row, axes, 0.0)
+    front = _to_front(b, b.cast(x, "float32"), x.rank)
+    name, attrs = _placed(b, front, row, axes, 0.0, w.shape[:axes])
     kernel = b.node("Transpose", b.cast(w, "float32"), perm=[w.rank - 1, w.rank - 2, *range(axes)])
     attrs |= {"group": row.attrs["groups"], "kernel_shape": list(w.shape[:axes])}
     return _to_back(b, b.node("Conv", name, kernel, **attrs), x.rank)
@@ -93,8 +127,8 @@ def _max_pool(b: Builder, row: Row, x: Value) -> list[str]:
     """The values alone: places in the window have no counterpart."""
     axes = x.rank - 2
     front = _to_front(b, b.cast(x, "float32"), x.rank)
-    name, attrs = _placed(b, front, row, axes, float("-inf"))
     window = _per_axis(row.attrs["window"], axes)
+    name, attrs = _placed(b, front, row, axes, float("-inf"), window)
     if row.attrs["strides"] in ((), []):
         attrs["strides"] = [1] * axes
     return [_to_back(b, b.node("MaxPool", name, kernel_shape=window, **attrs), x.rank)]
@@ -104,11 +138,11 @@ def _average_pool(b: Builder, row: Row, x: Value) -> str:
     axes = x.rank - 2
     front = _to_front(b, b.cast(x, "float32"), x.rank)
     window = _per_axis(row.attrs["window"], axes)
-    name, attrs = _placed(b, front, row, axes, 0.0)
+    name, attrs = _placed(b, front, row, axes, 0.0, window)
     if name != front and not row.attrs["count_padding"]:
         # Open padding is in the array now: sums over the counts of what is no padding.
         ones = b.node("Expand", b.number(1.0), b.node("Shape", front))
-        counted, _ = _placed(b, ones, row, axes, 0.0)
+        counted, _ = _placed(b, ones, row, axes, 0.0, window)
         pools = [b.node("AveragePool", n, kernel_shape=window, **attrs) for n in (name, counted)]
         return _to_back(b, b.node("Div", *pools), x.rank)
     attrs["count_include_pad"] = int(row.attrs["count_padding"])

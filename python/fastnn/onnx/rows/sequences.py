@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.onnx.builder import TYPES, Builder
+from fastnn.onnx.rows.reducing import reduce
 from fastnn.onnx.traced import Row, Value
 
 __all__ = ["ROWS"]
@@ -220,7 +221,16 @@ def _attention(
     shares = b.node("Softmax", scores, axis=-1)
     if alive is not None:  # a query that sees no key gives zeros
         shares = b.node("Where", b.node("IsNaN", shares), b.number(0.0), shares)
-    return [b.node("Transpose", b.node("MatMul", shares, vt), perm=front)]
+    return [b.node("Transpose", b.node("MatMul", shares, vt), perm=front), _log_sum(b, scores)]
+
+
+def _log_sum(b: Builder, scores: str) -> str:
+    """The logarithm of the softmax's sum, -inf where no key is seen."""
+    top = reduce(b, "ReduceMax", scores, [-1], True)
+    level = b.node("Where", b.node("IsInf", top), b.number(0.0), top)
+    parts = b.node("Exp", b.node("Sub", scores, level))
+    total = b.node("Add", b.node("Log", reduce(b, "ReduceSum", parts, [-1], True)), level)
+    return b.with_axes("Squeeze", total, [-1])
 
 
 def _places(b: Builder, x: Value) -> str:
