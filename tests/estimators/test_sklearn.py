@@ -357,6 +357,31 @@ def test_warm_start_goes_on_and_cold_start_forgets(moons):
         net.fit(X, y + 1)
 
 
+@pytest.mark.parametrize("kind", ["fit", "partial_fit"])
+def test_settings_that_change_on_the_way_count_or_are_refused(kind, moons):
+    X, y = moons
+
+    def train(net):
+        return net.fit(X, y) if kind == "fit" else net.partial_fit(X, y, classes=[0, 1])
+
+    net = FastNNClassifier((8,), epochs=2, batch_size=32, random_state=0, warm_start=True)
+    train(train(net.set_params(hidden_layer_sizes=[8])))
+    for changed in ({"hidden_layer_sizes": (8, 8)}, {"activation": "tanh"}, {"dropout": 0.5},
+                    {"l2": 0.1}, {"model": lambda n, k: None}):  # fmt: skip
+        other = pickle.loads(pickle.dumps(net)).set_params(**changed)
+        with pytest.raises(ValueError, match=rf"{next(iter(changed))} is .*made with"):
+            train(other)
+    before = net.model_.get_weights()
+    train(net.set_params(learning_rate=0.0))
+    for a, b in zip(before, net.model_.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    train(net.set_params(learning_rate=None, optimizer="sgd"))
+    assert type(net.model_.optimizer).__name__ == "SGD"
+    assert (net.model_.get_weights()[0] != before[0]).any()
+    regressor = FastNNRegressor(epochs=1, random_state=0, warm_start=True).fit(X, y)
+    assert regressor.set_params(loss="mae").fit(X, y).model_.loss == fastnn.losses.get("mae")
+
+
 def test_an_optimizer_object_stays_as_it_was(moons):
     X, y = moons
     optimizer = fastnn.optimizers.SGD(0.1, momentum=0.9)

@@ -217,6 +217,40 @@ def test_files_for_a_fixed_number_of_rows():
     free.fit(x, floats(5, 2), verbose=0)
 
 
+def test_results_that_are_not_by_rows_are_not_joined():
+    nodes = [helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+             helper.make_node("Transpose", ["x"], ["turned"], perm=[1, 0])]  # fmt: skip
+    for given, sizes in (("total", []), ("turned", [3, 2])):
+        made = proto(nodes, [("x", F, [2, 3])], [(given, F, sizes)])
+        model = fastnn.onnx.load(made.SerializeToString())
+        x = floats(4, 3)
+        want = runtime(made, {"x": x[:2]})[0]
+        np.testing.assert_allclose(model.predict(x[:2], verbose=0), want, rtol=1e-5)
+        with pytest.raises(
+            fastnn.ShapeError, match=rf"output '{given}'.*joined\n  hint: predict 2"
+        ):
+            model.predict(x, verbose=0)
+
+
+def test_pictures_are_resized_for_any_number_of_rows():
+    x = floats(3, 2, 4, 5)
+    arrays = {"by": np.float32([1, 1, 2, 1.5]), "sizes": np.array([7, 6])}
+    nodes = [
+        helper.make_node("Resize", ["x", "", "by"], ["a"], mode="linear"),
+        helper.make_node("Shape", ["a"], ["s"], end=2),
+        helper.make_node("Concat", ["s", "sizes"], ["to"], axis=0),
+        helper.make_node("Resize", ["a", "", "", "to"], ["y"], mode="nearest"),
+    ]
+    made = proto(nodes, [("x", F, ["N", 2, 4, 5])], [("y", F, ["N", 2, 7, 6])], arrays)
+    model = fastnn.onnx.load(made.SerializeToString())
+    want = runtime(made, {"x": x})[0]
+    np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5, atol=1e-6)
+    made = proto(nodes[:1], [("x", F, ["N", 2, "H", 5])], [("a", F, ["N", 2, "M", 7])], arrays)
+    want = runtime(made, {"x": x})[0]
+    model = fastnn.onnx.load(made.SerializeToString())
+    np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5, atol=1e-6)
+
+
 def test_branches_loops_and_functions_of_the_file():
     body = helper.make_graph(
         [helper.make_node("Mul", ["s", "half"], ["s2"]),
@@ -424,6 +458,16 @@ def test_sizes_are_looked_at_before_anything_is_made():
         model = fastnn.onnx.load(made.SerializeToString())
         with pytest.raises((fastnn.ShapeError, fastnn.FormatError), match=r"elements|hint:"):
             model(floats(4))
+
+
+def test_shapes_beyond_memory_are_refused_with_their_node():
+    for op, shape in (("Reshape", [2, 2**63 - 1]), ("Reshape", [2**62, 0]), ("Expand", [2**40, 4]),
+                      ("Tile", [2**40, 2**40])):  # fmt: skip
+        made = proto([helper.make_node(op, ["x", "to"], ["y"], name="large")], [("x", F, [2, 4])],
+                     [("y", F, None)], {"to": np.array(shape)})  # fmt: skip
+        for run in (lambda m: m(floats(2, 4)), lambda m: m.predict(floats(2, 4), verbose=0)):
+            with pytest.raises(fastnn.FastnnError, match=rf"'large' \({op}\)(.|\n)*hint: "):
+                run(fastnn.onnx.load(made.SerializeToString()))
 
 
 def test_loops_end():

@@ -121,6 +121,7 @@ def test_the_schema_says_what_to_send(service):
         ('{"inputs": {"x": [[1, 2, 3, 4]]}}', 422, "lacks"),
         ('{"rows": [[1, 2, 3, 4]]}', 422, "keys"),
         ("[]", 422, "no object"),
+        ('{"inputs": {"x": [[1, 2, 3, 4]], "x": [[0, 0, 0, 0]]}}', 400, "'x' is given twice"),
         ("[" * 50_000, 400, "nested"),
         (json.dumps({"inputs": [[0.0] * 4] * 51}), 413, "51 rows"),
         (json.dumps({"inputs": [[123456789012345678901234567890, 1, 2, 3]]}), 422, "number"),
@@ -296,7 +297,8 @@ def test_a_new_file_is_served_and_a_broken_one_is_not(tmp_path, rng):
         broken = tmp_path / "broken"
         broken.write_bytes(b"half a file")
         os.replace(broken, path)
-        assert until(running, lambda h: h["refused_file"])["refused_file"]
+        refused = until(running, lambda h: h["refused_file"])["refused_file"]
+        assert refused.startswith("m.safetensors: ") and str(tmp_path) not in refused
         assert (outputs(running) == new.predict(x, verbose=0)).all()
         net(2, width=5).save(path)
         assert (

@@ -157,6 +157,26 @@ def test_what_is_no_input_is_refused(saved, given, error, text, delay):
         assert predictor.predict(np.ones((1, 4))).shape == (1, 2)
 
 
+@pytest.mark.parametrize("saved_first", [True, False])
+def test_an_id_outside_of_a_table_is_told_as_by_predict_and_spoils_no_other(saved_first, tmp_path):
+    words = fastnn.layers.Embedding(5, 2, name="words")
+    model = fastnn.Sequential([fastnn.Input((2,), dtype="int32"), words, fastnn.layers.Flatten()])
+    path = tmp_path / "words.safetensors"
+    model.save(path)
+    with fastnn.Predictor(path if saved_first else model, max_delay=0.05) as predictor:
+        for token in (-1, 5):
+            bad = np.array([[0, token]])
+            with pytest.raises(fastnn.DataError) as wanted:
+                model.predict(bad, verbose=0)
+            good = [predictor.submit(np.array([[1, 2]])) for _ in range(2)]
+            asked = predictor.submit(bad)
+            with pytest.raises(fastnn.DataError) as got:
+                asked.result(60)
+            assert str(got.value) == str(wanted.value)
+            want = model.predict(np.array([[1, 2]]), verbose=0)
+            assert all((one.result(60) == want).all() for one in good)
+
+
 def test_whole_numbers_are_not_rounded_in_silence(tmp_path):
     predictor = fastnn.Predictor(two_ends())
     sizes = np.ones((1, 2))

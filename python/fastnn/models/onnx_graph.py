@@ -227,7 +227,8 @@ class OnnxModel(Model):
             An array, or a list of them.
 
         Raises:
-            ShapeError: The rows are no multiple of what the file was written for.
+            ShapeError: The rows are no multiple of what the file was written for, or results of
+                several parts cannot be joined, as they are not by rows.
         """
         from fastnn.onnx.exact import named_inputs
 
@@ -248,6 +249,17 @@ class OnnxModel(Model):
             function, structure = self._predict_function(part[0] if len(part) == 1 else part)
             found = self._placed(function, part)(*part)
             parts.append([np.asarray(v) for v in (found if isinstance(found, tuple) else [found])])
+        if len(parts) == 1:
+            return tree.pack(structure, parts[0])
+        for label, array in zip(self.output_names, parts[0], strict=True):
+            if array.shape[:1] != (rows,):
+                raise ShapeError(
+                    f"model {self.name!r} was written for {rows} rows at a time, and its output "
+                    f"{label!r} of shape {array.shape} has no row for each of them, so those of "
+                    f"{count} rows cannot be joined\n"
+                    f"  hint: predict {rows} rows at a time, or fastnn.onnx.load(..., "
+                    "open_batch=True)"
+                )
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return tree.pack(structure, joined)
 

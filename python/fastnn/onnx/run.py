@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.errors import DataError, FastnnError, FormatError
+from fastnn.errors import DataError, FastnnError, FormatError, ShapeError
 from fastnn.onnx.graph import Function, Graph, Node, inner_graphs
 from fastnn.onnx.nodes import find
 from fastnn.onnx.values import Call
@@ -85,6 +85,11 @@ class Runner:
             if "node " in str(error):
                 raise
             raise type(error)(f"{node.label}: {error}") from error
+        except MemoryError as error:  # of sizes that the file asks for
+            raise ShapeError(
+                f"{node.label}: {error!s:.300}\n"
+                "  hint: is the file damaged, or was it made to exhaust memory?"
+            ) from error
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError,
                 ZeroDivisionError, RecursionError) as error:  # fmt: skip
             raise DataError(

@@ -312,7 +312,9 @@ class _Serving:
             try:
                 await loop.run_in_executor(self._beside, self.predictor.reload)
             except (FastnnError, OSError, ValueError) as error:
-                self._trouble = told(error)[0]
+                # Whoever asks for the health needs no token: the folder is not for them.
+                folder = os.path.join(os.path.dirname(self.predictor.path or ""), "")
+                self._trouble = told(error)[0].replace(folder, "")
                 self.counts.refused_files += 1
                 print(f"fastnn serve: the old model stays: {error}", file=sys.stderr, flush=True)
             else:
@@ -324,7 +326,16 @@ def _no_constant(name: str) -> Any:
     raise _Refused(400, f"the body is not JSON: {name} is not JSON", "send finite numbers alone")
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twin!r} is given twice")
+    return found
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twins)
 
 
 def _stamp(path: str | None) -> tuple[int, int, int] | None:

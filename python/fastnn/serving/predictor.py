@@ -22,6 +22,7 @@ from fastnn.errors import DataError, FormatError, ShapeError, nearest
 from fastnn.files.native import inference
 from fastnn.models import Model, load_model
 from fastnn.serving.joining import Joiner
+from fastnn.tracing.tables import naming_table
 
 __all__ = ["Port", "Predictor"]
 
@@ -342,9 +343,15 @@ class _Served:
     """A loaded model: how to run it, what it takes and gives."""
 
     def __init__(
-        self, function: Any, of_file: bool, names: list[str], out_names: list[str], out: Any
+        self,
+        function: Any,
+        of_file: bool,
+        names: list[str],
+        out_names: list[str],
+        out: Any,
+        tables: list[tuple[str, int]],
     ) -> None:
-        self._function, self._of_file = function, of_file
+        self._function, self._of_file, self._tables = function, of_file, tables
         found = function.inputs
         if len(names) != len(found) or len(set(names)) < len(names):
             names = ["input"] if len(found) == 1 else [n for n, _, _ in found]
@@ -364,10 +371,13 @@ class _Served:
 
     def run(self, arrays: Sequence[Array], batch_size: int) -> list[Array]:
         """The outputs, flat."""
-        if self._of_file:
-            found = self._function.predict(*arrays, batch_size=batch_size)
-            return found if isinstance(found, list) else [found]
-        return self._function.predict(arrays, batch_size)  # type: ignore[no-any-return]
+        try:
+            if self._of_file:
+                found = self._function.predict(*arrays, batch_size=batch_size)
+                return found if isinstance(found, list) else [found]
+            return self._function.predict(arrays, batch_size)  # type: ignore[no-any-return]
+        except DataError as error:
+            raise naming_table(error, self._tables) from None
 
     def note(self, arrays: Sequence[Array], seconds: float) -> None:
         """Learns from a run which ones are short."""
@@ -496,7 +506,8 @@ def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
     if not isinstance(source, Model):
         if not source.endswith((".keras", ".h5", ".hdf5")):
             file = _core.Model.load(source)
-            return _Served(file, True, *_of_config(file.metadata.get("fastnn.config")))
+            config = file.metadata.get("fastnn.config")
+            return _Served(file, True, *_of_config(config), _tables_of(config))
         source = load_model(source, custom_objects=objects, compile=False)
     found = source._input_shapes()
     if found is None:
@@ -507,7 +518,23 @@ def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
     function, out = inference(source)
     names = list(getattr(source, "output_names", ()))
     nested = out if isinstance(out, dict | list | tuple) else None
-    return _Served(function, False, list(found[0]), names, nested)
+    tables = [(x.name, getattr(x, "input_dim", -1)) for x in source._every_layer()]
+    return _Served(function, False, list(found[0]), names, nested, tables)
+
+
+def _tables_of(text: str | None) -> list[tuple[str, int]]:
+    """Names and sizes of the tables that ids are looked up in, wherever the config has them."""
+    found: list[tuple[str, int]] = []
+    try:
+        left = [json.loads(text or "null")]
+    except (ValueError, RecursionError):
+        return found
+    while left:
+        node = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if isinstance(node, dict) and isinstance(size := node.get("input_dim"), int):
+            found.append((str(node.get("name")), size))
+    return found
 
 
 def _of_config(text: str | None) -> tuple[list[str], list[str], Any]:

@@ -25,6 +25,10 @@ from fastnn.sklearn.rows import mean_one, merged
 
 __all__ = ["Network"]
 
+#: Settings that a network is made of, and those that its training is compiled with.
+_OF_NETWORK = ("hidden_layer_sizes", "activation", "dropout", "l2", "model", "layer")
+_OF_STEPS = ("optimizer", "learning_rate", "loss")
+
 Array = np.ndarray[Any, Any]
 
 #: Rows of a batch unless the data are fewer, as in scikit-learn's own perceptrons.
@@ -99,7 +103,9 @@ class Network(BaseEstimator):
             # A row that weighs nothing is no row: it takes no place in a batch either.
             mean_one(weights)
             X, targets, weights = X[keep], targets[keep], weights[keep]
-        if not again:
+        if again:
+            self._go_on()
+        else:
             self._start(self.random_state)
         with random.seed_scope(self._next_seed()):
             if not again:
@@ -120,6 +126,8 @@ class Network(BaseEstimator):
         weights = self._row_weights(targets, weights, True)
         if first:
             self._start(self.random_state)
+        else:
+            self._go_on()
         with random.seed_scope(self._next_seed()):
             if first:
                 self._build()
@@ -235,6 +243,22 @@ class Network(BaseEstimator):
         model = self._sequential() if self.model is None else self._given()
         model.compile(self._optimizer(), self._loss())
         self.model_ = model
+        self._made_of = {name: getattr(self, name, None) for name in (*_OF_NETWORK, *_OF_STEPS)}
+
+    def _go_on(self) -> None:
+        """Lets settings that changed since the network was made count, or refuses them."""
+        made = self._made_of
+        for name in _OF_NETWORK:
+            if not _same(now := getattr(self, name, None), made[name]):
+                raise ValueError(
+                    f"{name} is {now!r}, the network that is trained further was made with "
+                    f"{made[name]!r}\n  hint: warm_start=False and fit, or a new estimator"
+                )
+        changed = [n for n in _OF_STEPS if not _same(getattr(self, n, None), made[n])]
+        if changed:
+            # A new optimiser starts without what the old one has gathered.
+            self.model_.compile(self._optimizer(), self._loss())
+            made |= {name: getattr(self, name, None) for name in changed}
 
     def _sequential(self) -> Any:
         sizes = self.hidden_layer_sizes
@@ -333,6 +357,16 @@ class Network(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two settings are the same; lists, tuples and arrays of the same sizes are."""
+    if isinstance(a, Iterable) and isinstance(b, Iterable) and not isinstance(a, str):
+        return list(a) == list(b)
+    try:
+        return a is b or bool(a == b)
+    except (TypeError, ValueError):
+        return False
 
 
 def _whole(name: str, value: Any, low: int, hint: str) -> None:

@@ -103,11 +103,11 @@ def _resized(c: Call, x: Any, axes: list[int], scales: list[float], outs: list[i
     outside: Any = None
     for i, axis in enumerate(axes):
         size = shape(t)[axis]
-        if isinstance(size, Dim):
-            raise c.wrong("it resizes an axis of open size", "give that size as a number")
         edges = (roi[i], roi[i + len(axes)]) if roi is not None and len(roi) else (0.0, 1.0)
-        if outs[i] == size and scales[i] == 1.0 and way != "tf_crop_and_resize":
+        kept = way != "tf_crop_and_resize" or edges == (0.0, 1.0)
+        if outs[i] == size and scales[i] == 1.0 and kept:
             continue
+        _check_known(c, size, outs[i])
         c.check([outs[i], size])
         matrix, beyond = _matrix(c, way, size, scales[i], outs[i], edges)
         if c.attr("mode", "nearest") == "nearest":
@@ -133,11 +133,13 @@ def _resize(c: Call, x: Any, roi: Any = None, scales: Any = None, sizes: Any = N
     if scales is not None and c.host(scales, "scales").size:
         by = [float(v) for v in c.host(scales, "scales").reshape(-1)]
         _check_scales(c, by, axes)
-        outs = [d if s == 1.0 else math.floor(d * s) for d, s in zip(have, by, strict=True)]
+        outs = [d if s == 1.0 else _scaled(c, d, s) for d, s in zip(have, by, strict=True)]
     elif sizes is not None:
         outs = c.list(sizes, "sizes")
         policy = c.attr("keep_aspect_ratio_policy", "stretch")
-        by = [1.0 if o == d else o / d for o, d in zip(outs, have, strict=True)]
+        if policy != "stretch":
+            _check_known(c, *outs, *have)
+        by = [_ratio(c, o, d) for o, d in zip(outs, have, strict=True)]
         if policy != "stretch":
             factor = (min if policy == "not_larger" else max)(
                 o / d for o, d in zip(outs, have, strict=True)
@@ -151,6 +153,23 @@ def _resize(c: Call, x: Any, roi: Any = None, scales: Any = None, sizes: Any = N
     if way == "tf_crop_and_resize" and edges is None:
         raise c.wrong("tf_crop_and_resize needs roi")
     return _resized(c, x, axes, by, outs, way, edges)
+
+
+def _check_known(c: Call, *sizes: Any) -> None:
+    if any(isinstance(n, Dim) for n in sizes):
+        raise c.wrong("it resizes an axis of open size", "give that size as a number")
+
+
+def _ratio(c: Call, out: Any, size: Any) -> float:
+    if out == size:  # an open size that stays, as that of rows does
+        return 1.0
+    _check_known(c, out, size)
+    return float(out / size)
+
+
+def _scaled(c: Call, size: Any, scale: float) -> int:
+    _check_known(c, size)
+    return math.floor(size * scale)
 
 
 def _check_scales(c: Call, by: list[float], axes: list[int]) -> None:
