@@ -42,7 +42,7 @@ def patterns() -> Iterator[tuple[str, str]]:
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             made = node.args[2:4] if name == "Issue" else node.args[-2:] if name == "fail" else []
-            made = node.args[:2] if name == "AmountError" else made
+            made = node.args[:2] if name in ("AmountError", "refuse_sheet") else made
             for part in made:
                 for words in words_of(part):
                     yield room, words

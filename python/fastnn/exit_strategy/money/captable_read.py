@@ -54,6 +54,16 @@ def read_cap_table(
         except ExitError as error:
             issues.extend(error.issues)
             return None
+    told: tuple[str, ...] = ()
+    if isinstance(data, Mapping) and "sheet" in data:
+        from .captable_sheet import read_sheet
+
+        try:
+            data = read_sheet(data, replace(reader, issues=[]))
+        except ExitError as error:
+            issues.extend(error.issues)
+            return None
+        told = ("sheet_terms",)
     if not isinstance(data, Mapping):
         issues.append(
             Issue(
@@ -114,7 +124,7 @@ def read_cap_table(
     if len(issues) > before:
         return None
     try:
-        return CapTable(**head, **values)
+        return CapTable(**head, **values, remarks=told)
     except ExitError as error:
         issues.extend(error.issues)
         return None

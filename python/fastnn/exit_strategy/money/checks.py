@@ -34,7 +34,7 @@ from .terms import (
     Vesting,
 )
 
-__all__ = ["Table", "check_cap_table"]
+__all__ = ["Table", "check_cap_table", "is_a_sum"]
 
 #: More than any paper says; larger numbers are slips that would drown all others.
 _MOST = {"Rate": 1e3, "Times": 1e6}
@@ -135,7 +135,7 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
         yield Issue("EX303", "cap_table.holders", f"the names {one!r} and {other!r} look alike",
                     "write a person's name the same way in every row", other)  # fmt: skip
     for name in dict.fromkeys([*names, *people]):
-        if re.sub(r"[\s:：.\-]", "", _plain(name)) in _SUMS:
+        if is_a_sum(name):
             yield Issue("EX303", "cap_table", f"{name!r} is the name of a sum, not of a holder",
                         "leave rows of totals out: they would be paid as well", name)  # fmt: skip
     if not _is_finite(table.common) or not _is_finite(table.founders):
@@ -155,6 +155,11 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
     yield from _check_papers(table)
     yield from _check_grants(table)
     yield from _check_holders(table)
+
+
+def is_a_sum(name: str) -> bool:
+    """Whether a name is what rows of totals are called."""
+    return re.sub(r"[\s:：.\-]", "", _plain(name)) in _SUMS
 
 
 def _plain(name: str) -> str:

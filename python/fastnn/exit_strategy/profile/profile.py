@@ -138,8 +138,21 @@ def read_mapping(path: str | Path) -> Mapping[str, Any]:
     if file.suffix.lower() in (".xlsx", ".xlsm"):
         from fastnn.exit_strategy.reading.workbooks import open_workbook
 
-        return _only_row(open_workbook(file).rows, f"the workbook {path}")
-    return _parse_text(read_text_file(file), file.suffix.lower(), str(file))
+        return _beside(_only_row(open_workbook(file).rows, f"the workbook {path}"), file)
+    return _beside(_parse_text(read_text_file(file), file.suffix.lower(), str(file)), file)
+
+
+def _beside(raw: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+    """A profile whose cap table names a file that lies beside it, from wherever it is read."""
+    table = raw.get("cap_table")
+    if not isinstance(table, Mapping):
+        return raw
+    found = {}
+    for key in ("ocf", "sheet"):
+        name = table.get(key)
+        if isinstance(name, str) and name and "\0" not in name and (file.parent / name).exists():
+            found[key] = str(file.parent / name)
+    return {**raw, "cap_table": {**table, **found}} if found else raw
 
 
 def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:

@@ -75,9 +75,9 @@ def read_text_file(path: str | Path, limit: int = MAX_PROFILE_BYTES) -> str:
     return decode_text(read_bytes(path, limit), str(path))
 
 
-def decode_text(data: bytes, where: str) -> str:
+def decode_text(data: bytes, where: str, stated: str | None = None) -> str:
     """Return bytes as text; EX112 names the encoding that seems to be meant."""
-    encoding = check_encoding(data, where)
+    encoding = check_encoding(data, where, stated)
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:

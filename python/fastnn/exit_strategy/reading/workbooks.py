@@ -23,7 +23,7 @@ from .amounts import AmountError, read_amount
 from .delimited import KNOWN, BadRow, check_twice
 from .files import home, read_bytes
 
-__all__ = ["SUFFIXES", "Sheet", "open_workbook"]
+__all__ = ["SUFFIXES", "Sheet", "open_workbook", "sheets_of"]
 
 SUFFIXES = (".xlsx", ".xlsm")
 _MOST_UNPACKED = 500_000_000  # bytes; what a workbook unpacks to takes several times its file
@@ -62,6 +62,51 @@ def open_workbook(path: str | Path) -> Sheet:
         raise ExitError(Issue("EX114", "", text, "unmerge them: a column needs a name of its own"))
     rows = tuple(_rows(sheet, written[sheet.title], top, header, merged))
     return Sheet(rows, tuple(_remarks(sheet, top, header)))
+
+
+def sheets_of(path: str | Path) -> dict[str, list[tuple[int, list[Any]]]]:
+    """Return the cells of each visible sheet by its name: row number and values.
+
+    A cell whose value a reader does not see as it stands is an Issue: an error, a formula that was
+    never computed, part of a merged area, in a hidden row or column.
+    """
+    shown, written = _load(path)
+    out = {}
+    for sheet in shown.worksheets:
+        if sheet.sheet_state != "visible":
+            continue
+        formulas, merged = written[sheet.title], _merged(sheet)
+        hidden = {n for n, row in sheet.row_dimensions.items() if row.hidden}
+        unseen = {
+            k
+            for row in sheet.column_dimensions.values()
+            if row.hidden
+            for k in range(row.min or 0, min(row.max or 0, sheet.max_column) + 1)
+        }
+        rows = []
+        for cells in sheet.iter_rows():
+            values = [_seen(cell, formulas, merged, hidden, unseen) for cell in cells]
+            rows.append((cells[0].row, values))
+        out[sheet.title] = rows
+    return out
+
+
+def _seen(
+    cell: Any, written: Any, merged: Mapping[tuple[int, int], str], hidden: set[int],
+    unseen: set[int],
+) -> Any:  # fmt: skip
+    area = merged.get((cell.row, cell.column))
+    if area is not None and not area.startswith(f"{cell.coordinate}:"):
+        return _bad(cell, f"the cells {area} are merged", "unmerge them and fill in each")
+    if _is_empty(cell, written):
+        return None
+    if cell.row in hidden or cell.column in unseen:
+        text = f"cell {cell.coordinate} is hidden"
+        return _bad(cell, text, "show the row and the column, or delete them")
+    wrong = _fault(cell, "named")
+    if wrong is None:
+        value, wrong = _value(cell)
+    return value if wrong is None else wrong
 
 
 def _load(path: str | Path) -> tuple[Any, Any]:
