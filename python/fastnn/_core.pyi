@@ -116,6 +116,8 @@ class Function:
         """Shapes and types of the outputs; sizes that inputs leave open are open."""
     def predict(self, arrays: Sequence[Any], batch_size: int = 32) -> list[NDArray[Any]]:
         """Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array per output. Detached from the interpreter, unless that would take longer than the run; Ctrl-C is looked for every 50 ms, also inside a batch."""
+    def predict_plain(self, array: Any, row: Sequence[int], batch_size: int) -> NDArray[Any] | None:
+        """`predict` for one array of float32, NumPy's own and not empty, whose rows have these sizes; `None` for what needs another look. The function has one input and one result."""
     def repeat(self, count: int, until: Variable | None = None) -> int:
         """Runs up to `count` times without Python, and ends after the run that leaves `until`, a scalar variable of the function's updates, other than 0; gives the number of runs. For functions of updates alone. Ctrl-C is looked for every 50 ms, also inside a run; state is that of whole runs."""
     @property

@@ -190,7 +190,7 @@ def test_without_numpys_table_views_come_through_the_buffer_protocol(run_python)
     assert told.strip() == "[[2.0, 4.0]] False memoryview"
 
 
-SHAPES = [(), (0,), (5,), (3, 0, 2), (64, 65), (300, 100), (1, 1, 1, 1, 1, 1, 1, 2)]
+SHAPES = [(), (0,), (5,), (3, 0, 2), (64, 65), (300, 100), (600, 1800), (1, 1, 1, 1, 1, 1, 1, 2)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -207,8 +207,8 @@ def test_numpy_is_the_callers_own_whether_the_tensor_lives_on_or_not(shape, dtyp
         assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
         np.testing.assert_array_equal(got, wanted)
     if shape:
-        assert of_kept.flags.owndata
-        assert of_none.flags.owndata
+        assert of_kept.flags.writeable
+        assert of_none.flags.writeable
         of_kept[...] = of_none[...] = 1
     np.testing.assert_array_equal(kept.numpy(), wanted)
 
@@ -266,11 +266,47 @@ def test_array_protocol_honours_dtype_and_copy() -> None:
     assert bytes(memoryview(_core.tensor(np.array([1, 2], np.int32)))) == b"\1\0\0\0\2\0\0\0"
 
 
-def test_predictions_are_writable_arrays() -> None:
+@pytest.mark.parametrize("rows", [10, 200_000])
+def test_predictions_are_writable_arrays_of_their_own(rows: int) -> None:
     f, _ = linear()
-    (out,) = f.predict([np.ones((10, 3), np.float32)], 4)
-    out[:] = 0
-    assert out.flags.owndata
+    x = np.ones((rows, 3), np.float32)
+    (first,), second = f.predict([x], 4096), f.predict_plain(x, (3,), 4096)
+    first[:] = 0
+    np.testing.assert_array_equal(second, np.full((rows, 2), 3.0))
+    del first
+    third = f.predict_plain(x, (3,), 4096)
+    third[:] = 1
+    np.testing.assert_array_equal(second, np.full((rows, 2), 3.0))
+
+
+def test_a_plain_prediction_leaves_everything_else_alone() -> None:
+    f, _ = linear()
+    x = np.ones((4, 3), np.float32)
+    masked = np.ma.masked_array(x, mask=x > 0)
+    odd = [
+        x.astype(">f4"),
+        x.astype("f8"),
+        x[:, :2],
+        x[:0],
+        x[0],
+        x[None],
+        masked,
+        x.tolist(),
+        None,
+    ]
+    assert [f.predict_plain(value, (3,), 2) for value in odd] == [None] * len(odd)
+    turned = np.asfortranarray(x * np.arange(1, 5, dtype=np.float32)[:, None])
+    np.testing.assert_array_equal(f.predict_plain(turned, (3,), 2), f.predict([turned], 2)[0])
+
+
+def test_a_large_array_outlives_its_tensor_and_gives_its_memory_back() -> None:
+    x = _core.tensor(np.arange(1 << 19, dtype=np.float32))
+    arrays = [(x + float(i)).numpy() for i in range(4)]
+    views = [a[7:9] for a in arrays]
+    del arrays
+    (x * 0.0).numpy()
+    for i, view in enumerate(views):
+        np.testing.assert_array_equal(view, [7.0 + i, 8.0 + i])
 
 
 def test_dlpack_shares_memory_both_ways() -> None:

@@ -160,3 +160,12 @@ def test_a_run_killed_in_mid_epoch_goes_on_after_the_batch_that_was_saved(source
         np.testing.assert_array_equal(a, b)
     for key, values in got.items():
         assert values == want[key][-len(values) :], key
+
+
+def test_predict_counts_steps_at_every_call():
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1)])
+    x = np.ones((100, 2), np.float32)
+    for _ in range(3):
+        assert model.predict(x, steps=2, verbose=0).shape == (64, 1)
+        assert model.predict(x, steps=2, batch_size=10, verbose=0).shape == (20, 1)
+        assert model.predict(x, verbose=0).shape == (100, 1)

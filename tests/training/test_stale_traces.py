@@ -204,6 +204,72 @@ def test_a_setting_changed_between_two_calls_of_train_on_batch_is_used(part, set
     assert weight(True) == weight(True, by_fit=True) != weight(False)
 
 
+def swap_attributes(part, **settings):
+    part.__dict__ = part.__dict__ | settings
+
+
+def close_over(value):
+    def loss(y_true, y_pred):
+        return value * ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+    def change(new):
+        nonlocal value
+        value = new
+
+    return loss, change
+
+
+@pytest.mark.parametrize(
+    ("loss", "change"),
+    [
+        ("mse", lambda optimizer, loss: setattr(optimizer, "clipnorm", 1e-3)),
+        ("mse", lambda optimizer, loss: swap_attributes(optimizer, clipvalue=1e-3)),
+        ("mse", lambda optimizer, loss: optimizer._no_decay_names.append("kernel")),
+        (fastnn.losses.Huber, lambda optimizer, loss: loss._fn_kwargs.update(delta=0.1)),
+        (fastnn.losses.Huber, lambda optimizer, loss: setattr(loss, "reduction", "sum")),
+        (Factor, lambda optimizer, loss: setattr(loss, "factor", 3.0)),
+        (lambda: close_over(1.0), lambda optimizer, loss: loss(3.0)),
+    ],
+    ids=["attribute", "attributes", "list", "dict", "text", "own class", "closure"],
+)
+def test_what_is_changed_between_two_fits_is_used(loss, change):
+    x, y = np.ones((4, 1), np.float32), np.full(4, 3.0, np.float32)
+
+    def fitted(fits, change_after):
+        made = loss() if callable(loss) else loss
+        made, handle = made if isinstance(made, tuple) else (made, made)
+        optimizer = fastnn.optimizers.SGD(0.1, weight_decay=0.1)
+        model = fastnn.Sequential([fastnn.Input((1,)), layers.Dense(1, kernel_initializer="ones")])
+        model.compile(optimizer, made)
+        for i in range(fits):
+            if i == change_after:
+                change(optimizer, handle)
+            model.fit(x, y, verbose=0)
+        return np.concatenate([np.ravel(w) for w in model.get_weights()])
+
+    # The third fit finds the trace of the second as it left it.
+    one_by_one = fitted(3, 2)
+    assert not np.allclose(one_by_one, fitted(3, None))
+
+    def in_one(changed):
+        made = loss() if callable(loss) else loss
+        made, handle = made if isinstance(made, tuple) else (made, made)
+        optimizer = fastnn.optimizers.SGD(0.1, weight_decay=0.1)
+        model = fastnn.Sequential([fastnn.Input((1,)), layers.Dense(1, kernel_initializer="ones")])
+        model.compile(optimizer, made)
+        if changed is not None:
+            model.build((None, 1))
+            model.set_weights(changed)
+            change(optimizer, handle)
+            model.fit(x, y, verbose=0)
+        else:
+            model.fit(x, y, epochs=2, verbose=0)
+        return model.get_weights()
+
+    wanted = np.concatenate([np.ravel(w) for w in in_one(in_one(None))])
+    np.testing.assert_allclose(one_by_one, wanted, rtol=1e-6)
+
+
 def test_code_of_others_runs_at_every_call_of_a_model():
     model, layer = subclassed()
     warm(model)

@@ -69,6 +69,8 @@ def pack(tree: Any, leaves: list[Any]) -> Any:
 
 def map_structure(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`f` applied leaf by leaf; `rest` are trees of the same structure."""
+    if not rest and not isinstance(tree, dict | list | tuple):
+        return None if tree is None else f(tree)
     others = [flatten(r) for r in rest]
     leaves = flatten(tree)
     return pack(tree, [f(*args) for args in zip(leaves, *others, strict=True)])

@@ -375,8 +375,9 @@ class WideRows(RowsByBatch):
 
 def _is_wide(value: Array) -> bool:
     """Whether an array is large and would be converted, and copied, as a whole."""
-    kinds = value.dtype.kind in "fiub" and value.dtype.name not in (*_NARROW, "float32", "int32")
-    return kinds and value.ndim > 1 and not is_masked(value) and value.size * 4 > DENSE_BYTES
+    if value.size * 4 <= DENSE_BYTES or value.ndim < 2 or is_masked(value):
+        return False
+    return value.dtype.kind in "fiub" and value.dtype.name not in (*_NARROW, "float32", "int32")
 
 
 class SparseRows(RowsByBatch):

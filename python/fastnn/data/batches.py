@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -469,8 +469,13 @@ def closing(*sources: Any) -> Iterator[None]:
                 source.close(patience)
 
 
-def check_features(name: str, array: Array, want: tuple[int | None, ...], where: str) -> Array:
-    """`array` brought to the rank that the model wants; ShapeError when sizes differ."""
+def check_features(
+    name: str, array: Array, want: tuple[int | None, ...], where: Callable[[], str]
+) -> Array:
+    """`array` brought to the rank that the model wants; ShapeError when sizes differ.
+
+    `where` says what was wanted, for the message.
+    """
     have = array.shape
     if len(have) == len(want) - 1 and want[-1] == 1:
         array = array.reshape(*have, 1)
@@ -482,9 +487,9 @@ def check_features(name: str, array: Array, want: tuple[int | None, ...], where:
     ):
         return array
     if len(have) == 2 and len(want) == 2:
-        text = f"{name} has {have[1]} features, {where}"
+        text = f"{name} has {have[1]} features, {where()}"
     else:
-        text = f"{name} has samples of shape {tuple(have[1:])}, {where}"
+        text = f"{name} has samples of shape {tuple(have[1:])}, {where()}"
     raise ShapeError(text)
 
 

@@ -1,6 +1,6 @@
 """What a trace of layers was made from, to tell when it is out of date.
 
-Depends on `reads`, the standard library and NumPy.
+Depends on `reads`, `watch`, the standard library and NumPy.
 
 A trace holds numbers and branches that layers' attributes had when it was made. `fingerprint`
 gives a value that differs when an attribute does, however it was changed: set anew, or a list,
@@ -19,8 +19,19 @@ import numpy as np
 
 from fastnn.base.caching import cached
 from fastnn.tracing.reads import Reads, is_library, reads
+from fastnn.tracing.watch import Watch
 
-__all__ = ["ABSENT", "UNTRACED", "Same", "Seen", "filled", "fingerprint", "followed", "is_ours"]
+__all__ = [
+    "ABSENT",
+    "UNTRACED",
+    "Same",
+    "Seen",
+    "Signature",
+    "filled",
+    "fingerprint",
+    "followed",
+    "is_ours",
+]
 
 #: Attributes that the library sets as it runs, and that no trace depends on.
 UNTRACED = frozenset(
@@ -29,7 +40,7 @@ UNTRACED = frozenset(
     " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes _shortcut _shortcut_of"
     " _auto_reason _auto_rows _compiled_device _device_calls _predictors _predictors_placed"
     " _programs _resumed _shuffle_seed"
-    " _signature_at _steps_at _tried built"
+    " _signature_at _steps_at _tried _watch _watched built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()
 )
@@ -63,6 +74,17 @@ class Same:
         return id(self.value)
 
 
+class Signature(tuple[Any, ...]):
+    """A fingerprint that finds traces in a dict: its hash is reckoned once."""
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = super().__hash__()
+        return self._hash
+
+
 class Seen:
     """Takes the fingerprints of objects one after the other."""
 
@@ -76,6 +98,8 @@ class Seen:
         #: Where names were read that may be bound anew (a cell, the dict of a module, a class), the
         #: name, and what it held.
         self.names: list[tuple[Any, str, Any]] = []
+        #: Sees whether the fingerprint is to be taken anew.
+        self.watch = Watch()
         self._inside: set[int] = set()
         #: Objects whose attributes are in the fingerprint already.
         self._known: dict[int, Any] = {}
@@ -84,6 +108,7 @@ class Seen:
 
     def layer(self, layer: Any) -> tuple[Any, ...]:
         """The fingerprint of a layer: its attributes, of our own layers those that users set."""
+        self.watch.complete = False
         if not is_ours(type(layer)):
             return (self.attributes(layer), self.methods(type(layer)))
         known = self.mutable
@@ -98,11 +123,15 @@ class Seen:
         held = obj.__dict__.copy()
         # What a layer sets in its own calls, a counter say, is no choice of the user's.
         left_out = UNTRACED | held["_moving"] if "_moving" in held else UNTRACED
+        if left_out is not UNTRACED:
+            self.watch.complete = False
+        self.watch.attributes(obj, (k for k in held if k not in left_out))
         return tuple((k, self.value(v, depth)) for k, v in held.items() if k not in left_out)
 
     def methods(self, cls: type) -> tuple[Any, ...]:
         """What the methods of a class that are traced read from around them."""
         functions, names = _run_in_traces(cls)
+        self.watch.complete = False
         found: list[Any] = []
         for name in names:
             held = getattr(cls, name, None)
@@ -114,6 +143,7 @@ class Seen:
     def surroundings(self, function: types.FunctionType, depth: int) -> tuple[Any, ...]:
         """What a function of the caller's reads from around it and leaves as it is."""
         said = reads(function.__code__)
+        self.watch.complete = False
         found: list[Any] = []
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for name, cell in cells:
@@ -177,6 +207,7 @@ class Seen:
         if isinstance(x, types.FunctionType):
             if not is_library(x):
                 return (Same(x), *self.surroundings(x, depth))
+            self.watch.cells(x.__closure__ or ())
             cells = [c for c in (x.__closure__ or ()) if filled(c)]
             return (Same(x), *(self.value(c.cell_contents, depth) for c in cells))
         if isinstance(x, types.MethodType):
@@ -192,13 +223,19 @@ class Seen:
             return (Same(x), *((Same(layer), self.layer(layer)) for layer in layers()))
         self.mutable = True
         if isinstance(x, list):
+            self.watch.items(x)
             return (x.__class__, *(self.value(v, depth) for v in x.copy()))
         if isinstance(x, dict):
+            self.watch.names(x, x.copy())
             pairs = [(self.value(k, depth), self.value(v, depth)) for k, v in x.copy().items()]
             return (x.__class__, *pairs)
         if isinstance(x, set | frozenset):
+            if isinstance(x, set):
+                self.watch.complete &= not x
+                self.watch.items(x)
             return (x.__class__, frozenset(self.value(v, depth) for v in x.copy()))
         if isinstance(x, np.ndarray) and x.dtype != object:
+            self.watch.complete = False
             return (np.ndarray, x.shape, x.dtype.str, x.tobytes())
         if hasattr(x, "__dict__") and _is_traced(x) and id(x) not in self._known:
             self._known[id(x)] = x
@@ -268,15 +305,11 @@ def filled(cell: Any) -> bool:
     return True
 
 
-def fingerprint(
-    layers: Iterable[Any], others: Iterable[Any], opaque: tuple[type, ...]
-) -> tuple[Any, bool]:
-    """The fingerprint of layers and further objects; and whether it must be taken anew each time.
+def fingerprint(layers: Iterable[Any], opaque: tuple[type, ...]) -> tuple[Any, bool]:
+    """The fingerprint of layers; and whether it must be taken anew each time.
 
-    Else it holds while no attribute of a layer is set anywhere (`variables.structure_version`);
-    `others` may change all the same, so who uses them takes it anew when a run begins.
+    Else it holds while no attribute of a layer is set anywhere (`variables.structure_version`).
     """
     seen = Seen(opaque)
     parts = tuple((Same(layer), seen.layer(layer)) for layer in layers)
-    mutable = seen.mutable or bool(seen.names)
-    return (parts, tuple(seen.value(x) for x in others)), mutable
+    return parts, seen.mutable or bool(seen.names)

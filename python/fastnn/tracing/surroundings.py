@@ -110,7 +110,7 @@ class Surroundings:
             return known
         kind = next(c for c in type(layer).__mro__ if "_every_layer" in c.__dict__)
         opaque = (kind, Tensor, Variable)
-        found, mutable = fingerprint(layer._every_layer(), (), opaque)
+        found, mutable = fingerprint(layer._every_layer(), opaque)
         self.mutable |= mutable
         if not mutable:
             if len(self._layers) > 16:

@@ -235,6 +235,11 @@ class CompiledLoss:
         wanted = targets_of(given[0]) if len(given) == 1 else None
         return wanted is not None and wanted.kind == "number"
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether a trace has told the classes of the outputs."""
+        return self._classes is not None
+
     def wanted(self, output: int, count: int) -> Targets | None:
         """What the loss of an output wants as targets."""
         given = tree.flatten(self._given) if self._chosen is None else self._chosen

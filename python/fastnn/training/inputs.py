@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from fastnn.base import tree
+from fastnn.base.caching import cached
 from fastnn.data.arrays import as_arrays, leaf, stacked
 from fastnn.data.batches import ArrayData, IterableData, check_features, is_iterable_data, unpack
 from fastnn.data.labels import class_weights
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.preprocessing.host import read_batches, read_text, text_doors
+from fastnn.tracing.fingerprint import is_ours
 
 __all__ = [
     "as_array_data", "check_class_keys", "check_labels", "fit_inputs", "source_of",
@@ -45,7 +48,6 @@ def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
         )
     fixed = []
     for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
-        where = model._expects(shape, a.shape)
         if names[i] in doors:
             fixed.append(a)  # what the layer there has made of it
             continue
@@ -55,6 +57,7 @@ def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
             continue
         if apart and a.ndim != len(shape):
             return x
+        where = functools.partial(model._expects, shape, a.shape)
         fixed.append(check_features("x" if len(leaves) == 1 else f"x[{i}]", a, shape, where))
     return fixed[0] if not isinstance(x, dict | list | tuple) else (
         dict(zip(names, fixed, strict=True)) if isinstance(x, dict) else fixed
@@ -125,8 +128,14 @@ def check_labels(model: Any, y: Any, weights: Any = None, program: Any = None) -
 
 def _is_own(model: Any, name: str) -> bool:
     """Whether a method is not the package's own."""
-    method = getattr(model, name, None)
-    return not str(getattr(method, "__module__", "")).startswith("fastnn.")
+    if name not in model.__dict__:
+        return _is_own_of(type(model), getattr(type(model), name, None))
+    return not is_ours(model.__dict__[name])
+
+
+@cached(256)
+def _is_own_of(cls: type, method: Any) -> bool:
+    return not is_ours(method)
 
 
 def check_class_keys(model: Any, classes: dict[int, float]) -> None:
@@ -155,9 +164,9 @@ def weigh_by_class(model: Any, y: Any, classes: Any, weights: Any) -> Any:
 
 
 def source_of(
-    model: Any, x: Any, y: Any, weights: Any, shuffle: bool, name: str = "x"
+    model: Any, x: Any, y: Any, weights: Any, shuffle: bool, name: str = "x", check: bool = True
 ) -> ArrayData | IterableData:
-    """What a run reads: arrays whose labels are checked, or an iterable of batches."""
+    """What a run reads: arrays whose labels are checked, if asked, or an iterable of batches."""
     if is_iterable_data(x):
         if y is not None:
             raise ValueError(
@@ -170,7 +179,8 @@ def source_of(
             )
         return _iterable(model, x, name, shuffle)
     data = as_array_data(model, x, y, weights)
-    check_labels(model, data.y, data.weights)
+    if check:
+        check_labels(model, data.y, data.weights)
     return data
 
 

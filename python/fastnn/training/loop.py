@@ -29,6 +29,7 @@ from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_lin
 from fastnn.display.reporter import Reporter
 from fastnn.errors import told
 from fastnn.losses.targets import targets_of
+from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.ranks import is_first
 from fastnn.training.batches import NO_BATCHES, python_epoch
 from fastnn.training.inputs import check_labels
@@ -232,10 +233,17 @@ class Fit:
             if self.report is not None:
                 self.report.close()
         if self.last is not None:
-            model.optimizer.finalize_variable_values(model.trainable_variables)
+            self._finalize()
         if calls is not None:
             calls.on_train_end(self.last)
         return history
+
+    def _finalize(self) -> None:
+        """Gives the optimiser its last word on the weights, where it has one."""
+        optimizer = self.model.optimizer
+        ours = is_ours(type(optimizer).finalize_variable_values)
+        if optimizer.use_ema or not ours:
+            optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def _steps(self, data: ArrayData, batch_size: int) -> int:
         """Batches of an epoch from arrays."""
@@ -353,8 +361,9 @@ class Fit:
             history.epoch.extend(range(epoch, epoch + len(rows)))
             for i, name in enumerate(names):
                 lists.setdefault(name, []).extend([row[i] for row in rows])
-            for row in rows:
-                program.tell_nan(row)
+            if math.isnan(sum(itertools.chain.from_iterable(rows))):  # or of both infinities
+                for row in rows:
+                    program.tell_nan(row)
             if rows:
                 self.last = dict(zip(names, rows[-1], strict=True))
                 self._warn_of_nan(epoch, names, rows)

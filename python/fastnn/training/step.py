@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,12 @@ from fastnn.layers.preprocessing.host import fed
 from fastnn.losses.targets import feeding
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
-from fastnn.tracing.fingerprint import fingerprint
+from fastnn.tracing.fingerprint import Seen, Signature, fingerprint
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.traces import Pattern, Traces, value_in
 from fastnn.tracing.variables import Scope, Variable, structure_version
+from fastnn.tracing.watch import Watch
 from fastnn.training.diagnostics import batch_is_open
 from fastnn.training.program import Program, flat_logs, keep
 
@@ -37,6 +38,9 @@ KEPT_STEPS, KEPT_PREDICTORS = 32, 16
 #: and whether `model(x)` is that graph and nothing else. One attribute: each costs a call time.
 Shortcut = tuple[Any, int, _core.Function | None, bool]
 NO_SHORTCUT: Shortcut = (None, -1, None, False)
+
+#: What `compile` chose, which steps are traced with.
+_CHOSEN = ("optimizer", "_compiled_loss", "_compiled_metrics")
 
 
 class Tracing:
@@ -72,6 +76,9 @@ class Tracing:
         #: change without a new version; and the fingerprint.
         self._signature_at: tuple[int, Any] = (-1, None)
         self._steps_at: tuple[int, Any] = (-1, None)
+        #: What tells that the fingerprint of steps holds; the version and choices that it is for.
+        self._watch = Watch()
+        self._watched: Any = None
 
     def _signature(self, steps: bool = False) -> Any:
         """Equal while layers and their attributes are; for steps also what `compile` chose."""
@@ -80,23 +87,26 @@ class Tracing:
         if kept[0] == version:
             return kept[1]
         opaque = (Layer, Variable, Tensor)
-        signature: Any
-        if steps:
-            layers = self._signature()
-            trained = tuple(id(v) for v in self.trainable_variables)
-            names = ("optimizer", "_compiled_loss", "_compiled_metrics")
-            chosen, mutable = fingerprint((), [self.__dict__.get(k) for k in names], opaque)
-            signature = (layers, trained, chosen, are_targets_checked())
-            mutable |= self._signature_at[0] < 0
-        else:
-            signature, mutable = fingerprint(self._every_layer(), (), opaque)
+        if not steps:
+            signature, mutable = fingerprint(self._every_layer(), opaque)
+            if signature == kept[1]:
+                signature = kept[1]
+            self._signature_at = (-1 if mutable else version, signature)
+            return signature
+        chosen = [self.__dict__.get(k) for k in _CHOSEN]
+        facts = (self._signature(), are_targets_checked(), *map(id, chosen))
+        layers_at = self._signature_at[0]
+        watch = self._watch
+        if self._watched == (layers_at, facts) and layers_at == version and watch.is_unchanged():
+            self._steps_at = (version, kept[1])
+            return kept[1]
+        seen = Seen(opaque)
+        trained = tuple(id(v) for v in self.trainable_variables)
+        signature = Signature((facts[0], trained, tuple(map(seen.value, chosen)), facts[1]))
         if signature == kept[1]:
             signature = kept[1]
-        kept = (-1 if mutable else version, signature)
-        if steps:
-            self._steps_at = kept
-        else:
-            self._signature_at = kept
+        self._steps_at = (-1 if layers_at < 0 else version, signature)
+        self._watch, self._watched = seen.watch, (layers_at, facts)
         return signature
 
     def _look_again(self) -> None:
@@ -117,14 +127,19 @@ class Tracing:
         if kind in self._sized_steps:
             return None
         try:
-            return self._program(kind, data.parts, data.part(0, min(batch_size, data.n)).parts)
+            return self._program(
+                kind, data.parts, lambda: data.part(0, min(batch_size, data.n)).parts
+            )
         except _SizedStep:
             return None
 
     def _program(
-        self, kind: str, data: tuple[Any, Any, Any], batch: tuple[Any, Any, Any] | None = None
+        self,
+        kind: str,
+        data: tuple[Any, Any, Any],
+        batch: Callable[[], tuple[Any, Any, Any]] | None = None,
     ) -> Program:
-        """The compiled step for `data`, which are a batch, or arrays whose first batch is `batch`.
+        """The compiled step for `data`: a batch, or arrays whose first batch `batch` gives.
 
         A step that mixes the batch with sizes of its own, as `normal((32, 8))` does, cannot be
         traced for any number of rows: it has a trace for each number that comes.
@@ -137,7 +152,7 @@ class Tracing:
             if not _is_about_the_batch(error):
                 raise
             try:
-                program = self._program_of(kind, data if batch is None else batch, True)
+                program = self._program_of(kind, data if batch is None else batch(), True)
             except Exception as again:
                 if type(again) is not type(error):
                     raise  # what comes after the place where the first trace ended

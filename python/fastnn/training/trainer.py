@@ -10,9 +10,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
-
-from fastnn import _core
 from fastnn.base.arguments import (
     as_number,
     check_counts,
@@ -46,7 +43,8 @@ from fastnn.training.ranks import Ranks, ranks_of
 
 __all__ = ["Trainer"]
 
-_F32 = np.dtype(np.float32)
+#: A batch that all rows are in.
+_ALL_ROWS = 1 << 40
 
 
 #: How Keras 2 was told to read data ahead, which happens by itself here.
@@ -90,6 +88,8 @@ class Trainer(Compiled):
             "_shortcut_of",
             "_signature_at",
             "_steps_at",
+            "_watch",
+            "_watched",
         ):
             del state[name]
         return state
@@ -181,7 +181,9 @@ class Trainer(Compiled):
         check_validation(validation_steps, validation_batch_size, validation_freq)
         classes = None if class_weight is None else check_class_weight(class_weight)
         check_class_keys(self, classes or {})
-        data = source_of(self, x, y, sample_weight, shuffle)
+        # What losses are traced already needs no look before the trace besides the one after it.
+        seen = self._compiled_loss is not None and self._compiled_loss.is_traced
+        data = source_of(self, x, y, sample_weight, shuffle, check=not seen or validation_split > 0)
         validation: Any = None
         if validation_data is not None:
             validation = validation_of(self, validation_data)
@@ -348,16 +350,15 @@ class Trainer(Compiled):
             >>> model.predict(np.ones((5, 2)), verbose=0).shape
             (5, 3)
         """
-        function = self._quick(x)
         if (
-            function is not None
-            and callbacks is None
+            callbacks is None
+            and steps is None
             and not unknown
             and (verbose == 0 or not is_terminal())
+            and (out := self._quick_prediction(x, 256 if batch_size is None else batch_size))
+            is not None
         ):
-            size = 256 if batch_size is None else batch_size
-            if size > 0:
-                return function.predict((x,), size)[0]
+            return out
         if unknown.keys() - READING:
             raise reject_arguments("predict()", unknown.keys() - READING, type(self).predict)
         check_counts(1, batch_size, 0.0, 0, steps)
@@ -384,26 +385,25 @@ class Trainer(Compiled):
             >>> model.predict_on_batch(np.ones((5, 2))).shape
             (5, 3)
         """
-        function = self._quick(x)
-        if function is not None:
-            return function.predict((x,), len(x))[0]
+        out = self._quick_prediction(x, _ALL_ROWS)
+        if out is not None:
+            return out
         settle("predict_on_batch")
         with naming_layers(self):
             return predict_on_batch(self, x)
 
-    def _quick(self, x: Any) -> _core.Function | None:
-        """The function that predicts these rows, if they need no other look; else None."""
+    def _quick_prediction(self, x: Any, batch_size: int) -> Any:
+        """The outputs for an array that needs no other look; else None."""
         shape, version, function, _ = self._shortcut
         if (
-            x.__class__ is np.ndarray
-            and x.dtype is _F32
-            and x.shape[1:] == shape
-            and not choice.is_used
-            and x.shape[0]
+            function is not None
             and (version == variables._version or self._is_current())
+            and not choice.is_used
+            and batch_size.__class__ is int
+            and batch_size > 0
             and getattr(_scopes, "scope", None) is None
         ):
-            return function
+            return function.predict_plain(x, shape, batch_size)
         return None
 
     # ---- single batches ------------------------------------------------------------------------

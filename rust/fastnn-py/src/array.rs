@@ -4,7 +4,6 @@
 //! Where the table is of a version that is not known here, NumPy's Python functions do the same, in
 //! three times the time.
 
-use crate::tensor::PyTensor;
 use fastnn::shape::MAX_RANK;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -21,8 +20,13 @@ const SET_BASE_OBJECT: usize = 282;
 /// The versions of the table that are known: those of NumPy 1 and NumPy 2.
 const KNOWN: [c_uint; 2] = [0x0100_0009, 0x0200_0000];
 
-/// `NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED`, and so not writeable.
-const READ_ONLY: c_int = 0x0001 | 0x0100;
+/// Flags of an array over memory: `NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED`, and for the second
+/// `NPY_ARRAY_WRITEABLE`.
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    Read = 0x0001 | 0x0100,
+    Write = 0x0001 | 0x0100 | 0x0400,
+}
 
 type Version = unsafe extern "C" fn() -> c_uint;
 type Scalar = unsafe extern "C" fn(*mut c_void, *mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
@@ -73,19 +77,20 @@ impl Arrays {
         }
     }
 
-    /// A read-only array of these sizes over `memory`, which `owner` keeps as long as it lives.
+    /// An array of these sizes over `memory`, which `owner` keeps as long as it lives.
     ///
     /// # Safety
     /// `class` is `numpy.ndarray` and `dtype` a `numpy.dtype`; the memory has elements of it for all
-    /// sizes, in row-major order, and nobody writes them.
+    /// sizes, in row-major order, and nobody else writes them, nor reads them if the array may write.
     pub(crate) unsafe fn over<'py>(
         &self,
         (class, dtype): (&Bound<'py, PyAny>, &Bound<'py, PyAny>),
         sizes: &[usize],
         memory: *mut u8,
-        owner: &Bound<'py, PyTensor>,
+        owner: &Bound<'py, PyAny>,
+        access: Access,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let array = self.array(class, dtype, sizes, memory.cast(), READ_ONLY)?;
+        let array = self.array(class, dtype, sizes, memory.cast(), access as c_int)?;
         // The owner is taken over, also where the call fails.
         if (self.set_base)(array.as_ptr(), owner.clone().into_ptr()) != 0 {
             return Err(PyErr::fetch(owner.py()));

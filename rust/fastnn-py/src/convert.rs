@@ -755,6 +755,24 @@ impl Borrowed {
         Borrowed::new(value, dtype, name)
     }
 
+    /// An array of float32, of NumPy's class and not empty, whose rows have these sizes, else `None`.
+    pub(crate) fn plain(value: &Bound<'_, PyAny>, row: &[usize]) -> Result<Option<Borrowed>> {
+        if !value.get_type().is(numpy(value.py())?.ndarray.bind(value.py())) {
+            return Ok(None);
+        }
+        let Ok(Some(view)) = View::get(value, "x") else { return Ok(None) };
+        let fits = |sizes: &[isize]| match sizes {
+            [count, rest @ ..] => {
+                *count > 0 && rest.len() == row.len() && rest.iter().zip(row).all(|(&a, &b)| a as usize == b)
+            }
+            [] => false,
+        };
+        if view.element != Element::Float(4) || !fits(view.dims()) {
+            return Ok(None);
+        }
+        Borrowed::view(view, DType::F32, "x").map(Some)
+    }
+
     fn tensor(tensor: &Tensor, dtype: DType, py: Python<'_>) -> Result<Borrowed> {
         let tensor = tensor.cast(dtype)?;
         let storage = crate::tensor::read(py, &tensor)?.clone();
@@ -770,12 +788,4 @@ impl Borrowed {
         let storage = Arc::new(view.copy(dtype, name)?);
         Ok(Borrowed { arg: Arg { ptr: storage.ptr(), ty }, _keep: Keep::Storage(storage) })
     }
-}
-
-/// A new NumPy array of a type, its memory, and the buffer that keeps it in place.
-pub(crate) fn new_array<'py>(py: Python<'py>, ty: &Ty) -> Result<(Bound<'py, PyAny>, View)> {
-    let np = numpy(py)?;
-    let array = np.empty.bind(py).call1((shape_tuple(py, &ty.shape)?, np.dtype(ty.dtype).bind(py)))?;
-    let view = View::writable(&array)?;
-    Ok((array, view))
 }

@@ -1,7 +1,8 @@
 //! `Function` as Python sees it: arrays in without a copy, tensors or NumPy arrays out.
 
-use crate::convert::{Borrowed, View, new_array};
+use crate::convert::Borrowed;
 use crate::error::{Fault, Result, data_error, enter};
+use crate::export::{NewArray, new_array};
 use crate::interpreter;
 use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
@@ -169,12 +170,10 @@ impl PyFunction {
         let types = SmallVec::<[Ty; 2]>::from_slice(prediction.types());
         let mut targets = SmallVec::<[Target<'_>; 2]>::new();
         for ty in prediction.types() {
-            let (array, view) = new_array(py, ty)?;
             let cells = if is_plain(ty.dtype) { None } else { Some(Storage::zeroed(*ty)?) };
-            targets.push(Target { array, view, cells });
+            targets.push(Target { new: new_array(py, ty)?, cells });
         }
-        let outputs =
-            targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory(), Storage::ptr)).collect();
+        let outputs = targets.iter().map(|t| t.cells.as_ref().map_or(t.new.memory, Storage::ptr)).collect();
         let job = Job { args, outputs };
         let mut raised: Option<PyErr> = None;
         let result = self.pace.run(py, cells(args), || {
@@ -190,11 +189,11 @@ impl PyFunction {
         for (target, &ty) in targets.iter().zip(&types) {
             if let Some(cells) = &target.cells {
                 // SAFETY: the array was made for this type, and nobody else has it yet.
-                let bytes = unsafe { std::slice::from_raw_parts_mut(target.view.memory(), array_bytes(ty)) };
+                let bytes = unsafe { std::slice::from_raw_parts_mut(target.new.memory, array_bytes(ty)) };
                 write_array(cells, ty, bytes);
             }
         }
-        Ok(targets.into_iter().map(|t| t.array).collect())
+        Ok(targets.into_iter().map(|t| t.new.array).collect())
     }
 }
 
@@ -284,6 +283,25 @@ impl PyFunction {
         })
     }
 
+    /// `predict` for one array of float32, NumPy's own and not empty, whose rows have these sizes; `None`
+    /// for what needs another look. The function has one input and one result.
+    fn predict_plain<'py>(
+        &self,
+        py: Python<'py>,
+        array: &Bound<'py, PyAny>,
+        row: Vec<usize>,
+        batch_size: usize,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        enter(|| {
+            let Some(borrowed) = Borrowed::plain(array, &row)? else { return Ok(None) };
+            let result = self.predict_rows(py, &[borrowed.arg()], batch_size)?.pop();
+            if self.function.take_storm() {
+                warn_of_storm(py, &self.function)?;
+            }
+            Ok(result)
+        })
+    }
+
     /// Runs up to `count` times without Python, and ends after the run that leaves `until`, a scalar
     /// variable of the function's updates, other than 0; gives the number of runs. For functions of
     /// updates alone. Ctrl-C is looked for every 50 ms, also inside a run; state is that of whole runs.
@@ -366,8 +384,7 @@ impl PyFunction {
 
 /// Where a prediction goes.
 struct Target<'py> {
-    array: Bound<'py, PyAny>,
-    view: View,
+    new: NewArray<'py>,
     /// Memory for values that NumPy stores in another way.
     cells: Option<Storage>,
 }

@@ -4,7 +4,8 @@
 use crate::convert::{numpy, operand, tensor_from};
 use crate::dim::size_from;
 use crate::error::{Result, data_error};
-use crate::tensor::{PyTensor, build, to_numpy};
+use crate::export::to_numpy;
+use crate::tensor::{PyTensor, build};
 use fastnn::dim::Dim;
 use fastnn::graph::Attr;
 use fastnn::ops::{self, movement};

@@ -9,6 +9,7 @@ mod dim;
 mod dlpack;
 mod ensemble;
 mod error;
+mod export;
 mod function;
 mod gpu;
 mod index;

@@ -2,11 +2,11 @@
 //! interpreter when the work behind it is worth more than the switch.
 
 use crate::classes::{dtype_object, shape_object};
-use crate::convert::{dtype_of, kind_of, new_array, numpy, operand_or_list, shape_from, tensor_from};
+use crate::convert::{dtype_of, kind_of, operand_or_list, shape_from, tensor_from};
 use crate::error::{Result, data_error, enter};
+use crate::export::{own_array, to_numpy};
 use crate::index;
 use crate::interpreter;
-use fastnn::buffer::CHECKED;
 use fastnn::error::Error;
 use fastnn::function::{array_bytes, is_plain, write_array};
 use fastnn::graph::{Attr, OpDef, Ty};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Element operations from which on computing detaches from the interpreter: about 10 µs.
-const WORTH_DETACHING: f32 = 20_000.0;
+pub(crate) const WORTH_DETACHING: f32 = 20_000.0;
 
 /// A tensor: an immutable n-dimensional array of float32, int32 or bool, computed when it is read.
 /// Values may be stored as bfloat16, float16, int8 or uint8; ops compute with them as float32 or int32.
@@ -95,83 +95,6 @@ pub(crate) fn build_all(
         read(py, &results[0])?;
     }
     Ok(results)
-}
-
-/// A NumPy array of the value: a read-only view, or a copy for bool and bfloat16 (as float32).
-pub(crate) fn to_numpy<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let tensor = &slf.get().0;
-    let storage = read(py, tensor)?;
-    let ty = tensor.ty();
-    if !is_plain(ty.dtype) {
-        let (array, view) = new_array(py, &ty)?;
-        // SAFETY: the array was made for this type, and nobody else has it yet.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(view.memory(), array_bytes(ty)) };
-        write_array(storage, ty, bytes);
-        return Ok(array);
-    }
-    let np = numpy(py)?;
-    if let Some(arrays) = &np.arrays {
-        let class = (np.ndarray.bind(py), np.dtype(ty.dtype).bind(py));
-        // SAFETY: the value has elements of this type for the shape, which nobody writes while the
-        // tensor keeps it; class and type are NumPy's.
-        return Ok(unsafe { arrays.over(class, &ty.shape.sizes(), storage.ptr(), slf) }?);
-    }
-    // `ndarray(...)` would first ask for a writable buffer in vain.
-    Ok(np.asarray.bind(py).call1((slf,))?)
-}
-
-/// The value as an array of the caller's own; without axes a NumPy scalar.
-fn own_array<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let (tensor, np) = (&slf.get().0, numpy(py)?);
-    let ty = tensor.ty();
-    let Some(arrays) = np.arrays.as_ref().filter(|_| is_plain(ty.dtype) && !tensor.is_traced()) else {
-        let array = to_numpy(slf)?;
-        return Ok(match ty.shape.rank() {
-            0 => array.get_item(PyTuple::empty(py))?,
-            // A view is of a plain type; what is not was converted into an array of its own.
-            _ if is_plain(ty.dtype) => array.call_method0("copy")?,
-            _ => array,
-        });
-    };
-    let kind = (np.ndarray.bind(py), np.dtype(ty.dtype).bind(py));
-    if ty.shape.rank() == 0 {
-        let storage = read(py, tensor)?;
-        // SAFETY: the value is one element of this type.
-        return Ok(unsafe { arrays.scalar(kind.1, storage.ptr()) }?);
-    }
-    let (sizes, bytes) = (ty.shape.sizes(), ty.bytes());
-    if is_temporary(slf, np.counts_calls) && bytes < CHECKED {
-        // SAFETY: the array is this function's until it is filled, of the tensor's size and type.
-        let (array, memory) = unsafe { arrays.empty(kind, &sizes) }?;
-        if interpreter::persist(py, || compute_into(py, tensor, memory as usize))? {
-            return Ok(array);
-        }
-    }
-    let storage = read(py, tensor)?;
-    // SAFETY: as above; both have the bytes of the type.
-    unsafe {
-        let (array, memory) = arrays.empty(kind, &sizes)?;
-        std::ptr::copy_nonoverlapping(storage.ptr().cast_const(), memory, bytes);
-        Ok(array)
-    }
-}
-
-/// Whether the tensor goes when the method returns that is called on it: `exp(x)` in
-/// `exp(x).numpy()`. Bound methods and callers in C may hold it all the same, so this is for choosing
-/// what is cheap, not what is right; where counts say less, long computations are kept.
-fn is_temporary(slf: &Bound<'_, PyTensor>, counts_calls: bool) -> bool {
-    // SAFETY: the object is alive.
-    let alone = unsafe { ffi::Py_REFCNT(slf.as_ptr()) } == 1;
-    alone && (counts_calls || slf.get().0.cost() < WORTH_DETACHING)
-}
-
-/// As [`compute`], into memory at this address, if nobody else needs the value.
-fn compute_into(py: Python<'_>, tensor: &Tensor, address: usize) -> fastnn::error::Result<bool> {
-    // SAFETY: the caller's array has room for the value, and nobody else has the array yet.
-    let work = || unsafe { tensor.compute_into(address as *mut u8) };
-    if tensor.cost() < WORTH_DETACHING { work() } else { interpreter::detach(py, work) }
 }
 
 fn binary(

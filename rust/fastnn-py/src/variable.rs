@@ -3,7 +3,8 @@
 use crate::classes::{dtype_object, shape_object};
 use crate::convert::{dtype_of, tensor_from};
 use crate::error::{Result, data_error, enter};
-use crate::tensor::{PyTensor, read, to_numpy};
+use crate::export::to_numpy;
+use crate::tensor::{PyTensor, read};
 use fastnn::tensor::{Storage, Tensor, Variable};
 use pyo3::prelude::*;
 use std::sync::Arc;
