@@ -84,6 +84,48 @@ def test_random_tables_with_post_money_paper_match_exhaustive_search() -> None:
     assert events == {"starts", "exercises", "converts", "reaches_cap"}
 
 
+#: Post-money SAFEs whose counts leap when another paper converts, with prices around the leap.
+LEAPS = [
+    (
+        CapTable(
+            5e6, 5e6,
+            (ShareClass("C0", 1.6e6, 5e6), ShareClass("C1", 2_327_192.0, 2.5e6, seniority=3)),
+            (OptionGrant("O", 355_997.0),),
+            (Safe("S0", 1_131_473.0, 8_290_726.0), Safe("S1", 2_354_814.0, 8_290_726.0)),
+        ),
+        (16e6, 17e6, 18.1673e6, 19.2e6, 19.3e6, 30e6, 60e6),
+    ),
+    (
+        CapTable(
+            1e6, 1e6,
+            (ShareClass("C0", 3_810_602.6, 14_476_865.0), ShareClass("C1", 2_432_032.0, 2.137e6)),
+            (OptionGrant("O0", 1e6, 0.1), OptionGrant("O1", 5e5, 0.5)),
+            (
+                Safe("S0", 2_814_047.0, 24_799_366.0), Safe("S1", 2_952_998.0, 45_475_599.0),
+                Safe("S2", 2_277_693.0, 24_799_366.0),
+            ),
+        ),
+        (40e6, 42e6, 43.347e6, 44.3e6, 44.5e6, 46e6),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "prices"), LEAPS)
+def test_whoever_loses_by_having_converted_turns_back(
+    table: CapTable, prices: tuple[float, ...]
+) -> None:
+    """A class that converted at 16.7m would be left with less than its preference at 18m."""
+    claims = table.claims()
+    schedule = Schedule(claims)
+    for price in prices:
+        got = schedule.pay(price)
+        found = liquidity_equilibria(table, price)
+        assert min(max(abs(got[h] - o[h]) for h in got) for o in found) < 1e-6 * price, price
+        assert profitable_switch(claims, price) is None
+        exact = Schedule(table.exact_claims()).pay(Decimal(str(price)))
+        assert {h: float(v) for h, v in exact.items()} == pytest.approx(got, rel=1e-9)
+
+
 def test_nobody_among_many_holders_of_safes_gains_by_choosing_otherwise() -> None:
     safes = tuple(Safe(f"S{i}", 1e5 + 1e3 * i, 8e6 + 5e5 * i) for i in range(24))
     rows = tuple(ShareClass(f"C{i}", 1e6, 2e6 * (i + 1), seniority=i + 1) for i in range(3))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import combinations
 from typing import Generic, TypeVar
 
 from fastnn.exit_strategy.records import dataclass
@@ -20,6 +21,8 @@ from .claims import Claim, above
 __all__ = ["Stage", "depends_on_who_converts", "settled", "stages"]
 
 N = TypeVar("N", float, Decimal)
+
+_MOST_SEARCHED = 8  # holders who choose, among whose choices one is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +73,49 @@ def stages(claims: Sequence[Claim[N]]) -> tuple[Stage[N], ...]:
     now: frozenset[int] = frozenset()
     price = claims[0].units * 0
     out = [Stage(price, now, _fixed(claims, now))]
+    turns = 2 * len(free)  # who turned back converts again at a higher price
     while True:
         steps = [_threshold(claims, now | {i}, i) for i in free if i not in now]
         if not steps:
             return tuple(out)
         at, _, now = min(steps, key=lambda step: step[:2])
         price = max(price, at)
+        if turns > 0:
+            came = now
+            price, now = _content(claims, free, came, price)
+            turns -= came != now
         stage = Stage(price, now, _fixed(claims, now))
         if out[-1].start == price:
             out[-1] = stage
         else:
             out.append(stage)
+
+
+def _content(
+    claims: Sequence[Claim[N]], free: Sequence[int], converted: frozenset[int], price: N
+) -> tuple[N, frozenset[int]]:
+    """Return from which price on, and which, holders convert and nobody would turn back.
+
+    Whoever converts may raise the count of shares of others, which takes from those who converted
+    before. Then the first set is taken with which all are content, of several the nearest to
+    `converted`; between the price and that of the set no choice of all is stable.
+    """
+    slack = price / 10**9
+    if all(_threshold(claims, converted, i)[0] <= price + slack for i in sorted(converted)):
+        return price, converted  # who has not converted yet does so in a later step
+    found: list[tuple[N, int, frozenset[int]]] = []
+    for changes in range(len(free) + 1 if len(free) <= _MOST_SEARCHED else 1):
+        for turned in combinations(free, changes):
+            now = converted.symmetric_difference(turned)
+            mine: list[N] = [_threshold(claims, now, i)[0] for i in now]
+            low: N = max([price, *mine])
+            out = (_threshold(claims, now | {i}, i)[0] for i in free if i not in now)
+            if all(at > low + slack for at in out):
+                found.append((low if low - price > slack else price, changes, now))
+    if not found:
+        return price, converted
+    at, _, now = min(found, key=lambda row: row[:2])
+    return at, now
 
 
 def _threshold(
