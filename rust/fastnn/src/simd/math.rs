@@ -117,20 +117,29 @@ unsafe fn split_exp<S: Simd>(x: S::F) -> (S::F, S::F) {
 #[inline(always)]
 pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     // Beyond these bounds the result is infinite or zero. NaN stays: it is the second operand.
-    let x = S::max(S::splat(-105.0), S::min(S::splat(89.0), x));
+    bounded_exp::<S>(S::max(S::splat(-105.0), S::min(S::splat(89.0), x)))
+}
+
+// e^x for x from -105 to 89, and NaN.
+#[inline(always)]
+unsafe fn bounded_exp<S: Simd>(x: S::F) -> S::F {
     let (n, r) = split_exp::<S>(x);
     let q = poly::<S, _>(r, coefficients::EXP);
     let p = S::fma(S::mul(r, r), q, r);
     S::scale(S::add(p, S::splat(1.0)), n)
 }
 
-/// [`exp`] where results of 0 are common, as behind the end of a row or under a mask: they do not go
-/// through underflow, which costs Intel's processors some hundred cycles. The same bits.
+/// [`exp`] for numbers of at most 89 where results of 0 are common, as behind the end of a row or under
+/// a mask: they do not go through underflow, which costs Intel's processors some hundred cycles. The
+/// same bits.
 #[inline(always)]
 pub unsafe fn exp_or_zero<S: Simd>(x: S::F) -> S::F {
     // e^-104 rounds to 0. NaN is not below it.
     let zero = S::lt(x, S::splat(-104.0));
-    let y = exp::<S>(S::select(zero, S::splat(0.0), x));
+    if !S::any(zero) {
+        return bounded_exp::<S>(x);
+    }
+    let y = bounded_exp::<S>(S::select(zero, S::splat(0.0), x));
     S::select(zero, S::splat(0.0), y)
 }
 
