@@ -40,7 +40,7 @@ UNTRACED = frozenset(
     " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes _shortcut _shortcut_of"
     " _auto_reason _auto_rows _compiled_device _device_calls _predictors _predictors_placed"
     " _programs _resumed _shuffle_seed"
-    " _signature_at _steps_at _tried _watch _watched built"
+    " _signature_at _steps_at _tried _watched built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()
 )

@@ -76,9 +76,9 @@ class Tracing:
         #: change without a new version; and the fingerprint.
         self._signature_at: tuple[int, Any] = (-1, None)
         self._steps_at: tuple[int, Any] = (-1, None)
-        #: What tells that the fingerprint of steps holds; the version and choices that it is for.
-        self._watch = Watch()
-        self._watched: Any = None
+        #: The version and choices that a fingerprint of steps is for, what tells that it holds, and
+        #: the fingerprint: one attribute, for several threads.
+        self._watched: tuple[Any, Watch, Any] = (None, Watch(), None)
 
     def _signature(self, steps: bool = False) -> Any:
         """Equal while layers and their attributes are; for steps also what `compile` chose."""
@@ -94,19 +94,20 @@ class Tracing:
             self._signature_at = (-1 if mutable else version, signature)
             return signature
         chosen = [self.__dict__.get(k) for k in _CHOSEN]
-        facts = (self._signature(), are_targets_checked(), *map(id, chosen))
+        layers, checked = self._signature(), are_targets_checked()
         layers_at = self._signature_at[0]
-        watch = self._watch
-        if self._watched == (layers_at, facts) and layers_at == version and watch.is_unchanged():
-            self._steps_at = (version, kept[1])
-            return kept[1]
+        facts = (layers_at, layers, checked, *map(id, chosen))
+        before, watch, signature = self._watched
+        if layers_at == version and before == facts and watch.is_unchanged():
+            self._steps_at = (version, signature)
+            return signature
         seen = Seen(opaque)
         trained = tuple(id(v) for v in self.trainable_variables)
-        signature = Signature((facts[0], trained, tuple(map(seen.value, chosen)), facts[1]))
+        signature = Signature((layers, trained, tuple(map(seen.value, chosen)), checked))
         if signature == kept[1]:
             signature = kept[1]
         self._steps_at = (-1 if layers_at < 0 else version, signature)
-        self._watch, self._watched = seen.watch, (layers_at, facts)
+        self._watched = (facts, seen.watch, signature)
         return signature
 
     def _look_again(self) -> None:

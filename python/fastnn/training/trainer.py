@@ -88,7 +88,6 @@ class Trainer(Compiled):
             "_shortcut_of",
             "_signature_at",
             "_steps_at",
-            "_watch",
             "_watched",
         ):
             del state[name]
