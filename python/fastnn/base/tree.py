@@ -19,6 +19,10 @@ def _children(node: Any) -> list[tuple[Any, Any]] | None:
     return None
 
 
+#: As a tuple: a union of types is made anew each time, which takes longer than a small step.
+_BRANCHES = (dict, list, tuple)
+
+
 def _walk(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
     children = _children(node)
     if children is None:
@@ -31,7 +35,7 @@ def _walk(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], A
 
 def flatten(tree: Any) -> list[Any]:
     """The leaves of `tree` in order; `None` is an empty branch."""
-    if not isinstance(tree, dict | list | tuple):
+    if not isinstance(tree, _BRANCHES):
         return [] if tree is None else [tree]
     return [leaf for _, leaf in _walk(tree, ())]
 
@@ -69,7 +73,7 @@ def pack(tree: Any, leaves: list[Any]) -> Any:
 
 def map_structure(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`f` applied leaf by leaf; `rest` are trees of the same structure."""
-    if not rest and not isinstance(tree, dict | list | tuple):
+    if not rest and not isinstance(tree, _BRANCHES):
         return None if tree is None else f(tree)
     others = [flatten(r) for r in rest]
     leaves = flatten(tree)

@@ -60,7 +60,7 @@ class Watch:
             return False
         try:
             for get, held, size, values in self._held:
-                if len(held) != size or any(map(is_not, get(held), values)):
+                if len(held) != size or (size and any(map(is_not, get(held), values))):
                     return False
         except (KeyError, ValueError):  # a name or the content of a cell is gone
             return False

@@ -117,7 +117,8 @@ def check_labels(model: Any, y: Any, weights: Any = None, program: Any = None) -
     fed = None if program is None else program.fed
     if fed is None and any(_is_own(model, name) for name in _STEPS):
         return
-    names = getattr(model, "output_names", None)
+    # A Sequential has none, and to be told so by an instance takes a while.
+    names = model.output_names if hasattr(type(model), "output_names") else None
     done: Any = ()
     if model._compiled_loss is not None and y is not None:
         sizes = getattr(model, "_output_sizes", None)

@@ -179,7 +179,8 @@ class Trainer(Compiled):
         )
         check_validation(validation_steps, validation_batch_size, validation_freq)
         classes = None if class_weight is None else check_class_weight(class_weight)
-        check_class_keys(self, classes or {})
+        if classes:
+            check_class_keys(self, classes)
         # What losses are traced already needs no look before the trace besides the one after it.
         seen = self._compiled_loss is not None and self._compiled_loss.is_traced
         data = source_of(self, x, y, sample_weight, shuffle, check=not seen or validation_split > 0)
