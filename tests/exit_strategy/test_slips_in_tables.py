@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
-from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.faults import in_chinese
 from fastnn.exit_strategy.money import CapTable, Note, OptionGrant, Safe, ShareClass, Vesting
-from fastnn.exit_strategy.money.outcomes import run_waterfall
+from fastnn.exit_strategy.money.outcomes import parse_cap_table, run_waterfall
 from fastnn.exit_strategy.money.terms import Holding
 from fastnn.exit_strategy.notes import Note as Told
 from fastnn.exit_strategy.profile.profile import Profile
@@ -74,7 +74,8 @@ def test_one_person_is_not_two_by_capitals_or_spaces(other: str) -> None:
 def test_money_in_millions_thousands_or_a_share_is_refused_beside_what_was_raised(
     invested: float,
 ) -> None:
-    refused({**TABLE, "classes": [A | {"invested": invested}]}, "EX118 cap_table: papers for")
+    says = "EX118 cap_table: papers for" if invested >= 100 else "EX303 .* of money for 2,000,000"
+    refused({**TABLE, "classes": [A | {"invested": invested}]}, says)
     refused(TABLE, "EX118 cap_table: papers for", total_raised=40.0, revenue_ttm=None)
     company({**TABLE, "classes": [A | {"invested": 1e6}]})  # a first angel of a larger sum
 
@@ -200,3 +201,44 @@ def test_decimals_are_compared_as_floats_are() -> None:
     )  # fmt: skip
     made = replace(company(), cap_table=table)
     assert len(run_waterfall(made, [100e6]).payouts[0]) == len(table.claims())
+
+
+@pytest.mark.parametrize(
+    ("term", "written", "value"),
+    [
+        ("participation", "fully participating", "full"),
+        ("participation", "Non-participating", "none"),
+        ("anti_dilution", "broad-based weighted average", "broad"),
+        ("anti_dilution", "Full ratchet", "full_ratchet"),
+        ("multiple", "150 %", 1.5),
+    ],
+)
+def test_terms_may_be_written_as_term_sheets_do(term: str, written: str, value: object) -> None:
+    issues: list[Issue] = []
+    row = {"name": "A", "shares": 2e6, "invested": "8m", term: written}
+    table = parse_cap_table({"common": 8e6, "founders": 7e6, "classes": [row]}, issues)
+    assert table is not None, issues
+    assert getattr(table.classes[0], term) == value
+
+
+def test_a_safe_may_be_said_to_be_pre_money() -> None:
+    issues: list[Issue] = []
+    safe = {"name": "S", "amount": "1m", "valuation_cap": "10m", "post_money": "pre-money"}
+    table = parse_cap_table({"common": 8e6, "safes": [safe]}, issues)
+    assert table is not None, issues
+    assert table.safes[0].post_money is False
+
+
+@pytest.mark.parametrize("written", [8, 4.0, "12.5"])
+def test_money_in_millions_or_by_the_share_is_not_what_a_class_paid_in(written: object) -> None:
+    issues: list[Issue] = []
+    row = {"name": "A", "shares": 2e6, "invested": written}
+    assert parse_cap_table({"common": 8e6, "classes": [row]}, issues) is None
+    assert issues[0].field == "cap_table.classes[0].invested"
+
+
+def test_fifteen_times_is_a_slip_for_one_and_a_half() -> None:
+    issues: list[Issue] = []
+    row = {"name": "A", "shares": 2e6, "invested": "8m", "multiple": 15}
+    assert parse_cap_table({"common": 8e6, "classes": [row]}, issues) is None
+    assert "more than a paper says" in issues[0].message

@@ -210,15 +210,19 @@ def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
         word = value.strip()
         if where.rpartition(".")[2] in _WORDS:  # one of a few words, however it is written
             word = word.lower().replace(" ", "_").replace("-", "_")
+            word = _SAME_WORDS.get(word, word)
         return word
     if base == "bool" or rest.startswith("| bool") or base == "bool|None":
-        answer = _ANSWERS.get(value.strip().lower()) if isinstance(value, str) else value
+        known = _ANSWERS | _MONEY_SIDES if where.endswith(".post_money") else _ANSWERS
+        answer = known.get(value.strip().lower()) if isinstance(value, str) else value
         if isinstance(answer, bool):
             return answer
     elif base == "dt.date":
         name = where.rpartition(".")[2]
-        known = replace(reader, today=_LATE) if name in _AHEAD or "vesting" in where else reader
-        return read_date(known, Field(where, "date", "", ""), value)
+        ahead = name in _AHEAD or "vesting" in where
+        return read_date(
+            replace(reader, today=_LATE) if ahead else reader, Field(where, "date", "", ""), value
+        )
     elif base.startswith("tuple[Accrual"):
         return _accruals(value, where, reader)
     elif base == "Vesting":
@@ -240,6 +244,16 @@ def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
 
 #: Fields that hold one of a few words.
 _WORDS = ("participation", "anti_dilution", "trigger", "unvested", "dividend_compounding")
+
+#: What term sheets call them.
+_SAME_WORDS = {
+    "non_participating": "none", "fully_participating": "full", "full_participating": "full",
+    "full_participation": "full", "participating": "full", "broad_based": "broad",
+    "broad_based_weighted_average": "broad", "narrow_based": "narrow",
+    "narrow_based_weighted_average": "narrow", "ratchet": "full_ratchet",
+}  # fmt: skip
+_MONEY_SIDES = {"post-money": True, "post money": True, "post": True, "pre-money": False,
+                "pre money": False, "pre": False}  # fmt: skip
 
 #: Days that a paper may state ahead of time.
 _AHEAD = ("redemption_date", "end")

@@ -42,8 +42,8 @@ _MOST = {"Rate": 1e3, "Times": 1e6}
 #: Terms that are easily typed in another unit, with the most that a paper says.
 _USUAL = {
     "interest": (1.0, "0.08 means 8 % a year"), "dividend_rate": (1.0, "0.08 means 8 % a year"),
-    "multiple": (50.0, "1 means once the amount"), "cap": (50.0, "3 means three times invested"),
-    "redemption_multiple": (50.0, "1 means once the amount"),
+    "multiple": (10.0, "1 means once the amount"), "cap": (50.0, "3 means three times invested"),
+    "redemption_multiple": (10.0, "1 means once the amount"),
     "discount": (0.5, "0.2 is 20 % off; a form's \"Discount Rate\" of 80 % is a discount of 0.2"),
     "ipo_ratchet": (10.0, "1.2 means shares worth 20 % more than was invested"),
     "years": (10.0, "1.5 means 18 months; give date for an older note"),
@@ -57,6 +57,8 @@ _PER_CENT, _MOST_SHARES = 100, 100_000
 
 #: More than a paper is above what it is compared with; beyond it one of them is in millions.
 _FAR, _BEYOND = 1000.0, 10.0
+
+_LEAST_MONEY = 100  # for many shares of a class; less is in millions, or the price of a share
 
 _TINY = 1e-5  # of its cap, which the money for a SAFE or note is above
 
@@ -199,6 +201,11 @@ def _check_scale(table: Table) -> Iterator[Issue]:
             yield Issue("EX303", where,
                         f"{c.shares} shares beside {table.common} common shares",
                         "give the number of shares, not their part", str(c.shares))  # fmt: skip
+    for i, c in enumerate(table.classes):
+        if 0 < c.invested < _LEAST_MONEY and c.shares >= _MOST_SHARES:
+            yield Issue("EX303", f"cap_table.classes[{i}].invested",
+                        f"{c.invested} of money for {c.shares:,.0f} shares of a class",
+                        "give all that was paid in, in full: 8m", str(c.invested))  # fmt: skip
     paid = [float(c.invested) / float(c.shares) for c in table.classes if c.shares > 0]
     dearest = max(paid, default=0.0)
     for i, o in enumerate(table.options):

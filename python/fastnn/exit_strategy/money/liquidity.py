@@ -107,15 +107,17 @@ def _content(
     for changes in range(len(free) + 1 if len(free) <= _MOST_SEARCHED else 1):
         for turned in combinations(free, changes):
             now = converted.symmetric_difference(turned)
-            mine: list[N] = [_threshold(claims, now, i)[0] for i in now]
-            low: N = max([price, *mine])
+            low = price
+            for i in now:
+                at = _threshold(claims, now, i)[0]
+                low = at if at > low else low
             out = (_threshold(claims, now | {i}, i)[0] for i in free if i not in now)
-            if all(at > low + slack for at in out):
+            if all(later > low + slack for later in out):
                 found.append((low if low - price > slack else price, changes, now))
     if not found:
         return price, converted
-    at, _, now = min(found, key=lambda row: row[:2])
-    return at, now
+    start, _, now = min(found, key=lambda row: row[:2])
+    return start, now
 
 
 def _threshold(

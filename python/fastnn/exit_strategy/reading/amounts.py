@@ -185,6 +185,8 @@ def read_amount(
         found = re.fullmatch(_SHAPE, _without_stop(words, shown))
         if found is None:
             raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+        if decimal is None and _EAST_ASIAN.search(found["post"]) and "," in found["num"]:
+            decimal = _east_asian_mark(found["num"])
         number = _digits(found["num"].rstrip(" "), decimal, large, shown)
         pre, mid, minus = found["pre"].strip(), found["mid"].strip(), found["minus"]
         if pre and mid:
@@ -271,6 +273,16 @@ def _stacked(found: re.Match[str], shown: str) -> Decimal:
         raise AmountError(f"expected a number, got {shown}", "write it in one unit: 1.2亿")
     # what follows the second unit (a currency) is read again with the unit taken off by `_unit`
     return (high + low) / _UNITS[unit]
+
+
+#: Units and currencies of countries that group digits by commas and never write a decimal comma.
+_EAST_ASIAN = re.compile("[千万萬亿億円圆元만억원]")
+
+
+def _east_asian_mark(number: str) -> str | None:
+    """The decimal mark of "3,000" in 3,000万: a comma before three digits groups there."""
+    grouped = re.fullmatch(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?", number.strip())
+    return "." if grouped else None
 
 
 def _digits(text: str, decimal: str | None, large: bool, shown: str) -> Decimal:

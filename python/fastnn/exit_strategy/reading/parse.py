@@ -76,7 +76,7 @@ _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxtuple = 3, 4, 6, 6
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 #: Kinds of fields for which text may be a percentage, a multiple ("1.5x") or money.
-_PERCENT = ("number", "fraction", "score", "level", "market")
+_PERCENT = ("number", "fraction", "score", "level", "market", "times")
 _TIMES = ("number", "times")
 _MONEY = ("money", "years")
 _LARGE = (*_MONEY, "integer", "count")
@@ -195,7 +195,7 @@ def _check_range(
             path,
             value,
             f"{show(value)} is outside {_bounds(row)}",
-            _range_hint(row, number),
+            _range_hint(row, number, "%" in str(value)),
         )
         return None
     return number
@@ -207,7 +207,9 @@ def _bounds(row: Field) -> str:
     return f"{low} .. {high}"
 
 
-def _range_hint(row: Field, number: float) -> str:
+def _range_hint(row: Field, number: float, per_cent: bool = False) -> str:
+    if per_cent and row.high is not None and number > row.high:
+        return f"at most {row.high:.0%} is possible here"
     if row.kind in ("score", "level", "market") and 1 < number <= 100:
         of = 10 if number <= 10 else 100
         return f"scores run from 0 to 1: write {number / of:g} for {number:g} of {of}"
