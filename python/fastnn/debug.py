@@ -19,8 +19,8 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.atomic import write_text
 from fastnn.errors import DataError
-from fastnn.files.atomic import write_text
 from fastnn.layers.base.call import as_tensors
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.call_context import CallContext, current_names

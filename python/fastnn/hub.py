@@ -12,8 +12,8 @@ from typing import Any
 
 from fastnn import _core
 from fastnn.base.arguments import hints_arguments, local_path
+from fastnn.base.atomic import write_bytes
 from fastnn.errors import FormatError
-from fastnn.files.atomic import write_bytes
 from fastnn.files.native import load_model, save_model
 from fastnn.models import Model
 

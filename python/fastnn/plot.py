@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.atomic import write_bytes
 from fastnn.errors import DataError
-from fastnn.files.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

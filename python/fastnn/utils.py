@@ -12,6 +12,7 @@ from fastnn import ops, random
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, hints_arguments, local_path, whole_number
+from fastnn.base.atomic import write_text
 from fastnn.base.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -30,7 +31,6 @@ from fastnn.data.images import array_to_img, img_to_array, load_img, save_img
 from fastnn.data.texts import text_dataset_from_directory
 from fastnn.display.progress import Progbar
 from fastnn.errors import DataError
-from fastnn.files.atomic import write_text
 from fastnn.models.feature_space import FeatureSpace
 from fastnn.serialization.custom_objects import (
     CustomObjectScope,

@@ -131,3 +131,19 @@ def test_a_generators_numbers_have_the_types_of_its_signature():
     signature = (*floats, tf.TensorSpec((), tf.int64))
     x, y, z = next(Dataset.from_generator(make, output_signature=signature).as_numpy_iterator())
     assert (x.dtype, y.dtype, z) == (np.float32, np.float32, 2**40)
+
+
+def test_a_save_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
+    whole = tf.data.Dataset.from_tensor_slices(np.arange(3.0))
+    whole.save(tmp_path / "kept")
+
+    def broken():
+        yield np.zeros(2, np.float32)
+        raise OSError("the disk is gone")
+
+    spec = tf.TensorSpec((2,), tf.float32)
+    with pytest.raises(OSError, match="the disk is gone"):
+        tf.data.Dataset.from_generator(broken, output_signature=spec).save(tmp_path / "kept")
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == ["elements.zip"]
+    again = tf.data.Dataset.load(str(tmp_path / "kept"))
+    assert [float(x) for x in again] == [0.0, 1.0, 2.0]

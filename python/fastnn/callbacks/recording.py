@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.arguments import local_path
+from fastnn.base.atomic import check_regular
 from fastnn.callbacks.base import Callback, Logs
-from fastnn.files.atomic import check_regular
 from fastnn.tracing.ranks import is_first
 
 __all__ = ["CSVLogger", "TensorBoard"]

@@ -1,7 +1,7 @@
 """Elements of data sets in a folder: one archive of arrays, and what it holds as JSON.
 
 Nothing in it is code, and names are those that are expected, so a file from elsewhere does no more
-than give arrays. Depends on `specs`, `tree`.
+than give arrays. Depends on `specs`, `atomic`, `tree`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fastnn.base import tree
+from fastnn.base.atomic import replace_file
 from fastnn.data.specs import TensorSpec
 from fastnn.errors import DataError, FormatError
 
@@ -57,20 +58,23 @@ def write_elements(
     """Writes elements into the folder `path`; what is there stays whole until all are written."""
     folder = os.fspath(path)
     os.makedirs(folder, exist_ok=True)
-    place, count = os.path.join(folder, _FILE), 0
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-    with zipfile.ZipFile(place + ".new", "w", kind) as archive:
-        for element in elements:
-            for at, a in enumerate(tree.flatten(element)):
-                value = np.asarray(a)
-                value = value.astype(str) if value.dtype.kind == "O" else value
-                with archive.open(f"{count}/{at}.npy", "w", force_zip64=True) as entry:
-                    npy.write_array(entry, value, allow_pickle=False)
-            count += 1
-        told = _shaped(spec(), _leaf) if count else None
-        text = json.dumps({"format": _FORMAT, "count": count, "spec": told})
-        archive.writestr(_TOLD, text)
-    os.replace(place + ".new", place)
+
+    def write(temporary: str) -> None:
+        count = 0
+        with zipfile.ZipFile(temporary, "w", kind) as archive:
+            for element in elements:
+                for at, a in enumerate(tree.flatten(element)):
+                    value = np.asarray(a)
+                    value = value.astype(str) if value.dtype.kind == "O" else value
+                    with archive.open(f"{count}/{at}.npy", "w", force_zip64=True) as entry:
+                        npy.write_array(entry, value, allow_pickle=False)
+                count += 1
+            told = _shaped(spec(), _leaf) if count else None
+            text = json.dumps({"format": _FORMAT, "count": count, "spec": told})
+            archive.writestr(_TOLD, text)
+
+    replace_file(os.path.join(folder, _FILE), write)
 
 
 def read_elements(path: Any) -> tuple[Callable[[], Iterator[Any]], int, Any]:

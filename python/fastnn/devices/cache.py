@@ -1,4 +1,4 @@
-"""Files of what was measured on this machine, in the user's cache folder. Depends on nothing."""
+"""Files of what was measured on this machine, in the user's cache folder. Depends on `base`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+from fastnn.base.atomic import write_text
 
 __all__ = ["cache_file", "keep"]
 
@@ -21,8 +23,6 @@ def keep(path: Path, held: Any) -> bool:
     """Writes JSON in place of a file; says whether the folder let it."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(held), encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, json.dumps(held))
         return True
     return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn.files.atomic import (
+from fastnn.base.atomic import (
     check_regular,
     quoted,
     replace_file,

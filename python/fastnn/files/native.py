@@ -17,9 +17,9 @@ import numpy as np
 from fastnn import _core, random
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments, local_path
+from fastnn.base.atomic import check_regular
 from fastnn.base.messages import escaped
 from fastnn.errors import FormatError, check_arguments, nearest, warn_of_skipped
-from fastnn.files.atomic import check_regular
 from fastnn.files.compiling import (
     build_optimizer,
     compile_config,

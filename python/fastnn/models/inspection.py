@@ -16,10 +16,10 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base.arguments import hints_arguments, local_path
+from fastnn.base.atomic import check_regular
 from fastnn.base.messages import shown
 from fastnn.errors import FormatError
 from fastnn.files import keras as keras_files
-from fastnn.files.atomic import check_regular
 from fastnn.files.keras.archive import read_json
 from fastnn.files.native import load_model
 from fastnn.serialization.file_budget import format_errors

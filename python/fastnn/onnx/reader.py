@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.arguments import local_path
+from fastnn.base.atomic import check_regular, quoted
 from fastnn.errors import FormatError
-from fastnn.files.atomic import check_regular, quoted
 from fastnn.onnx.extra import onnx_package
 from fastnn.onnx.graph import ELEMENTS, Function, Graph, Node, ValueType, numpy_type
 from fastnn.onnx.nodes import KNOWN

@@ -14,8 +14,8 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base.arguments import hints_arguments, local_path
+from fastnn.base.atomic import write_bytes
 from fastnn.errors import DataError, ShapeError
-from fastnn.files.atomic import write_bytes
 from fastnn.onnx.builder import TYPES, Builder
 from fastnn.onnx.extra import onnx_package
 from fastnn.onnx.rows import NOT_WRITTEN, ROWS

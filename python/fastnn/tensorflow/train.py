@@ -16,8 +16,8 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base.absent import answer_missing
+from fastnn.base.atomic import replace_file, write_text
 from fastnn.errors import FormatError
-from fastnn.files.atomic import replace_file, write_text
 from fastnn.files.variables import named_variables, save_file
 from fastnn.layers.base.module import Module
 from fastnn.metrics import Metric

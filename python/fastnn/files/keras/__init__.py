@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.atomic import check_regular, replace_file
 from fastnn.errors import FormatError
-from fastnn.files.atomic import check_regular, replace_file
 from fastnn.files.compiling import recompile
 from fastnn.files.keras import legacy, state
 from fastnn.files.keras.archive import read_archive, write_archive

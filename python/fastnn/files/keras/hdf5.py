@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.atomic import uninterrupted
 from fastnn.errors import FormatError
-from fastnn.files.atomic import uninterrupted
 from fastnn.files.keras.hdf5_layout import free_lists_end, largest_object, longest_claim, mapped
 
 __all__ = ["Reader", "h5py_or_hint"]

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.atomic import uninterrupted
 from fastnn.base.messages import escaped
 from fastnn.config import snake_case
 from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
-from fastnn.files.atomic import uninterrupted
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
 from fastnn.files.variables import random_states
