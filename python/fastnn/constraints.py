@@ -152,8 +152,18 @@ class KeptZeros:
     def __call__(self, value: Any) -> Any:
         """The weight with its zeros."""
         value = value if self.inner is None else self.inner(value)
+        return self.zeroed(value)
+
+    def zeroed(self, value: Any) -> Any:
+        """A value with the zeros alone."""
         # A choice, not a product: zero times infinity is no zero.
         return ops.where(self.mask, value, 0.0)
+
+    @classmethod
+    def keep(cls, variable: Any, value: Any) -> Any:
+        """A value for a variable, such as an average, with the zeros of one that was pruned."""
+        held = variable.constraint
+        return held.zeroed(value) if isinstance(held, cls) else value
 
     @classmethod
     def hold(cls, variable: Any, mask: np.ndarray[Any, Any]) -> None:

@@ -210,6 +210,33 @@ def test_other_constraints_still_hold(rng):
     assert np.mean(kernel == 0) >= 0.6
 
 
+@pytest.mark.parametrize("every", [None, 3])
+def test_averages_of_weights_keep_the_zeros_too(every, rng):
+    model = fastnn.Sequential([fastnn.Input((6,)), layers.Dense(8, "relu"), layers.Dense(2)])
+    x, y = rng.normal(size=(64, 6)), rng.normal(size=(64, 2))
+    adam = fastnn.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=every)
+    model.compile(adam, "mse")
+    model.fit(x, y, epochs=1, verbose=0)  # the averages begin without masks
+    compression.prune(model, 0.5)
+    swap = fastnn.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    seen = []
+    epochs = fastnn.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: seen.append(compression.sparsity(model))
+    )
+    model.fit(x, y, epochs=3, batch_size=16, verbose=0, callbacks=[swap, epochs])
+    assert [*seen, compression.sparsity(model)] == [0.5] * 4
+
+
+def test_frozen_and_quantized_weights_count_as_zeros_too(digits):
+    pruned = fastnn.models.clone_model(digits[0])
+    compression.prune(pruned, 0.5)
+    share = compression.sparsity(pruned)
+    pruned.layers[0].trainable = False
+    assert compression.sparsity(pruned) == share
+    pruned.quantize("int8")
+    assert compression.sparsity(pruned) >= share
+
+
 @pytest.mark.parametrize("how", ["file", "pickle", "clone"])
 def test_pruned_weights_stay_pruned_in_a_model_that_was_kept(digits, tmp_path, how):
     model, train, _ = digits

@@ -13,6 +13,7 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
 from fastnn.base.messages import print_msg
 from fastnn.callbacks.base import Callback, Logs
+from fastnn.constraints import KeptZeros
 
 __all__ = ["LearningRateScheduler", "SwapEMAWeights", "TerminateOnNaN"]
 
@@ -159,7 +160,7 @@ class SwapEMAWeights(Callback):
         if self._trained is None and averages and int(self.model.optimizer._iterations):
             self._trained = [np.array(v) for v in averages]
             for v, average in averages.items():
-                v.assign(np.asarray(average))
+                v.assign(KeptZeros.keep(v, average.value))
 
     def _take_out(self) -> None:
         if self._trained is not None:

@@ -11,18 +11,28 @@ import numpy as np
 
 from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.constraints import KeptZeros
-from fastnn.tracing.stored import weights_in
+from fastnn.tracing.stored import stored_weights, weights_in
 
 __all__ = ["keep_zeros", "prune", "sparsity"]
 
 
-def _kernels(model: Any) -> list[Any]:
+def _built_layers(model: Any) -> list[Any]:
     if not getattr(model, "built", False):
         raise ValueError(
             f"model {getattr(model, 'name', model)!r} is not built\n"
             "  hint: begin it with Input(shape), or call it on data"
         )
-    return [v for _, _, v in weights_in(model._every_layer()) if v.trainable]
+    return list(model._every_layer())
+
+
+def _kernels(model: Any) -> list[Any]:
+    return [v for _, _, v in weights_in(_built_layers(model)) if v.trainable]
+
+
+def _zeros(weights: list[Any]) -> float:
+    arrays = [v.numpy() for v in weights]
+    total = sum(a.size for a in arrays)
+    return float(sum((a == 0).sum() for a in arrays) / total) if total else 0.0
 
 
 def _freeze(model: Any, masks: list[tuple[Any, np.ndarray[Any, Any]]]) -> None:
@@ -87,7 +97,7 @@ def prune(model: Any, share: float, *, by: str = "layer") -> float:
         for i, part in zip(group, np.split(kept, ends), strict=True):
             masks[i] = part.reshape(sizes[i].shape)
     _freeze(model, list(zip(kernels, masks, strict=True)))
-    return sparsity(model)
+    return _zeros(kernels)
 
 
 @hints_arguments
@@ -114,13 +124,15 @@ def keep_zeros(model: Any) -> float:
         >>> fastnn.compression.keep_zeros(again)
         0.5
     """
-    _freeze(model, [(v, np.asarray(v) != 0) for v in _kernels(model)])
-    return sparsity(model)
+    kernels = _kernels(model)
+    _freeze(model, [(v, np.asarray(v) != 0) for v in kernels])
+    return _zeros(kernels)
 
 
 @hints_arguments
 def sparsity(model: Any) -> float:
-    """The share of the weights of kernels and embeddings that is zero.
+    """The share of the weights of kernels and embeddings that is zero, frozen and quantized ones
+    among them.
 
     Args:
         model: A built model.
@@ -136,6 +148,5 @@ def sparsity(model: Any) -> float:
         >>> fastnn.compression.sparsity(model)
         0.0
     """
-    kernels = [np.asarray(v) for v in _kernels(model)]
-    total = sum(k.size for k in kernels)
-    return float(sum((k == 0).sum() for k in kernels) / total) if total else 0.0
+    layers = _built_layers(model)
+    return _zeros([*(v for _, _, v in weights_in(layers)), *stored_weights(layers)])

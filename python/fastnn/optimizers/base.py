@@ -13,6 +13,7 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.config import snake_case, unique_name
+from fastnn.constraints import KeptZeros
 from fastnn.errors import check_arguments, reject_arguments
 from fastnn.ops.linalg import scale_for
 from fastnn.optimizers.state import OptimizerState
@@ -397,7 +398,7 @@ class Optimizer(OptimizerState):
         if self.use_ema and int(self._iterations):
             for v in var_list:
                 if v in self._averages:
-                    v.assign(self._averages[v].value)
+                    v.assign(KeptZeros.keep(v, self._averages[v].value))
 
     # ---- config --------------------------------------------------------------------------------
 
