@@ -151,7 +151,7 @@ def evaluate_stability(
     """
     chosen, count = _checked_seeds(seeds), as_number(folds)
     level = verbosity(verbose)
-    if not callable(build):
+    if not callable(build) or isinstance(build, Model):
         raise TypeError(
             f"build is {build!r}, wanted a function that gives a model\n"
             "  hint: evaluate_stability(build, X, y), where build() compiles a model and returns it"

@@ -127,6 +127,22 @@ def summed(batch):
     return result(model, model.fit(x, y, batch, 3, verbose=0, sample_weight=w))
 
 
+def scored(batch):
+    """Metrics whose states are not sums alone; the ranks see targets of other means."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(70, 5)).astype(F32)
+    y = (x[:, :2] + np.arange(70)[:, None]).astype(F32)
+    fastnn.random.set_seed(7)
+    model = fastnn.Sequential([fastnn.Input((5,)), layers.Dense(2)])
+    metrics = [fastnn.metrics.R2Score(), fastnn.metrics.R2Score(None, name="each"), "mae"]
+    model.compile(fastnn.optimizers.Adam(0.1), "mse", metrics=metrics)
+    w = np.linspace(0.0, 2.0, 70).astype(F32)
+    history = model.fit(
+        x, y, batch, 3, verbose=0, shuffle=False, sample_weight=w, validation_data=(x[:9], y[:9])
+    )
+    return result(model, history)
+
+
 def clipped(batch):
     """The length of the whole gradient is limited after the sum, not that of its parts."""
     x, y, _ = rows(53)
@@ -423,6 +439,8 @@ def fails(batch, how):
         calls.append(Change())
     if how == "ended" and rank == 1:
         return {}
+    if how == "helper" and rank == 1:
+        fastnn.distributed.all_reduce(np.ones(3))
     if how == "uncaught" and rank == 1:
         raise LookupError("nobody handles this")
     try:

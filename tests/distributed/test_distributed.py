@@ -70,6 +70,8 @@ EQUAL = [
     ("masked", {"weighing": True}, 5, 2),
     ("summed", {}, 7, 2),
     ("clipped", {}, 8, 2),
+    ("scored", {}, 8, 2),
+    ("scored", {}, 5, 3),
     ("accumulated", {}, 8, 2),
     ("wide", {}, 6, 2),
     ("wide", {}, 4, 3),
@@ -183,6 +185,7 @@ REFUSED = {
     "error": ["rank 1 of 2 failed in epoch 2 of fit: ZeroDivisionError: of rank 1 alone"],
     "weights": ["kernel", "of rank 1 is no longer that of rank 0"],
     "ended": ["rank 1 of 2 has ended its program while rank 0 is in fit"],
+    "helper": ["rank 0 is in fit", "rank 1 is in fastnn.distributed.all_reduce()"],
     "uncaught": ["rank 1 of 2 ended with LookupError: nobody handles this"],
 }
 

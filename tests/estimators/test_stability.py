@@ -140,6 +140,9 @@ def test_what_makes_no_sense_is_refused_with_a_hint(data):
         assert "hint:" in str(caught.value)
     with pytest.raises(ValueError, match="gave int"):
         fastnn.evaluate_stability(lambda: 1, *data, verbose=0)
+    built = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+    with pytest.raises(TypeError, match="wanted a function that gives a model"):
+        fastnn.evaluate_stability(built, *data, verbose=0)
     with pytest.raises(ValueError, match="X has 90, y has 89 rows"):
         run((data[0], data[1][1:]))
 

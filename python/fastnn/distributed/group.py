@@ -172,9 +172,12 @@ class Group:
         own = self._meet(COUNT, own=(rows, int(stop)))
         return own[:, 0].copy(), bool(own[:, 1].any())
 
-    def gather(self, value: Any) -> list[Any]:
-        """The values of all ranks, which pickle carries, in their order."""
-        self._meet(GATHER)
+    def gather(self, value: Any, call: int = 0) -> list[Any]:
+        """The values of all ranks, which pickle carries, in their order.
+
+        `call` numbers what a program calls itself, so that ranks in other calls do not meet.
+        """
+        self._meet(GATHER, call)
         found: list[Any] = self._comm.allgather(value)
         return found
 

@@ -124,6 +124,12 @@ class Metric(Configurable):
         self._rest_of(variable)
         return variable
 
+    def _join_ranks(self, parts: Any) -> None:
+        """Told once each variable holds its sum over all ranks: what is no sum is put right.
+
+        `parts` gives what a variable held on each rank, in their order.
+        """
+
     def _rest_of(self, variable: Variable) -> Variable:
         """Where `_accumulate` keeps what a sum rounds off."""
         if variable.rest is None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fastnn import _core, ops
 from fastnn.base.arguments import hints_arguments
 from fastnn.losses.base import match_weights
@@ -264,6 +266,20 @@ class R2Score(Metric):
         self._accumulate(count, new)
         # Keras counts elements here, not rows.
         self._accumulate(self.num_samples, _c.extent(y_true))
+
+    def _join_ranks(self, parts: Any) -> None:
+        """Squares are about the mean of each rank: what lies between these means is added."""
+        if not self._built:
+            return
+        total, squares, _, count = (getattr(self, v) for v in _SUMS)
+        counts = np.array(parts(count), np.float64)
+        sums = np.array(parts(total), np.float64)
+        whole = counts.sum(0)
+        means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+        mean = np.divide(sums.sum(0), whole, out=np.zeros_like(whole), where=whole > 0)
+        between = (counts * np.square(means - mean)).sum(0)
+        within = np.array(parts(squares), np.float64).sum(0)
+        squares.assign((within + between).astype(np.float32))
 
     def result(self) -> Any:
         """1 - residual / total sum of squares."""

@@ -305,6 +305,9 @@ class Ranks:
         found = self.group.sums = self.group.gather(own)
         for v, parts in zip(variables, zip(*found, strict=True), strict=True):
             v.assign(_joined(v.aggregation, parts))
+        held = {id(v): parts for v, parts in zip(variables, zip(*found, strict=True), strict=True)}
+        for metric in dict.fromkeys(self.model.metrics):
+            metric._join_ranks(lambda v: held[id(v)])
         yield
         if not keep:
             for v, value in zip(variables, own, strict=True):
