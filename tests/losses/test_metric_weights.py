@@ -96,3 +96,23 @@ def test_weights_reach_metrics_in_fit_alike():
     got = model.evaluate(x, y, sample_weight=weights, batch_size=3, verbose=0)[1]
     gap = np.abs(model.predict(x, verbose=0)[:, 0] - y)
     assert got == pytest.approx(float((gap * weights).sum() / weights.sum()), rel=1e-5)
+
+
+def test_sums_with_a_weight_per_sample_take_all_numbers_of_a_sample():
+    metric = metrics.Sum()
+    metric.update_state([[1.0, 2.0], [3.0, 4.0]], sample_weight=[1.0, 10.0])
+    assert float(metric.result()) == 73.0
+
+
+def test_a_sample_counts_once_in_a_mean_however_long_it_is():
+    """Batches of long sequences weigh no more than those of short ones, as in Keras."""
+    metric = metrics.MeanAbsoluteError()
+    metric.update_state(np.ones((1, 2, 1)), np.zeros((1, 2, 1)))
+    metric.update_state(np.full((1, 8, 1), 3.0), np.zeros((1, 8, 1)))
+    assert float(metric.result()) == 2.0
+    metric.update_state(np.full((2, 4, 1), 7.0), np.zeros((2, 4, 1)), sample_weight=[1.0, 0.0])
+    assert float(metric.result()) == pytest.approx(11.0 / 3.0)
+    metric.update_state(
+        np.full((1, 2, 1), 5.0), np.zeros((1, 2, 1)), sample_weight=np.array([[1.0, 0.0]])
+    )
+    assert float(metric.result()) == pytest.approx((11.0 + 2.5) / 3.5)

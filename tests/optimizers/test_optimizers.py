@@ -124,6 +124,19 @@ def test_gradients_accumulate_over_steps():
     assert seen == pytest.approx([1.0, 1.0, -1.0, -1.0, -1.0, -3.0])
 
 
+def test_schedules_count_batches_also_while_gradients_accumulate():
+    schedule = optimizers.schedules.PiecewiseConstantDecay([2], [1.0, 0.1])
+    v = fastnn.Variable(np.float32(0.0), name="v")
+    sgd = optimizers.SGD(schedule, gradient_accumulation_steps=2)
+    rates = []
+    for _ in range(4):
+        rates.append(float(sgd.learning_rate))
+        sgd.apply([np.float32(-1.0)], [v])
+    assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1])
+    assert float(v.numpy()) == pytest.approx(1.1)  # the second step is the fourth batch's
+    assert int(sgd.iterations) == 2
+
+
 def test_averages_replace_the_weights_at_the_end():
     sgd = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
     v = fastnn.Variable(np.float32(0.0), name="v")

@@ -334,15 +334,17 @@ def _variables_in(value: Any) -> Iterator[Variable]:
             yield from _variables_in(x)
 
 
-def _weighted(values: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """Values reduced to the rank of the weights, and weights of that shape."""
+def _weighted(
+    values: Any, sample_weight: Any, reduce: Callable[..., Any] = ops.mean
+) -> tuple[Any, Any]:
+    """Values reduced to the rank of the weights by `reduce`, and weights of that shape."""
     values = ops.convert_to_tensor(values, "float32")
     if sample_weight is None:
         return values, None
     weight = ops.convert_to_tensor(sample_weight, "float32")
     weight, values = squeeze_or_expand_to_same_rank(weight, values)
     if ops.ndim(values) > ops.ndim(weight):
-        values = ops.mean(values, axis=list(range(ops.ndim(weight), ops.ndim(values))))
+        values = reduce(values, axis=list(range(ops.ndim(weight), ops.ndim(values))))
     weight, values = match_weights(weight, values)
     return values, weight
 
@@ -384,15 +386,25 @@ class Mean(Metric):
             keep = ops.cast(mask, "float32")
             sample_weight = keep if sample_weight is None else keep * sample_weight
         values, weight = _weighted(values, sample_weight)
+        if ops.ndim(values) > 1:
+            # A sample counts once however many numbers it has: batches of long sequences weigh no
+            # more than batches of short ones, and weighted batches no less than unweighted ones.
+            inner = list(range(1, ops.ndim(values)))
+            if weight is not None:
+                values = values * weight
+                weight = ops.mean(weight * ops.ones_like(values), axis=inner)
+            values = ops.mean(values, axis=inner)
+        elif weight is not None:
+            values = values * weight
         if weight is None:
             self._accumulate(self.total, ops.sum(values))
             self._accumulate(self.count, _count_of(values))
             return
         if ops.ndim(values) == 0:
-            self._accumulate(self.total, values * weight)
+            self._accumulate(self.total, values)
             self._accumulate(self.count, weight)
             return
-        self._accumulate(self.total, ops.sum(values * weight))
+        self._accumulate(self.total, ops.sum(values))
         self._accumulate(self.count, ops.sum(weight * ops.ones_like(values)))
 
     def result(self) -> Any:
@@ -423,7 +435,7 @@ class Sum(Metric):
     @hints_arguments
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds values times weights."""
-        values, weight = _weighted(values, sample_weight)
+        values, weight = _weighted(values, sample_weight, ops.sum)
         self._accumulate(self.total, ops.sum(values if weight is None else values * weight))
 
     def result(self) -> Any:

@@ -30,7 +30,7 @@ from fastnn.ops.convert import (
     zeros,
 )
 from fastnn.ops.diagonals import as_matrix
-from fastnn.ops.shapes import concatenate, reshape, split, transpose
+from fastnn.ops.shapes import concatenate, place, reshape, split, transpose
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -304,7 +304,7 @@ def rot90(array: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor
                [1, 3]], dtype=int32)
     """
     x = as_matrix("rot90", array)
-    first, second = (a % x.ndim for a in axes)
+    first, second = (place("rot90", a, shape(x)) for a in axes)
     if first == second:
         raise ValueError(f"rot90: axes are {tuple(axes)}, wanted two\n  hint: axes=(0, 1)")
     order = list(range(x.ndim))
@@ -444,7 +444,12 @@ def array_split(
     indices_or_sections = as_number(indices_or_sections)
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    n, k = shape(x)[axis], indices_or_sections
+    if indices_or_sections < 1:
+        raise ValueError(
+            f"array_split: got {indices_or_sections} sections, wanted 1 or more\n"
+            "  hint: [k] cuts at position k"
+        )
+    n, k = shape(x)[place("array_split", axis, shape(x))], indices_or_sections
     # The first n % k sections have one element more; so written, n may be open.
     sizes = [(n + (k - 1 - i)) // k for i in range(k)]
     return split(x, list(itertools.accumulate(sizes))[:-1], axis)

@@ -223,8 +223,10 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: int | Sequence[Any] = 2) -> 
         first, second = axes
         over_a = [first] if isinstance(first, int) else list(first)
         over_b = [second] if isinstance(second, int) else list(second)
-    wrong = len(over_a) != len(over_b) or any(
-        not -x.ndim <= i < x.ndim for x, over in ((a, over_a), (b, over_b)) for i in over
+    wrong = (
+        (isinstance(axes, int) and axes < 0)
+        or len(over_a) != len(over_b)
+        or any(not -x.ndim <= i < x.ndim for x, over in ((a, over_a), (b, over_b)) for i in over)
     )
     if wrong:
         raise ShapeError(

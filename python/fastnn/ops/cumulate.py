@@ -17,7 +17,7 @@ from fastnn.base.arguments import hints_arguments
 from fastnn.ops import reduce, rows
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, known_size, shape
 from fastnn.ops.linalg import matmul, scale_of_squares
-from fastnn.ops.shapes import concatenate, moveaxis, reshape
+from fastnn.ops.shapes import concatenate, moveaxis, place, reshape
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -91,13 +91,13 @@ def cumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) ->
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     x = cast(x, "int32") if x.dtype == "bool" else x
-    n = shape(x)[axis]
+    at, step = place("cumprod", axis, shape(x)), 1
+    n = shape(x)[at]
     if not isinstance(n, int):
         raise _core.ShapeError(
             f"cumprod: axis {axis} of shape {shape(x)} has no known size\n"
             "  hint: another axis, or an input of a fixed size"
         )
-    at, step = axis % x.ndim, 1
     head = (slice(None),) * at
     while step < n:  # each pass doubles how far back the products reach
         front, back = x[(*head, slice(None, step))], x[(*head, slice(step, None))]
@@ -125,7 +125,7 @@ def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
     x = computed(a)
     if n < 0:
         raise ValueError(f"diff: n is {n}, wanted 0 or more\n  hint: n=1")
-    head = (slice(None),) * (axis % x.ndim)
+    head = (slice(None),) * place("diff", axis, shape(x))
     for _ in range(n):
         later, earlier = x[(*head, slice(1, None))], x[(*head, slice(None, -1))]
         x = _c.not_equal(later, earlier) if x.dtype == "bool" else later - earlier

@@ -25,7 +25,7 @@ from fastnn.ops.convert import (
     shape,
     zeros,
 )
-from fastnn.ops.shapes import reshape, transpose
+from fastnn.ops.shapes import place, reshape, transpose
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -143,10 +143,11 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
     """
     x = as_matrix("diagonal", x)
     rank = x.ndim
-    if axis1 % rank == axis2 % rank:
+    first, second = (place("diagonal", a, shape(x)) for a in (axis1, axis2))
+    if first == second:
         raise ValueError(f"diagonal: axis1 and axis2 are both {axis1}\n  hint: two axes")
-    rest = [i for i in range(rank) if i not in (axis1 % rank, axis2 % rank)]
-    x = transpose(x, [*rest, axis1 % rank, axis2 % rank])
+    rest = [i for i in range(rank) if i not in (first, second)]
+    x = transpose(x, [*rest, first, second])
     n, m = shape(x)[-2:]
     if isinstance(n, int) and isinstance(m, int):
         length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))

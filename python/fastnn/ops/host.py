@@ -18,6 +18,7 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
+from fastnn.ops.shapes import place
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import Variable
 
@@ -491,6 +492,7 @@ def unique(
         array([1, 3], dtype=int32)
     """
     a = value("unique", x)
+    axis = None if axis is None else place("unique", axis, a.shape)
     distinct: Any = np.unique
     found = distinct(a, return_index, return_inverse, return_counts, axis=axis)
     parts = list(found) if isinstance(found, tuple) else [found]

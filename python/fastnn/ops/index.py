@@ -26,6 +26,7 @@ from fastnn.ops.convert import (
     ndim,
     promoted,
     shape,
+    zeros,
 )
 from fastnn.ops.shapes import moveaxis, reshape
 from fastnn.tracing.symbolic import keras_op
@@ -214,6 +215,9 @@ def bincount(
                 f"bincount: got {values.min()}, wanted numbers from 0 on\n  hint: subtract it"
             )
         size = max(minlength, int(values.max(initial=-1)) + 1)
+        if size == 0 or not values.size:  # nothing to count, and rows cannot be told by -1
+            dtype = "int32" if weights is None else convert_to_tensor(weights).dtype
+            return zeros((*values.shape[:-1], size), dtype)
         if weights is None and values.ndim:
             rows = values.reshape(-1, values.shape[-1])
             counts = np.array([np.bincount(row, minlength=size) for row in rows], np.int32)

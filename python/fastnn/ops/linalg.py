@@ -24,7 +24,7 @@ from fastnn.ops.convert import Axis, TensorLike, computed, convert_to_tensor, sh
 from fastnn.ops.diagonals import diagonal, tril
 from fastnn.ops.elements import abs
 from fastnn.ops.reduce import max, min, sum
-from fastnn.ops.shapes import concatenate, moveaxis, reshape, stack, swapaxes
+from fastnn.ops.shapes import concatenate, moveaxis, place, reshape, stack, swapaxes
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -248,7 +248,7 @@ def _norm_axes(x: Any, ord: Any, axis: Axis) -> tuple[int, ...]:
         tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
     )
     if ord is None or len(axes) in (1, 2):
-        return tuple(a % x.ndim for a in axes)
+        return tuple(place("norm", a, shape(x)) for a in axes)
     raise ShapeError(
         f"norm: ord={ord!r} over {len(axes)} axes of shape {tuple(x.shape)}\n"
         "  hint: axis=-1 for vectors, axis=(-2, -1) for matrices"

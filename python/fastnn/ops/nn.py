@@ -18,7 +18,7 @@ from fastnn.ops.convert import TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.elements import clip
 from fastnn.ops.linalg import norm, over_root_mean_square, scale_of_squares
 from fastnn.ops.reduce import sum
-from fastnn.ops.shapes import _axes, moveaxis, reshape, split, squeeze, transpose
+from fastnn.ops.shapes import moveaxis, places, reshape, split, squeeze, transpose
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -132,7 +132,7 @@ def _over(row: Any, x: Any, axis: int | Sequence[int]) -> Tensor:
     if isinstance(axis, int):
         return row(x, axis=axis)
     x = computed(x, "float32")
-    over = [a % ndim(x) for a in axis]
+    over = places(row.__name__, axis, shape(x))
     rest = [i for i in range(ndim(x)) if i not in over]
     moved = transpose(x, [*rest, *over])
     flat = reshape(moved, [*shape(moved)[: len(rest)], -1])
@@ -268,7 +268,7 @@ def _along(x: Any, value: Any, axis: Any) -> Any:
     """A parameter of the sizes of `axis` spread over the rank of `x`."""
     if value is None:
         return None
-    value, axes = computed(value, "float32"), [a % ndim(x) for a in _axes(axis, ndim(x))]
+    value, axes = computed(value, "float32"), places("normalization", axis, shape(x))
     sizes = iter(value.shape)
     return reshape(value, [next(sizes) if i in axes else 1 for i in range(ndim(x))])
 
@@ -333,7 +333,7 @@ def layer_normalization(
     if kwargs:
         raise TypeError(f"layer_normalization got {', '.join(kwargs)}\n  hint: gamma, beta, axis")
     x = computed(x, "float32")
-    over = list(_axes(axis, ndim(x)))
+    over = places("layer_normalization", axis, shape(x))
     if _is_last(x, over):
         return _rows_normalized(x, gamma, beta, axis, epsilon, center=True)
     centred = x - _c.mean(x, axis=over, keepdims=True)
@@ -344,7 +344,7 @@ def layer_normalization(
 
 def _is_last(x: Tensor, over: list[int]) -> bool:
     """Whether the last axis alone is normalized, for which there is a row."""
-    return [a % x.ndim for a in over] == [x.ndim - 1] and x.shape[-1] != 0
+    return over == [x.ndim - 1] and x.shape[-1] != 0
 
 
 def _rows_normalized(
@@ -380,7 +380,7 @@ def rms_normalization(
         array([0.849, 1.131], dtype=float32)
     """
     x = computed(x, "float32")
-    over = list(_axes(axis, ndim(x)))
+    over = places("rms_normalization", axis, shape(x))
     if _is_last(x, over):
         return _rows_normalized(x, scale, None, axis, epsilon, center=False)
     out = x * over_root_mean_square(x, over, 1e-7 if epsilon is None else epsilon)

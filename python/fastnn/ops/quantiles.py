@@ -14,7 +14,7 @@ from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.order import argsort, sort
-from fastnn.ops.shapes import _axes, moveaxis, reshape, transpose
+from fastnn.ops.shapes import moveaxis, place, places, reshape, transpose
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -34,10 +34,10 @@ _c = _core.ops
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _row(x: Any, axis: Axis) -> tuple[Any, list[int]]:
+def _row(name: str, x: Any, axis: Axis) -> tuple[Any, list[int]]:
     """`x` with the axes that are reduced joined as the last one, and which these were."""
     x = computed(x, "float32")
-    over = sorted(a % ndim(x) for a in _axes(axis, ndim(x)))
+    over = sorted(places(name, axis, shape(x)))
     rest = [i for i in range(ndim(x)) if i not in over]
     sizes = [shape(x)[i] for i in over]
     moved = transpose(x, [*rest, *over]) if over != list(range(len(rest), ndim(x))) else x
@@ -50,7 +50,7 @@ def _quantile(
 ) -> Tensor:
     if method not in METHODS:
         raise ValueError(f"{name}: method is {method!r}\n  hint: {', '.join(METHODS)}")
-    flat, over = _row(x, axis)
+    flat, over = _row(name, x, axis)
     n = shape(flat)[-1]
     if isinstance(n, int) and n == 0:
         raise ShapeError(f"{name}: no elements along axes {over}\n  hint: look at the shape of x")
@@ -60,10 +60,10 @@ def _quantile(
     levels = reshape(level, (-1,))
     counted = _c.sum(1.0 - cast(missing, "float32"), axis=-1, keepdims=True)
     count = counted if skip_nan else cast(n, "float32")
-    place = _c.maximum(levels * (count - 1.0), 0.0)
-    low = _c.floor(place)
+    spot = _c.maximum(levels * (count - 1.0), 0.0)
+    low = _c.floor(spot)
     high = _c.minimum(low + 1.0, _c.maximum(count - 1.0, 0.0))
-    part = place - low
+    part = spot - low
     if method == "lower":
         part = part * 0.0
     elif method == "higher":
@@ -71,7 +71,7 @@ def _quantile(
     elif method == "midpoint":
         part = _c.where(part > 0.0, 0.5, 0.0)
     elif method == "nearest":
-        part = _c.round(place) - low  # halves to the even place, as in NumPy
+        part = _c.round(spot) - low  # halves to the even place, as in NumPy
     sizes = [*shape(flat)[:-1], levels.shape[0]]
 
     def at(where: Any) -> Any:
@@ -253,7 +253,7 @@ def argpartition(x: TensorLike, kth: int, axis: int = -1) -> Tensor:
         >>> fastnn.ops.argpartition(np.array([3.0, 1.0, 2.0]), 1).numpy()
         array([1, 2, 0], dtype=int32)
     """
-    n = shape(x)[axis]
+    n = shape(x)[place("argpartition", axis, shape(x))]
     if isinstance(n, int) and not -n <= kth < n:
         raise ValueError(f"argpartition: kth is {kth} of {n} elements\n  hint: below {n}")
     return argsort(x, axis=axis)

@@ -9,7 +9,7 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, ndim, ones_like, shape
-from fastnn.ops.shapes import reshape
+from fastnn.ops.shapes import places, reshape
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -127,10 +127,9 @@ def _padded(x: TensorLike, axis: Axis, initial: float | None) -> TensorLike:
     if initial is None or 0 not in shape(x):
         return x
     x = computed(x)
-    over = range(ndim(x)) if axis is None else [axis] if isinstance(axis, int) else axis
     wide = [0] * (2 * ndim(x))
-    for a in over:
-        wide[2 * (a % ndim(x))] = 1 if x.shape[a] == 0 else 0
+    for a in places("max or min", axis, shape(x)):
+        wide[2 * a] = 1 if x.shape[a] == 0 else 0
     return _c.pad(x, widths=wide, value=float(initial))
 
 
@@ -160,10 +159,9 @@ def prod(
     if x.dtype == "float32":
         return _c.prod(x, axis=axis, keepdims=keepdims)
     x = cast(x, "int32")
-    over = range(ndim(x)) if axis is None else [axis] if isinstance(axis, int) else axis
-    for a in (a % ndim(x) for a in over):
+    gone = places("prod", axis, shape(x))
+    for a in gone:
         x = _halved(x, a)
-    gone = [a % ndim(x) for a in over]
     return x if keepdims or not gone else _c.squeeze(x, axis=gone)
 
 

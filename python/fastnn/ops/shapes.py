@@ -101,7 +101,8 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
         (3, 2)
     """
     order = list(range(ndim(x)))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
+    i, j = (place("swapaxes", a, shape(x)) for a in (axis1, axis2))
+    order[i], order[j] = order[j], order[i]
     return _c.transpose(x, axes=order)
 
 
@@ -124,7 +125,7 @@ def moveaxis(
         (3, 4, 2)
     """
     rank = ndim(x)
-    start, end = ([a % rank for a in _axes(v, rank)] for v in (source, destination))
+    start, end = (places("moveaxis", v, shape(x)) for v in (source, destination))
     order = [i for i in range(rank) if i not in start]
     for to, axis in sorted(zip(end, start, strict=True)):
         order.insert(to, axis)
@@ -163,19 +164,31 @@ def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
         >>> fastnn.ops.squeeze(np.zeros((2, 1))).shape
         (2,)
     """
-    rank = ndim(x)
     if axis is None:
         gone = {i for i, d in enumerate(shape(x)) if d == 1}
     else:
-        gone = {a % rank for a in _axes(axis, rank)}
+        gone = set(places("squeeze", axis, shape(x)))
     return _c.squeeze(x, axis=sorted(gone)) if gone else convert_to_tensor(x)
 
 
-def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
+def places(name: str, axis: Axis, sizes: Sequence[Any]) -> list[int]:
+    """Axes counted from the front, all of them for None; one that `sizes` lacks is a ShapeError."""
     if axis is None:
-        return tuple(range(rank))
+        return list(range(len(sizes)))
     axis = as_number(axis)
-    return (axis,) if isinstance(axis, int) else tuple(axis)
+    return [place(name, a, sizes) for a in ([axis] if isinstance(axis, int) else axis)]
+
+
+def place(name: str, axis: int, sizes: Sequence[Any]) -> int:
+    """One axis counted from the front; a remainder would take axis 5 of three axes for axis 2."""
+    rank, axis = len(sizes), as_number(axis)
+    if not -rank <= axis < rank:
+        given = ", ".join(str(d) for d in sizes) + ("," if rank == 1 else "")
+        raise ShapeError(
+            f"{name}: axis {axis} is out of range for shape ({given})\n  hint: "
+            + (f"use -{rank} to {rank - 1}" if rank else "a tensor without axes has none")
+        )
+    return axis % rank
 
 
 # ---- joining and cutting ---------------------------------------------------------------------
@@ -321,7 +334,8 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
         >>> [part.numpy().tolist() for part in fastnn.ops.split(np.array([1, 2, 3, 4]), 2)]
         [[1, 2], [3, 4]]
     """
-    size = shape(x)[axis]
+    at = place("split", axis, shape(x))
+    size = shape(x)[at]
     indices_or_sections = as_number(indices_or_sections)
     if isinstance(indices_or_sections, int):
         if indices_or_sections < 1:
@@ -330,7 +344,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
                 "  hint: [k] cuts at position k"
             )
         if not isinstance(size, int):
-            return _equal_parts(convert_to_tensor(x), indices_or_sections, axis % ndim(x))
+            return _equal_parts(convert_to_tensor(x), indices_or_sections, at)
         if size % indices_or_sections:
             raise ValueError(
                 f"split: {size} along axis {axis} is not a multiple of {indices_or_sections}\n"
@@ -340,7 +354,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
         cuts = list(range(0, size + 1, step))
     else:
         cuts = [0, *indices_or_sections, size]
-    x, at = convert_to_tensor(x), axis % ndim(x)
+    x = convert_to_tensor(x)
     head = (slice(None),) * at
     return [x[(*head, slice(a, b))] for a, b in itertools.pairwise(cuts)]
 
@@ -370,14 +384,15 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
         >>> [row.numpy().tolist() for row in fastnn.ops.unstack(np.array([[1, 2], [3, 4]]))]
         [[1, 2], [3, 4]]
     """
-    n = num if num is not None else shape(x)[axis]
+    at = place("unstack", axis, shape(x))
+    n = num if num is not None else shape(x)[at]
     if not isinstance(n, int):
         raise ShapeError(
             f"unstack: the number of outputs is the size {n} of axis {axis}, open (None)\n"
             "  hint: give that axis a size in Input(shape=...)"
         )
     if not isinstance(shape(x)[axis], int):
-        at, x = axis % ndim(x), convert_to_tensor(x)
+        x = convert_to_tensor(x)
         head = (slice(None),) * at
         return [x[(*head, i)] for i in range(n)]
     return [squeeze(p, axis) for p in split(x, n, axis)]

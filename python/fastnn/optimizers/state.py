@@ -104,7 +104,7 @@ class OptimizerState(Configurable):
         """The rate at this step: a variable, or the schedule's value."""
         if self._schedule is not None:
             if isinstance(self._schedule, LearningRateSchedule):
-                return self._schedule(self._step())
+                return self._schedule(self._iterations.value)  # of batches, not of updates
             return self._schedule()
         return self._rate
 
