@@ -64,6 +64,29 @@ def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch
             assert column == parts[name], name
 
 
+def test_a_row_is_warned_of_what_its_report_would_say_of_its_figures() -> None:
+    rows = companies(4)
+    rows[1]["growth_yoy"] = 9
+    rows[2]["sector"] = "nonsense"
+    rows[3]["cap_table"] = {
+        "common": 8e6, "founders": 7e6, "options": [
+            {"name": "team", "n": 1e6, "strike": 0.5, "vesting": {"start": "2024-01-01"}}
+        ],
+    }  # fmt: skip
+    made = evaluate_many(rows, draws=200)
+    assert "growth_yoy is read as 900%" in made["warnings"][1]
+    assert made["warnings"][2] == ""  # its errors say it
+    assert "not vested" in made["warnings"][3]
+    of_rules = {"not_yet", "old", "expired", "low_confidence", "fx_old", "curve_doubt"}
+    for k in (0, 1, 3):
+        told = made["warnings"][k].split(" | ")
+        notes = evaluate(rows[k], draws=200).warnings
+        assert {n.text() for n in notes} >= set(told)
+        assert {n.text() for n in notes if n.text() not in told} == {
+            n.text() for n in notes if n.key in of_rules or n.key.startswith("pending")
+        }
+
+
 def test_bad_row_is_named_and_does_not_stop_the_batch() -> None:
     rows = companies(3)
     rows[1]["sector"] = "nonsense"

@@ -29,12 +29,16 @@ from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_crite
 from .errors import ExitError, Issue, visible
 from .evaluation import DEFAULT_DRAWS, check_draws
 from .gates.data import Gates, load_gates
+from .gates.judge import unique
+from .notes import Note
 from .profile.profile import Profile
 from .reading.delimited import BadRow
 from .reading.files import home
+from .resources import cached
 from .scoring.judging import Frame, Judgement, judge_many
 from .scoring.ranking import methods_agree, rank_rows, recommend
 from .scoring.sampling import build_spec, computed_fits, curves_of
+from .scoring.told import told_of
 from .scoring.uncertainty import simulate_many
 
 __all__ = ["BatchResult", "evaluate_many"]
@@ -79,6 +83,7 @@ class _Ready:
     """One valid company, ready to be sampled."""
 
     row: dict[str, Any]
+    company: Profile
     spec: SamplingSpec
     made: Judgement
 
@@ -291,7 +296,7 @@ def column_names(options: Sequence[str]) -> list[str]:
     kinds = ("p_first", "score_mean", "score_p05", "score_p95", "p_complete", "founder_npv", "open")
     out = ["name", "recommendation", "first", "lead", "unknown_weight"]
     out += [f"{kind}_{option}" for option in options for kind in kinds]
-    return [*out, "row", "rows", "errors"]
+    return [*out, "row", "rows", "errors", "warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +325,7 @@ def _begin(chunk: Sequence[tuple[int, Any]], job: _Job, total: int | None) -> _C
         row["row"], row["rows"] = float(number), None if total is None else float(total)
         cells = raw.cells if isinstance(raw, BadRow) else raw
         row["name"] = _name_of(cells)
-        row["errors"] = ""
+        row["errors"] = row["warnings"] = ""
         out.append(row)
         try:
             if isinstance(raw, BadRow):
@@ -383,6 +388,7 @@ def _fail(row: dict[str, Any], error: Exception) -> None:
         if name not in ("name", "row", "rows"):
             row[name] = None
     row["recommendation"] = "error"
+    row["warnings"] = ""
     row["errors"] = visible(
         "; ".join(
             f"{issue.code} {issue.field}: {issue.message} ({issue.hint})" for issue in error.issues
@@ -420,7 +426,13 @@ def _prepare(
         row[f"p_complete_{option}"] = made.chances[option].value
         row[f"founder_npv_{option}"] = float(made.money.options[option].founder_npv[1])
         row[f"open_{option}"] = float(is_open)
-    return _Ready(row, spec, made)
+    return _Ready(row, profile, spec, made)
+
+
+@cached()
+def _plain(key: str) -> str:
+    """The text of a warning that is the same for every company."""
+    return Note(key).text()
 
 
 def _finish(item: _Ready, sim: Simulation, agree: bool, job: _Job) -> None:
@@ -432,6 +444,9 @@ def _finish(item: _Ready, sim: Simulation, agree: bool, job: _Job) -> None:
     row = item.row
     row["recommendation"], row["first"] = advice.answer, ranking[0].option
     row["lead"], row["unknown_weight"] = advice.lead, advice.unknown_weight
+    notes = unique(told_of(item.company, made, advice))
+    texts = (n.text() if n.values else _plain(n.key) for n in notes)
+    row["warnings"] = visible(" | ".join(texts))
     for k, option in enumerate(job.frame.options):
         row[f"p_first_{option}"] = float(sim.p_first[k])
         row[f"score_mean_{option}"] = float(sim.score_mean[k])

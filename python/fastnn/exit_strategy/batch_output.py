@@ -22,7 +22,7 @@ from .reading.files import home
 __all__ = ["TEXTS", "Output", "fingerprint", "partial_path", "safe_cell"]
 
 #: Columns that hold text; all others hold numbers.
-TEXTS = ("name", "recommendation", "first", "errors")
+TEXTS = ("name", "recommendation", "first", "errors", "warnings")
 
 #: A spreadsheet takes a cell that begins with one of these for a formula (CWE-1236).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
@@ -151,7 +151,7 @@ class Output:
     def _cut_csv(self) -> None:
         """Count the whole rows of a file that was cut off, and cut what follows them.
 
-        No cell holds a line break (names and errors have theirs written out), so a row is a line.
+        No cell holds a line break (texts have theirs written out), so a row is a line.
         """
         whole = 0
         with self._partial.open("rb+") as file:
@@ -162,7 +162,7 @@ class Output:
                 whole += len(line)
                 if number:
                     self.rows += 1
-                    self.failed += bool(cells[-1])
+                    self.failed += bool(cells[self._names.index("errors")])
             file.truncate(whole)
 
     def _open_parquet(self, resume: bool, stack: ExitStack) -> None:

@@ -19,16 +19,15 @@ from .errors import ExitError, Issue
 from .gates.data import Gates, load_gates
 from .gates.judge import unique
 from .notes import Note
-from .profile.plausible import doubts
 from .profile.profile import Profile
 from .resources import data_hashes, load_json
 from .result import Result
-from .scoring.base_rates import PRICE_BAND, price_over_raised
 from .scoring.explain import differences, find_flips
 from .scoring.judging import Frame, Judgement, judge, point_fits, unknown_leaves
 from .scoring.ranking import methods_agree, rank_rows, recommend
-from .scoring.record import MAX_UNKNOWN, MIN_P_FIRST, Provenance, Recommendation, TornadoBar
+from .scoring.record import MIN_P_FIRST, Provenance, Recommendation, TornadoBar
 from .scoring.sampling import build_spec
+from .scoring.told import told_of
 from .scoring.uncertainty import first_shares, simulate, tornado_runs
 
 __all__ = [
@@ -45,8 +44,6 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Beyond this a rate may have been typed as per cent: 8 is 800 %.
-_FAST = 5.0
 
 DEFAULT_DRAWS = 10_000
 MAX_DRAW_CELLS = 100_000_000  # draws x options; beyond it the answer does not get better
@@ -160,31 +157,12 @@ def _warnings(
 
     `doubted` is the leader's share of first places when the curves are drawn as well.
     """
-    money = made.money
-    flags = [*money.flags, *(flag for row in money.options.values() for flag in row.flags)]
-    out = [*made.notes, *made.report.warnings, *(Note(flag) for flag in flags)]
+    out = [*made.report.warnings, *told_of(company, made, advice)]
     if weighting.triad_text:
         triad = {"cr": f"{weighting.cr:.3f}", "triad": weighting.triad_text}
         out.append(Note("inconsistent", triad))
-    multiple = price_over_raised(company)
-    if multiple is not None and not PRICE_BAND[0] <= multiple <= PRICE_BAND[2]:
-        low, middle, high = (f"{v:g}" for v in PRICE_BAND)
-        band = {"ratio": f"{multiple:.1f}", "low": low, "middle": middle, "high": high}
-        out.append(Note("price_band", band))
-    if advice.unknown_weight > MAX_UNKNOWN and advice.answer in made.scores.options:
-        sure = {"share": f"{advice.unknown_weight:.0%}", "p": f"{advice.p_first:.0%}"}
-        out.append(Note("sure_all_the_same", sure))
     if advice.answer in made.scores.options and doubted < MIN_P_FIRST:
         out.append(Note("curve_doubt", {"p": f"{advice.p_first:.0%}", "q": f"{doubted:.0%}"}))
-    for name in ("growth_yoy", "ebitda_margin"):
-        rate = company[name]
-        if rate is not None and abs(rate) > _FAST:
-            out.append(Note("percent_slip", {"field": name, "rate": f"{rate:.0%}"}))
-    out += [Note(key) for key in doubts(company)]
-    if company.country != "US":
-        out.append(Note("us_rates"))
-    if not made.base.in_hull:
-        out.append(Note("outside_model", {"features": " ".join(made.base.outside)}))
     return out
 
 
