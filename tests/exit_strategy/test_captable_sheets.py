@@ -133,6 +133,46 @@ def test_founders_are_named_never_guessed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("role", "founds"),
+    [("Founder & CEO", True), ("Co-Founder / CTO", True), ("联合创始人", True), ("Yes", True),
+     ("CEO", False), ("Angel", False), ("former founder", None), ("Founders Fund", None)],
+)  # fmt: skip
+def test_roles_of_founders_are_told_from_others(
+    tmp_path: Path, role: str, founds: bool | None
+) -> None:
+    text = f"Holder,Class,Shares,Role\nAda,Common,6000000,founder\nBen,Common,2000000,{role}\n"
+    if founds is None:
+        assert "may be a founder or no longer one" in refused(tmp_path, text)
+    else:
+        assert read(tmp_path, text).founders == (8e6 if founds else 6e6)
+
+
+def test_a_term_that_a_paper_cannot_have_is_refused_and_a_dash_is_nothing(tmp_path: Path) -> None:
+    text = """Holder,Class,Shares,Price,Amount invested,Cap,Liquidation preference,Strike,Role
+Ada,Common,8000000,-,n/a,-,—,,founder
+VC,Series A,2000000,4,-,{cap},1.5x,,
+Fund,Convertible note,-,,1m,12m,2x,,
+Team,RSU,100000,9.99,,,,,
+"""
+    table = read(tmp_path, text.format(cap="-"))
+    assert table.classes[0].multiple == 1.5
+    assert (table.notes[0].multiple, table.notes[0].valuation_cap) == (2.0, 12e6)
+    assert table.options[0].strike == 0.0  # a unit's price is no strike
+    assert "row 3: valuation_cap is no term of 'Series A'" in refused(
+        tmp_path, text.format(cap="3")
+    )
+
+
+def test_a_price_is_no_strike_where_strikes_have_a_column(tmp_path: Path) -> None:
+    text = """Holder,Class,Shares,Price,Strike,Role
+Ada,Common,8000000,,,founder
+Eve,Options,100000,,0.25,
+Rob,Options,100000,4.00,,
+"""
+    assert "row 4 has no strike price" in refused(tmp_path, text)
+
+
 def test_a_chinese_register_counts_in_units_of_ten_thousand(tmp_path: Path) -> None:
     text = """股东名称;轮次;持股数（万股）;投资额（万元）;持股比例;身份
 张三;普通股;600;;60.00%;创始人

@@ -21,7 +21,7 @@ from fastnn.exit_strategy.reading.parse import Reader, read_number, show
 
 from .checks import is_a_sum
 from .sheet_checks import SheetRow, SheetSum, check_parts, check_sums, refuse_sheet
-from .sheet_words import FOUNDING, column_of, kind_of, plain_words
+from .sheet_words import column_of, is_founding, kind_of, plain_words
 from .terms import COMMON, FOUNDERS
 
 __all__ = ["OWN_KEYS", "read_sheet"]
@@ -42,6 +42,19 @@ _TAKES_PART = {"yes": "full", "true": "full", "participating": "full", "是": "f
                "no": "none", "false": "none", "non participating": "none", "否": "none",
                "无": "none", "不参与": "none", "参与": "full", "full": "full", "none": "none",
                "capped": "capped"}  # fmt: skip
+#: Cells that say that there is nothing to say.
+_NOTHING = frozenset(("", "-", "–", "—", "n/a", "na", "无", "不适用", "/"))
+#: What each kind of paper may say besides its holder, class and checks.
+_OF_KIND = {
+    "common": ("shares", "price", "invested", "date"),
+    "preferred": ("shares", "price", "invested", "date", *_CLASS_TERMS),
+    "options": ("shares", "price", "strike", "date"), "pool": ("shares",),
+    "units": ("shares", "price", "strike", "date"),
+    "warrants": ("shares", "price", "strike", "date"),
+    "safe": ("invested", *_PAPER_TERMS["safe"]),
+    "note": ("invested", "multiple", *_PAPER_TERMS["note"]),
+}  # fmt: skip
+_ALWAYS = ("holder", "class", "role", "status", "currency", "ownership", "diluted")
 _STANDS = frozenset(("", "outstanding", "issued", "active", "已发行", "有效", "在册"))
 _YES = frozenset(("yes", "true", "是", "ja", "sim", "sí", "oui", "y", "x"))
 
@@ -130,7 +143,7 @@ def _rows(
             if words is None:
                 continue
             field, _, unit = words.partition(" ")
-            if field and value is not None and str(value).strip():
+            if field and value is not None and str(value).strip().lower() not in _NOTHING:
                 cells[field] = _with_unit(value, unit)
         if not cells:
             continue
@@ -197,14 +210,24 @@ def _paper(
                       "leave its shares empty and give the amount invested")  # fmt: skip
     if not paper and not cells.get("shares"):
         raise refuse_sheet(f"row {number} has no shares", "give their number, or delete the row")
-    role = plain_words(cells.get("role", ""))
+    for field, value in cells.items():
+        if field not in (*_OF_KIND[kind], *_ALWAYS, "shares") and value not in (0, "0"):
+            raise refuse_sheet(
+                f"row {number}: {field} is no term of {name!r}",
+                "leave the cell empty, or state the paper in the profile",
+            )
+    role = str(cells.get("role", ""))
+    founder = True if plain_words(role) in _YES else is_founding(role)
+    if founder is None:
+        text = f"row {number}: {role!r} may be a founder or no longer one"
+        raise refuse_sheet(text, "write founder, or leave the role empty")
     ratio = 1.0
     if "conversion_ratio" in cells:
         ratio = (
             _number(reader, number, "conversion_ratio", "times", cells["conversion_ratio"]) or 1.0
         )
     return SheetRow(number, holder, kind, name, said, cells, cells.get("shares") or 0.0,
-                role in FOUNDING or role in _YES, ratio)  # fmt: skip
+                founder, ratio)  # fmt: skip
 
 
 def _numbers(reader: Reader, row: int, cells: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,9 +291,10 @@ def _papers(rows: list[SheetRow]) -> dict[str, Any]:
         for row in group:
             hold(row, name, founder=row.founder)
     grants: dict[tuple[str, float], list[SheetRow]] = {}
+    stated = any("strike" in r.cells for r in rows)  # else a price of options is their strike
     for row in rows:
         if row.kind in ("options", "units", "warrants"):
-            grants.setdefault((row.paper, _strike(row)), []).append(row)
+            grants.setdefault((row.paper, _strike(row, stated)), []).append(row)
     often = [name for name, _ in grants]
     for (name, strike), group in grants.items():
         title = name if often.count(name) == 1 else f"{name} at {strike:g}"
@@ -351,13 +375,16 @@ def _class(name: str, group: list[SheetRow]) -> dict[str, Any]:
     return made
 
 
-def _strike(row: SheetRow) -> float:
-    strike = row.cells.get("strike", row.cells.get("price"))
-    if strike is None and row.kind != "units":
-        raise refuse_sheet(
-            f"row {row.number} has no strike price", "give it in a column strike price"
-        )
-    return float(strike or 0.0)
+def _strike(row: SheetRow, stated: bool) -> float:
+    strike = row.cells.get("strike")
+    if strike is None and row.kind == "units":
+        return 0.0  # a restricted stock unit costs nothing
+    if strike is None and not stated:
+        strike = row.cells.get("price")
+    if strike is None:
+        text = f"row {row.number} has no strike price"
+        raise refuse_sheet(text, "give it in a column strike price")
+    return float(strike)
 
 
 def _over(row: SheetRow, classes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -380,7 +407,7 @@ def _convertible(row: SheetRow, rows: list[SheetRow]) -> dict[str, Any]:
     twice = sum(r.kind == row.kind and r.holder == row.holder for r in rows) > 1
     name = f"{row.holder} {word}" + (f" (row {row.number})" if twice else "")
     made: dict[str, Any] = {"name": name, "amount" if word == "SAFE" else "principal": amount}
-    for field in _PAPER_TERMS[row.kind]:
+    for field in (*_PAPER_TERMS[row.kind], "multiple"):
         if field in row.cells:
             made[field] = row.cells[field]
     if row.kind == "safe" and row.said:

@@ -12,7 +12,7 @@ import unicodedata
 
 from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
 
-__all__ = ["COLUMNS", "FOUNDING", "LEFT_OUT", "column_of", "kind_of", "plain_words"]
+__all__ = ["COLUMNS", "LEFT_OUT", "column_of", "is_founding", "kind_of", "plain_words"]
 
 _NAMES: dict[str, str] = {
     "holder": "holder|shareholder|stockholder|name|investor|owner|member|holder name|stakeholder|"
@@ -85,14 +85,11 @@ LEFT_OUT = frozenset((
     "身份证号", "国籍", "统一社会信用代码", "adresse", "番号", "住所",
 ))  # fmt: skip
 
-#: How the role of a founder is written.
-FOUNDING = frozenset((
-    "founder", "founders", "co founder", "cofounder", "founder ceo", "founder cto", "ceo founder",
-    "创始人", "联合创始人", "创始股东", "gründer", "gründerin", "mitgründer", "fundador",
-    "fundadora",
-    "cofundador", "fondateur", "fondatrice", "cofondateur", "founding shareholder", "創業者",
-    "共同創業者", "창업자", "основатель",
-))  # fmt: skip
+#: How the role of a founder is written, and of one who is none or no longer.
+_FOUNDING = r"founder|创始|創業|gründer|fundador|fondat|founding|창업|основател"
+_NOT_FOUNDING = (
+    r"\b(?:non|not|no|ex|former|spouse|fund|family)\b|founders? fund|非|前|配偶|ehemalig|ex "
+)
 
 _COMMON = (
     r"(?:class [ab] )?(?:common|ordinary)(?: (?:stock|shares?))?(?: class [ab])?|"
@@ -138,6 +135,14 @@ def plain_words(text: object) -> str:
     """Return a cell's text for comparison: one form of letters, no marks, single spaces."""
     words = unicodedata.normalize("NFKC", str(text)).casefold()
     return " ".join(re.sub(r"[\s_\-–—/.:,*#\"]+", " ", words).split())
+
+
+def is_founding(role: str) -> bool | None:
+    """Whether a role is that of a founder; None where it may be that of a former one."""
+    words = plain_words(role)
+    if not re.search(_FOUNDING, words):
+        return False
+    return None if re.search(_NOT_FOUNDING, words) else True
 
 
 def column_of(text: object) -> tuple[str, str]:
