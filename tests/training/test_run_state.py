@@ -93,7 +93,7 @@ class Loader:
         return iter(batches(4))
 
 
-@pytest.mark.parametrize("steps", [1, 3, 4, 6])
+@pytest.mark.parametrize("steps", [1, 3, 4])
 @pytest.mark.parametrize("data", [Data(), Loader()])
 def test_validation_steps_judge_every_epoch_on_the_same_batches(data, steps):
     values = linear().fit(X, Y, epochs=3, verbose=0, validation_data=data,
@@ -102,10 +102,36 @@ def test_validation_steps_judge_every_epoch_on_the_same_batches(data, steps):
     assert values == pytest.approx([np.mean(seen)] * 3)
 
 
-def test_validation_steps_walk_on_through_an_iterator():
-    values = linear().fit(X, Y, epochs=2, verbose=0, validation_data=iter(batches(8)),
+@pytest.mark.parametrize("data", [Data(), Loader()])
+def test_no_batch_is_judged_twice_where_there_are_fewer_than_the_steps(data):
+    model = linear()
+    with pytest.warns(UserWarning, match="ran out after 4 of 6 batches"):
+        values = model.fit(X, Y, epochs=2, verbose=0, validation_data=data,
+                           validation_steps=6).history["val_loss"]  # fmt: skip
+    assert values == pytest.approx([14 / 4] * 2)
+    with pytest.warns(UserWarning, match="ran out after 4 of 6 batches"):
+        assert model.evaluate(data, steps=6, verbose=0) == pytest.approx(14 / 4)
+    with pytest.warns(UserWarning, match="ran out after 4 of 6 batches"):
+        assert model.predict(data, steps=6, verbose=0).shape == (4, 1)
+
+
+def test_a_validation_iterator_gives_its_first_two_batches_in_every_epoch_as_in_keras():
+    values = linear().fit(X, Y, epochs=3, verbose=0, validation_data=iter(batches(8)),
                           validation_steps=3).history["val_loss"]  # fmt: skip
-    assert values == pytest.approx([5 / 3, (9 + 16 + 25) / 3])
+    assert values == pytest.approx([(0 + 1 + 4) / 3, (0 + 1 + 9) / 3, (0 + 1 + 16) / 3])
+    values = linear().fit(X, Y, epochs=3, verbose=0,
+                          validation_data=iter(batches(8))).history["val_loss"]  # fmt: skip
+    assert values == pytest.approx([140 / 8, 1 / 2, 1 / 2])
+
+
+@pytest.mark.parametrize(("steps", "made"), [(10, 58), (None, 68)])
+def test_a_generator_that_ends_makes_the_steps_that_keras_makes(steps, made):
+    model = linear()
+    given = ((X[i % 4 : i % 4 + 1], Y[:1]) for i in range(56 if steps else 58))
+    with pytest.warns(UserWarning, match="x ran out after .* batches in epoch"):
+        history = model.fit(given, steps_per_epoch=steps, epochs=7 if steps else 6, verbose=0)
+    assert int(model.optimizer.iterations) == made
+    assert len(history.history["loss"]) == len(history.epoch) == (7 if steps else 6)
 
 
 class Kill(K.callbacks.Callback):

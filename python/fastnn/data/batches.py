@@ -264,12 +264,17 @@ class PyDataset:
 Sequence = PyDataset
 
 
+#: How many batches of an iterator are kept for later passes, which is Keras's number.
+KEPT = 2
+
+
 class IterableData:
     """Batches from a generator, a PyDataset or any iterable, prepared ahead on a thread.
 
     `limit` batches are read in all (None: as many as there are), `skip` batches are passed over
-    first, `close` ends the thread. With `again` each call of `batches` starts at the first batch,
-    unless the source is an iterator, which cannot.
+    first, `close` ends the thread. With `again` each call of `batches` starts at the first batch
+    and ends with the source. An iterator cannot start again: as in Keras its first two batches
+    are kept, and a new pass is those and what is left of it.
 
     Args:
         source: A generator, a `PyDataset`, or another iterable of batches (x, y) or (x, y,
@@ -313,6 +318,10 @@ class IterableData:
         self.once = hasattr(source, "__next__") and not isinstance(source, PyDataset)
         self._ahead: Prefetch | None = None
         self._taken = 0
+        #: The first batches of an iterator, and those of them that are yet to come in this pass.
+        self._first: list[Any] = []
+        self._replayed: list[Any] = []
+        self._ended = False
 
     def steps(self) -> int | None:
         """Batches per epoch if known."""
@@ -372,7 +381,11 @@ class IterableData:
                 f"{self.name} repeats without end, so an epoch has no length\n"
                 "  hint: steps_per_epoch=n (validation_steps, steps), or repeat(n)"
             )
-        left = None if self.limit is None else max(self.limit - self._taken, 0)
+        self._ended = False
+        self._replayed = self._first[: self.limit]
+        left = self.limit
+        if left is not None:
+            left = max(left - self._taken - len(self._replayed), 0)
         depth = max(1, getattr(self.source, "max_queue_size", 2))
         self._ahead = Prefetch(self._fresh(), self._prepare, depth, left, owned=not self.once)
         return self._ahead
@@ -382,15 +395,15 @@ class IterableData:
         begin = getattr(self.source, "on_epoch_begin", None)
         if callable(begin):
             begin()
-        if self.again and not self.once:
+        if self.again:
             self._taken = 0
-        if steps is None or (self.again and not self.once):
+        if steps is None or self.again or (self.once and self._ended):
             self._turn = 0
             self._start()
         done = 0
         while steps is None or done < steps:
             try:
-                batch = self._next(again=steps is not None and not self.once)
+                batch = self._next(again=steps is not None and not (self.once or self.again))
             except Exception as error:
                 error.add_note(f"  while reading batch {done + 1} of {self.name}")
                 raise
@@ -404,13 +417,15 @@ class IterableData:
 
     def _next(self, again: bool) -> Any:
         """The next batch; None at the end, unless the source can start `again` and has some."""
-        ahead = self._ahead
-        if ahead is not None:
-            batch = next(ahead, None)
-            if batch is not None or not again:
-                self._taken += batch is not None
-                return batch
-        batch = next(self._start(), None)
+        if self._replayed:
+            batch = self._replayed.pop(0)
+        else:
+            batch = None if self._ahead is None else next(self._ahead, None)
+            if batch is None and (again or self._ahead is None):
+                batch = next(self._start(), None)
+            if self.once and batch is not None and len(self._first) < KEPT:
+                self._first.append(batch)
+        self._ended = batch is None
         self._taken += batch is not None
         return batch
 

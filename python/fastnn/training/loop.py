@@ -27,11 +27,10 @@ from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.devices import choice
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
 from fastnn.display.reporter import Reporter
-from fastnn.errors import told
 from fastnn.losses.targets import targets_of
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.ranks import is_first
-from fastnn.training.batches import NO_BATCHES, python_epoch
+from fastnn.training.batches import python_epoch
 from fastnn.training.inputs import check_labels
 from fastnn.training.program import Logs, Program, keeping, underway
 from fastnn.training.ranks import Ranks, data_facts, ranks_of
@@ -93,6 +92,16 @@ def warn_of_few(name: str, done: int, steps: int | None) -> None:
             "Give a generator that does not end, or fewer steps.",
             stacklevel=5,
         )
+
+
+def warn_of_end(done: int, steps: int, epoch: int) -> None:
+    """Says that an epoch of training got fewer batches than it was to have."""
+    warnings.warn(
+        f"x ran out after {done} of {steps} batches in epoch {epoch + 1}; as in Keras, an iterator "
+        "that has ended gives its first two batches again in each epoch. Give a generator that "
+        "does not end with steps_per_epoch, or data that can be read again.",
+        stacklevel=5,
+    )
 
 
 def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
@@ -215,11 +224,8 @@ class Fit:
         program = model._whole_program("train", data, self.batch_size) if direct else None
         feed = data if program is not None else self._feed()
         if isinstance(self.validation, IterableData) and self.settings.validation_steps is not None:
-            times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
-            self.validation.again = not self.validation.once
-            self.validation.limit = self.settings.validation_steps * (
-                1 if self.validation.again else times
-            )
+            self.validation.again = True
+            self.validation.limit = self.settings.validation_steps
         try:
             with closing(feed, self.validation):
                 if program is not None:
@@ -464,6 +470,7 @@ class Fit:
     def _run_in_python(self, data: ArrayData | IterableData, stop: int) -> None:
         """Epochs up to, not including, `stop`, batch by batch."""
         model = self.model
+        once, wanted, told = getattr(data, "once", False), None, False
         for epoch in range(model._initial_epoch, stop):
             if model.stop_training:
                 break
@@ -494,24 +501,13 @@ class Fit:
                     self._resumed(first, data), self.ranks, ahead,
                 )  # fmt: skip
             except Exception as error:
-                ended = told(error) == NO_BATCHES and getattr(data, "once", False)
-                if not ended or epoch == model._initial_epoch:
-                    error.add_note(f"  in epoch {epoch + 1}")
-                    raise
-                warnings.warn(
-                    f"x ran out after epoch {epoch}; training stops. Give data that can be read "
-                    "again, or a generator that does not end with steps_per_epoch.",
-                    stacklevel=4,
-                )
-                model.stop_training = True
-                break
-            if self.steps is not None and done < self.steps and not model.stop_training:
-                warnings.warn(
-                    f"x ran out after {done} of {self.steps} batches in epoch {epoch + 1}; "
-                    "training stops. Give a generator that does not end, or fewer steps.",
-                    stacklevel=4,
-                )
-                model.stop_training = True
+                error.add_note(f"  in epoch {epoch + 1}")
+                raise
+            if not model.stop_training:
+                wanted = self.steps if self.steps is not None or not once else wanted or done
+                if wanted is not None and done < wanted and not told:
+                    warn_of_end(done, wanted, epoch)
+                    told = True
             if self.ranks is not None:
                 self.ranks.settle()
             self._end_epoch(epoch, dict(logs), done, time.perf_counter() - start)

@@ -28,7 +28,7 @@ def predict(
     calls = CallbackList(callbacks, model=model) if callbacks else None
     if is_iterable_data(x):
         data = IterableData(read_batches(model, x), "x")
-        data.limit = steps
+        data.again, data.limit = True, steps
         _begin(calls, level, steps or data.steps())
         with closing(data):
             out, ends = _predict_batches(model, data.batches(steps))

@@ -265,7 +265,7 @@ class Trainer(Compiled):
         calls = CallbackList(callbacks, model=self) if callbacks else None
         start = time.perf_counter()
         if isinstance(data, IterableData):
-            data.limit = steps
+            data.again, data.limit = True, steps
         with closing(data), naming_layers(self):
             batch_size = fixed_batch(self, batch_size, getattr(data, "n", None))
             if calls is not None:
