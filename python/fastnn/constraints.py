@@ -11,7 +11,8 @@ from fastnn import ops
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon
-from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.encoding import Configurable
+from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "max_norm",
@@ -199,7 +200,7 @@ def get(identifier: Any) -> Any:
 
 def serialize(constraint: Constraint) -> Any:
     """A constraint as a config."""
-    return to_config(constraint)
+    return written(constraint)
 
 
 def deserialize(config: Any) -> Any:

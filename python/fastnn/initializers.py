@@ -16,7 +16,8 @@ import numpy as np
 from fastnn import _core, random
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
-from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.encoding import Configurable
+from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 
 __all__ = [
@@ -555,7 +556,7 @@ def get(identifier: Any) -> Any:
 
 def serialize(initializer: Initializer) -> Any:
     """An initialiser as a config."""
-    return to_config(initializer)
+    return written(initializer)
 
 
 def deserialize(config: Any) -> Any:

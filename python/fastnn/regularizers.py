@@ -10,7 +10,8 @@ from fastnn import ops
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.errors import hinted
-from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.encoding import Configurable
+from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2",
@@ -199,7 +200,7 @@ def get(identifier: Any) -> Any:
 
 def serialize(regularizer: Regularizer) -> Any:
     """A regulariser as a config."""
-    return to_config(regularizer)
+    return written(regularizer)
 
 
 def deserialize(config: Any) -> Any:

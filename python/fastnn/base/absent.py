@@ -124,9 +124,12 @@ ABSENT: dict[str, tuple[str, str]] = {
     "datasets.imdb": ("nothing is downloaded", "read the file with numpy.load"),
     "datasets.reuters": ("nothing is downloaded", "read the file with numpy.load"),
     "datasets.cifar*": ("nothing is downloaded", "read the file with numpy.load"),
-    "optimizers.Adafactor": ("it is not part of fastnn yet", "fastnn.optimizers.AdamW"),
-    "optimizers.Muon": ("it is not part of fastnn yet", "fastnn.optimizers.AdamW"),
-    "optimizers.ScheduleFreeAdamW": ("it is not part of fastnn yet", "fastnn.optimizers.AdamW"),
+    "optimizers.MultiOptimizer": (
+        "a model has one optimizer", "train_step with an optimizer for each group of variables",
+    ),
+    "optimizers.OptimizerMap": (
+        "a model has one optimizer", "train_step with an optimizer for each group of variables",
+    ),
     "callbacks.RemoteMonitor": ("nothing is sent over the network", "LambdaCallback"),
     "callbacks.OrbaxCheckpoint": ("Orbax files are not written", "ModelCheckpoint"),
 }  # fmt: skip

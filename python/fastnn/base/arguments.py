@@ -18,8 +18,8 @@ from fastnn.errors import reject_arguments
 
 __all__ = [
     "as_number", "call_parameters", "check_counts", "check_validation", "hints_arguments",
-    "is_whole", "local_path", "refuse_unknown", "signature_of", "takes_numbers", "verbosity",
-    "whole_number",
+    "is_whole", "local_path", "refuse_unknown", "signature_of", "takes_numbers", "training_default",
+    "verbosity", "whole_number",
 ]  # fmt: skip
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -209,6 +209,13 @@ def call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, bool
         "mask" in every,
         any(p.kind is p.VAR_KEYWORD for p in parameters),
     )
+
+
+@cached(maxsize=512)
+def training_default(fn: Callable[..., Any]) -> Any:
+    """What a `call` has for `training` where nobody says it; None where it has nothing."""
+    found = inspect.signature(fn).parameters.get("training")
+    return None if found is None or found.default is found.empty else found.default
 
 
 def signature_of(defaults: dict[str, Any], **keywords: Any) -> inspect.Signature:

@@ -48,6 +48,7 @@ from fastnn.serialization.keras_config import (
 from fastnn.serialization.objects import (
     deserialize_keras_object,
     get_registered_object,
+    own_config,
     serialize,
     serialize_keras_object,
 )
@@ -188,7 +189,7 @@ def _operation_config(operation: Any) -> dict[str, Any]:
             "class_name": "Op",
             "config": {"key": operation.key, "op_name": operation.op_name, "name": operation.name},
         }
-    return serialize(operation)
+    return own_config(operation)
 
 
 def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None) -> Any:
@@ -301,7 +302,7 @@ def save_model(
     variables = named_variables(model)
     metadata = {
         "fastnn.format": FORMAT,
-        "fastnn.config": as_json(serialize(model)),
+        "fastnn.config": as_json(own_config(model)),
         "fastnn.compile": json.dumps(compile_config(model) if compiled else None),
         "fastnn.state": json.dumps(_state(model, variables)),
         "fastnn.build": json.dumps(built_for(model)),

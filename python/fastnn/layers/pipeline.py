@@ -8,7 +8,7 @@ from typing import Any
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.keras_config import deserialize
-from fastnn.serialization.objects import serialize
+from fastnn.serialization.objects import own_config
 
 __all__ = ["Pipeline"]
 
@@ -60,7 +60,7 @@ class Pipeline(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The layers as configs, and the name."""
-        return {"layers": [serialize(layer) for layer in self._steps], "name": self.name}
+        return {"layers": [own_config(layer) for layer in self._steps], "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

@@ -247,9 +247,9 @@ class Dice(LossFunctionWrapper):
 
     def __init__(
         self,
-        axis: Any = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "dice",
+        axis: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(dice, reduction, name, dtype, axis=axis)
@@ -279,9 +279,9 @@ class Tversky(LossFunctionWrapper):
         self,
         alpha: float = 0.5,
         beta: float = 0.5,
-        axis: Any = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "tversky",
+        axis: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis)

@@ -28,7 +28,7 @@ from fastnn.losses.regression import (
 )
 from fastnn.losses.targets import targets_of
 from fastnn.serialization.custom_objects import custom_object_scope
-from fastnn.serialization.encoding import to_config
+from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 from fastnn.tracing.known_ops import enter_ops
 
@@ -122,7 +122,7 @@ def serialize(loss: Any) -> Any:
         >>> fastnn.losses.serialize(fastnn.losses.Huber(delta=2.0))["config"]["delta"]
         2.0
     """
-    return to_config(loss)
+    return written(loss)
 
 
 @hints_arguments

@@ -54,7 +54,7 @@ from fastnn.metrics.confusion import AUC
 from fastnn.metrics.language import *
 from fastnn.metrics.overlap import *
 from fastnn.metrics.scores import *
-from fastnn.serialization.encoding import to_config
+from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 
 __all__ = [
@@ -186,7 +186,7 @@ def serialize(metric: Metric) -> Any:
         >>> config["config"]["threshold"]
         0.7
     """
-    return to_config(metric)
+    return written(metric)
 
 
 @hints_arguments

@@ -17,7 +17,7 @@ from fastnn.models.onnx_graph import OnnxModel
 from fastnn.models.sequential import Sequential
 from fastnn.serialization.custom_objects import custom_object_scope, get_registered_name
 from fastnn.serialization.keras_config import deserialize
-from fastnn.serialization.objects import serialize
+from fastnn.serialization.objects import own_config
 from fastnn.serialization.registry import Registry
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.symbolic import KerasTensor, Node
@@ -93,14 +93,14 @@ def _cloned(
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())
     elif clone_function is None and call_function is None and tensors is None:
-        copy = deserialize(serialize(model))
+        copy = deserialize(own_config(model))
     else:
 
         def clone(layer: Any) -> Any:
             if recursive and isinstance(layer, Sequential | Functional):
                 return clone_model(layer, None, clone_function, call_function, True)
             if clone_function is None:
-                return deserialize(serialize(layer))
+                return deserialize(own_config(layer))
             return clone_function(layer)
 
         if isinstance(model, Sequential):

@@ -28,7 +28,7 @@ from fastnn.layers.preprocessing.host import read_symbols, read_text
 from fastnn.models.calls import ELSEWHERE, DeviceCalls
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import as_json
-from fastnn.serialization.objects import serialize
+from fastnn.serialization.objects import own_config
 from fastnn.serialization.registry import model_class
 from fastnn.tracing import variables
 from fastnn.tracing.away import bring_home, held
@@ -402,7 +402,7 @@ class Model(Trainer, Layer):
             >>> fastnn.models.model_from_json(model.to_json()).count_params()
             3
         """
-        return as_json(serialize(self), **kwargs)
+        return as_json(own_config(self), **kwargs)
 
     def save(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn._core import Dim
 from fastnn.base import tree
-from fastnn.config import COMPUTED
+from fastnn.config import COMPUTED, unique_name
 from fastnn.errors import ShapeError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import Lambda
@@ -17,7 +17,7 @@ from fastnn.layers.preprocessing.host import HostLayer
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.serialization.keras_config import deserialize
-from fastnn.serialization.objects import serialize
+from fastnn.serialization.objects import own_config
 from fastnn.tracing.call_context import NameScope, current_names, masked
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import suspended_scope
@@ -160,6 +160,7 @@ class Sequential(Model):
                 if layer is not start:
                     x = layer(x)
         self._functional = Functional(inputs, x, name=self.name)
+        unique_name("functional")  # Keras names the inner model itself, so names count it
         self.built = True
 
     def _own_scope(self) -> Any:
@@ -301,13 +302,13 @@ class Sequential(Model):
 
     @property
     def input(self) -> Any:
-        """The symbolic input."""
-        return self._graph().input
+        """The symbolic input: of the first call within another model, else its own."""
+        return super().input if self._nodes else self._graph().input
 
     @property
     def output(self) -> Any:
-        """The symbolic output."""
-        return self._graph().output
+        """The symbolic output: of the first call within another model, else its own."""
+        return super().output if self._nodes else self._graph().output
 
     @property
     def output_shape(self) -> Any:
@@ -376,7 +377,7 @@ class Sequential(Model):
             "name": self.name,
             "trainable": self._trainable,
             "dtype": "float32",
-            "layers": [serialize(layer) for layer in self._stack],
+            "layers": [own_config(layer) for layer in self._stack],
         }
         if self._functional is not None:
             config["build_input_shape"] = list(self._functional.inputs[0].shape)

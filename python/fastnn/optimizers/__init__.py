@@ -8,16 +8,18 @@ from typing import Any
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.errors import check_arguments
-from fastnn.optimizers import legacy as legacy, methods, schedules
+from fastnn.optimizers import adaptive, legacy as legacy, methods, schedules
+from fastnn.optimizers.adaptive import *
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *
 from fastnn.serialization.custom_objects import custom_object_scope
-from fastnn.serialization.encoding import to_config
+from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -26,16 +28,18 @@ __all__ = [
     "Lamb",
     "Lion",
     "LossScaleOptimizer",
+    "Muon",
     "Nadam",
     "Optimizer",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "deserialize",
     "get",
     "schedules",
     "serialize",
 ]
 
-_MEMBERS = [getattr(methods, name) for name in methods.__all__]
+_MEMBERS = [getattr(m, name) for m in (methods, adaptive) for name in m.__all__]
 TABLE = Registry("optimizer", _MEMBERS, {m.__name__.lower(): m for m in _MEMBERS})
 for _wrong in ("ada_w", "ada_m", "rm_sprop", "rm_sp_rop"):
     TABLE.names.pop(_wrong, None)
@@ -97,7 +101,7 @@ def serialize(optimizer: Optimizer) -> Any:
         >>> fastnn.optimizers.serialize(fastnn.optimizers.SGD(0.5))["config"]["learning_rate"]
         0.5
     """
-    return to_config(optimizer)
+    return written(optimizer)
 
 
 @hints_arguments

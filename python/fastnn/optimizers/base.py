@@ -250,10 +250,10 @@ class Optimizer(OptimizerState):
         gs = self._clip_gradients(gs)
         rate = self.learning_rate
         rate = rate.value if isinstance(rate, Variable) else rate
-        if self.weight_decay:
-            for v in vs:
-                if self._decays(v):
-                    v.assign(v.value - v.value * self.weight_decay * rate)
+        for v in vs:
+            decay = self.decay_of(v)
+            if decay and self._decays(v):
+                v.assign(v.value - v.value * decay * rate)
         self.update_all(gs, vs, rate)
 
     def update_all(self, gs: list[Any], vs: list[Variable], rate: Any) -> None:
@@ -350,6 +350,21 @@ class Optimizer(OptimizerState):
             )
         self._no_decay.update(var_list or ())
         self._no_decay_names.extend(var_names or ())
+
+    def decay_of(self, variable: Variable) -> float | None:
+        """The weight decay of a variable, unless it is excluded from weight decay.
+
+        Args:
+            variable: A variable that is trained.
+
+        Returns:
+            A number, or None for none.
+
+        Example:
+            >>> fastnn.optimizers.AdamW(weight_decay=0.1).decay_of(fastnn.Variable([1.0]))
+            0.1
+        """
+        return self.weight_decay
 
     def _decays(self, v: Variable) -> bool:
         return v not in self._no_decay and not any(

@@ -11,7 +11,8 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.base.absent import answer_missing
-from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.encoding import Configurable
+from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 
 __all__ = [
@@ -351,7 +352,7 @@ TABLE = Registry(
 
 def serialize(schedule: LearningRateSchedule) -> Any:
     """A schedule as a config."""
-    return to_config(schedule)
+    return written(schedule)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -100,6 +100,11 @@ class OptimizerState(Configurable):
         self._rate.path = f"{self.name}/learning_rate"
 
     @property
+    def _learning_rate(self) -> Any:
+        """What was given, by the name that own optimisers of Keras read: a variable or schedule."""
+        return self._rate if self._schedule is None else self._schedule
+
+    @property
     def learning_rate(self) -> Any:
         """The rate at this step: a variable, or the schedule's value."""
         if self._schedule is not None:
@@ -145,7 +150,7 @@ class OptimizerState(Configurable):
             if self.gradient_accumulation_steps:
                 self._sums[v] = self._slot(v, "gradient_accumulator")
         for v in new:
-            self._slots[v] = [self._slot(v, n) for n in self.slots()]
+            self._slots[v] = [self._slot(v, n) for n in self.slots_of(v)]
         self.built = True
         if new and waiting:
             made_variables()
@@ -185,6 +190,37 @@ class OptimizerState(Configurable):
         """
         return self.slot_names
 
+    def slots_of(self, variable: Variable) -> Sequence[str]:
+        """Names of the state of one variable, for optimisers whose variables differ in it.
+
+        Args:
+            variable: A variable that is trained.
+
+        Returns:
+            Some of `slots`, in their order.
+
+        Example:
+            >>> list(fastnn.optimizers.Muon().slots_of(fastnn.Variable([[1.0]])))
+            ['momentum']
+        """
+        return self.slots()
+
+    def slot_shape(self, name: str, variable: Variable) -> tuple[int, ...]:
+        """The shape of a slot of a variable.
+
+        Args:
+            name: One of `slots`.
+            variable: A variable that is trained.
+
+        Returns:
+            A tuple; unless a subclass says otherwise, the variable's.
+
+        Example:
+            >>> fastnn.optimizers.Adam().slot_shape("momentum", fastnn.Variable([1.0, 2.0]))
+            (2,)
+        """
+        return tuple(variable.shape)
+
     def slot_start(self, name: str) -> float:
         """The first value of a slot.
 
@@ -202,7 +238,8 @@ class OptimizerState(Configurable):
 
     def _slot(self, variable: Variable, name: str) -> Variable:
         # Computed, not copied from an array: large slots never lie in memory twice.
-        value = ops.full(variable.shape, _core.tensor(self.slot_start(name), dtype="float32"))
+        shape = self.slot_shape(name, variable)
+        value = ops.full(shape, _core.tensor(self.slot_start(name), dtype="float32"))
         slot = Variable(value, dtype="float32", trainable=False, name=name)
         slot.path = f"{self.name}/{variable.path.replace('/', '_')}_{name}"
         return slot

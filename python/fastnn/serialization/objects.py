@@ -39,7 +39,26 @@ def serialize(thing: Any) -> dict[str, Any]:
         >>> fastnn.saving.serialize(fastnn.layers.ReLU(name="cut"))["class_name"]
         'ReLU'
     """
+    return written(thing)
+
+
+def own_config(thing: Any) -> dict[str, Any]:
+    """A layer or model as the configs of fastnn's own files hold it."""
     return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
+
+
+def written(thing: Any) -> Any:
+    """An object with a config as `keras.saving` writes it; functions and names as configs do."""
+    if not hasattr(thing, "get_config") or inspect.isclass(thing):
+        return to_config(thing)
+    kind = type(thing)
+    module = _module_of(kind)
+    return {
+        "module": module or kind.__module__,
+        "class_name": kind.__name__,
+        "config": thing.get_config(),
+        "registered_name": None if module else get_registered_name(kind),
+    }
 
 
 @hints_arguments

@@ -208,6 +208,15 @@ class KerasTensor:
         self.__init__(state["shape"], state["dtype"], name=state["name"])  # type: ignore[misc]
 
     @property
+    def _keras_mask(self) -> Any:
+        """The mask of the tensor, as Keras's layers keep it; None where there is none."""
+        return self.mask
+
+    @_keras_mask.setter
+    def _keras_mask(self, mask: Any) -> None:
+        self.mask = mask
+
+    @property
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)

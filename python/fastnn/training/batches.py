@@ -160,7 +160,7 @@ def _go_on(model: Any, kind: str, batch: tuple[Any, Any, Any], sums: Any) -> Pro
 def eager_step(model: Any, train: bool, data: Any) -> Logs:
     """One step that runs as it is written, without a trace."""
     tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
-    with Scope(train) as scope, CallContext(train):
+    with Scope(train) as scope, CallContext():
         logs = (model.train_step if train else model.test_step)(pack(*tensors))
     for variable, value in scope.updates():
         variable.assign(value)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastnn import _core, metrics, ops, optimizers
 from fastnn.base import tree
+from fastnn.base.arguments import call_parameters
 from fastnn.data.batches import unpack
 from fastnn.devices import choice
 from fastnn.errors import reject_arguments
@@ -21,6 +22,12 @@ from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics, OlderMe
 from fastnn.training.step import Tracing
 
 __all__ = ["Compiled"]
+
+#: Layers that compute something else in training.
+_IN_TRAINING = {
+    "AlphaDropout", "BatchNormalization", "Dropout", "GaussianDropout", "GaussianNoise",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "SpectralNormalization",
+}  # fmt: skip
 
 
 class Compiled(Tracing):
@@ -320,7 +327,7 @@ class Compiled(Tracing):
             2
         """
         x, y, weights = unpack(data)
-        y_pred = self(x, training=True)  # type: ignore[operator]
+        y_pred = self._in_training(x)
         loss = self._loss_of(x, y, y_pred, weights, True)
         variables = self.trainable_variables
         scale = self.optimizer.loss_scale_factor
@@ -332,6 +339,23 @@ class Compiled(Tracing):
         else:
             warnings.warn("the model does not have any trainable weights", stacklevel=2)
         return self.compute_metrics(x, y, y_pred, weights)
+
+    def _in_training(self, x: Any) -> Any:
+        """The outputs of a training step; as in Keras, a `call` that takes no `training` gets none.
+
+        Its layers then run as they do in inference, which is told where it makes a difference.
+        """
+        if call_parameters(type(self).call)[1]:  # type: ignore[attr-defined]
+            return self(x, training=True)  # type: ignore[operator]
+        idle = sorted({type(v).__name__ for v in self._every_layer()} & _IN_TRAINING)  # type: ignore[attr-defined]
+        if idle:
+            warnings.warn(
+                f"{type(self).__name__}.call takes no `training`, so its layers ({', '.join(idle)})"
+                " run as in inference while it is trained, as in Keras\n"
+                "  hint: def call(self, inputs, training=None), and pass training=training on",
+                stacklevel=2,
+            )
+        return self(x)  # type: ignore[operator]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """What evaluation does with one batch; override it together with `train_step`.

@@ -204,7 +204,7 @@ class Tracing:
         inputs = tuple(tree.map_structure(stand_in, part) for part in data)
         train = kind == "train"
         targets = tree.flatten(inputs[1])
-        with Scope(train, traces=True) as scope, CallContext(train), batch_is_open(), feeding(
+        with Scope(train, traces=True) as scope, CallContext(), batch_is_open(), feeding(
             targets
         ) as fed:  # fmt: skip
             logs = (self.train_step if train else self.test_step)(pack(*inputs))

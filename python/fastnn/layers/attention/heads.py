@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import constraints, initializers, ops, regularizers
-from fastnn.config import is_flash_attention_enabled
+from fastnn.config import is_flash_attention_enabled, unique_name
 from fastnn.layers.activation import Softmax
 from fastnn.layers.attention.masks import causal_mask, joined_mask, window_mask, with_heads
 from fastnn.layers.base.layer import Layer
@@ -101,6 +101,8 @@ class HeadedAttention(Layer):
         self._softmax = Softmax(axis=axes)
         if self.dropout > 0:
             self._dropout_layer = Dropout(self.dropout, seed=self.seed)
+        else:
+            unique_name("dropout")  # Keras has the layer all the same, so names count it
 
     def _compute_causal_mask(self, query: Any, value: Any = None) -> Any:
         return causal_mask(query, value)

@@ -15,7 +15,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
-from fastnn.base.arguments import call_parameters
+from fastnn.base.arguments import call_parameters, training_default
 from fastnn.errors import DataError, FastnnError
 from fastnn.layers.base.module import overrides
 from fastnn.serialization.file_budget import file_budget
@@ -130,7 +130,10 @@ def _run_in(
     before = context.training
     kwargs = dict(kwargs)
     given = kwargs.get("training")
-    context.training = given if given is not None else before
+    if given is None:
+        # As in Keras: what the call around says, then the default of this call.
+        given = training_default(type(layer).call) if before is None else before
+    context.training = given
     context.depth += 1
     if takes_training:
         kwargs["training"] = context.training

@@ -9,7 +9,7 @@ from fastnn.base.arguments import call_parameters
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.rnn.rnn import RNN
 from fastnn.serialization.keras_config import deserialize
-from fastnn.serialization.objects import serialize
+from fastnn.serialization.objects import own_config
 from fastnn.tracing.call_context import CallContext, current_call
 
 __all__ = ["Bidirectional"]
@@ -214,8 +214,8 @@ class Bidirectional(Layer):
             config.pop(key, None)
         return {
             **config,
-            "layer": serialize(self.forward_layer),
-            "backward_layer": serialize(self.backward_layer),
+            "layer": own_config(self.forward_layer),
+            "backward_layer": own_config(self.backward_layer),
         }
 
     @classmethod

@@ -188,12 +188,12 @@ class SimpleRNN(GatedRNN):
         bias_constraint: Any = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
-        seed: Any = None,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,
+        seed: Any = None,
         **kwargs: Any,
     ) -> None:
         cell = SimpleRNNCell(

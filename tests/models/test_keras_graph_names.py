@@ -1,0 +1,89 @@
+"""Names, and tensors by layer, that programs written for Keras ask for."""
+
+import numpy as np
+import pytest
+
+import fastnn as tf
+from fastnn import keras
+from fastnn.keras import layers
+
+
+@pytest.fixture(autouse=True)
+def fresh_names():
+    keras.utils.clear_session()
+
+
+def test_a_sequential_within_a_model_has_the_input_and_output_of_its_call_there():
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(2)], name="inner")
+    own = keras.Model(inner.input, inner.output)
+    late = keras.Sequential([layers.Dense(3)], name="late")
+    inputs = keras.Input((4,))
+    x = inner(inputs)
+    y = late(x)
+    model = keras.Model(inputs, layers.Dense(1)(y))
+    assert model.get_layer("inner").input is inputs
+    assert model.get_layer("inner").output is x
+    assert model.get_layer("late").output is y
+    cut = keras.Model(model.input, model.get_layer("late").output)
+    data = np.ones((2, 4), "float32")
+    np.testing.assert_allclose(cut.predict(data, verbose=0), late(inner(data)).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(own(data).numpy(), inner(data).numpy(), rtol=1e-6)
+
+
+def test_automatic_names_count_what_keras_counts():
+    keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    inputs = keras.Input((4, 2))
+    layers.MultiHeadAttention(2, 2)(inputs, inputs)
+    assert layers.Dropout(0.1).name == "dropout_1"
+    assert keras.Model(inputs, layers.Flatten()(inputs)).name == "functional_1"
+
+
+def test_a_symbolic_tensor_tells_its_mask():
+    inputs = keras.Input((5,))
+    masked = layers.Embedding(3, 4, mask_zero=True)(inputs)
+    assert masked._keras_mask.shape == (None, 5)
+    assert layers.Dense(2)(layers.Flatten()(inputs))._keras_mask is None
+
+
+@keras.saving.register_keras_serializable("mine")
+class Own(layers.Layer):
+    """A registered layer."""
+
+
+KINDS = {
+    "layers": lambda: layers.Dense(2),
+    "losses": lambda: keras.losses.Huber(0.5),
+    "metrics": lambda: keras.metrics.AUC(),
+    "optimizers": lambda: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 5)),
+    "initializers": lambda: keras.initializers.HeNormal(seed=3),
+    "regularizers": lambda: keras.regularizers.L2(0.1),
+    "constraints": lambda: keras.constraints.MaxNorm(3.0),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_serialize_says_module_and_registered_name_and_deserialize_reads_it(kind):
+    made, module = KINDS[kind](), getattr(keras, kind)
+    config = module.serialize(made)
+    assert config["class_name"] == type(made).__name__
+    assert config["module"].startswith("keras.")
+    assert config["registered_name"] is None
+    again = module.deserialize(config)
+    assert type(again) is type(made)
+    assert again.get_config() == made.get_config()
+
+
+def test_serialize_of_a_registered_layer_names_it():
+    config = layers.serialize(Own(name="o"))
+    assert (config["class_name"], config["registered_name"]) == ("Own", "mine>Own")
+    assert type(layers.deserialize(config)) is Own
+    assert keras.activations.serialize(keras.activations.relu) == "relu"
+
+
+def test_arguments_stand_where_keras_has_them():
+    y, p = np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])
+    assert keras.losses.Dice("none", "d").name == "d"
+    assert keras.losses.Tversky(0.5, 0.5, "sum", "t")(y, p).shape == ()
+    rnn = layers.SimpleRNN(2, "tanh", True, "zeros", "zeros", "zeros", None, None, None, None, None,
+                           None, None, 0.0, 0.0, True)  # fmt: skip
+    assert rnn(tf.ones((1, 3, 2))).shape == (1, 3, 2)
