@@ -121,9 +121,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "data.TFRecordDataset": ("TFRecord files are not read", "numpy.load, or a generator"),
     "data.experimental.*": ("it is not part of fastnn", "fastnn.data.Dataset has its methods"),
     "models.Model": ("it is at the top", "fastnn.Model"),
-    "datasets.imdb": ("nothing is downloaded", "read the file with numpy.load"),
-    "datasets.reuters": ("nothing is downloaded", "read the file with numpy.load"),
-    "datasets.cifar*": ("nothing is downloaded", "read the file with numpy.load"),
     "optimizers.MultiOptimizer": (
         "a model has one optimizer", "train_step with an optimizer for each group of variables",
     ),

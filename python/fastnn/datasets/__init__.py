@@ -1,9 +1,23 @@
 """Real data sets as Keras hands them out: `load_data() -> ((x_train, y_train), (x_test, y_test))`.
 
 `digits` ships with the package; `mnist` and `fashion_mnist` read the four idx files from a folder
-of yours. Nothing is ever downloaded. Uses NumPy and fastnn's exceptions only.
+of yours, the others what Keras keeps in `~/.keras/datasets`. Nothing is ever downloaded. Uses NumPy
+and fastnn's exceptions only.
 """
 
-from . import digits, fashion_mnist, mnist
+from . import (
+    boston_housing,
+    california_housing,
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    imdb,
+    mnist,
+    reuters,
+)
 
-__all__ = ["digits", "fashion_mnist", "mnist"]
+__all__ = [
+    "boston_housing", "california_housing", "cifar10", "cifar100", "digits", "fashion_mnist",
+    "imdb", "mnist", "reuters",
+]  # fmt: skip

@@ -63,7 +63,12 @@ def search_path(
     data = os.environ.get("FASTNN_DATA")
     folders = [Path(data, sub) for sub in subfolders] if data else []
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return [*folders, Path(cache, "fastnn", name)]
+    return [*folders, Path(cache, "fastnn", name), keras_home() / name.replace("_", "-")]
+
+
+def keras_home() -> Path:
+    """The folder in which Keras keeps data sets."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "datasets")
 
 
 def find(folder: Path, file: str) -> Path | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from os import PathLike
+from pathlib import Path
 
-from . import idx
+from . import idx, keras_cache
 
 
 def load_data(path: str | PathLike[str] | None = None) -> tuple[idx.Split, idx.Split]:
     """Reads MNIST from its four idx files, plain or `.gz`; nothing is downloaded.
 
     Looks in `path` when given, else in `$FASTNN_DATA/mnist`, `$FASTNN_DATA` and the cache folder
-    `~/.cache/fastnn/mnist`. Source: the idx format, http://yann.lecun.com/exdb/mnist.
+    `~/.cache/fastnn/mnist`, and then for Keras's `~/.keras/datasets/mnist.npz`. Source: the idx
+    format, http://yann.lecun.com/exdb/mnist.
 
     Args:
-        path: The folder of the files.
+        path: The folder of the files, or Keras's `mnist.npz`.
 
     Returns:
         ((x, y), (x_test, y_test)): x (n, 28, 28) uint8, 0 to 255; y (n,) uint8, the digit.
@@ -30,4 +32,14 @@ def load_data(path: str | PathLike[str] | None = None) -> tuple[idx.Split, idx.S
         ...     print("hint:" in str(error))
         True
     """
-    return idx.load_folder("mnist", path, subfolders=("mnist", "."))
+    kept = idx.keras_home() / "mnist.npz"
+    if path is not None and Path(path).suffix == ".npz":
+        kept = keras_cache.where("mnist", "mnist.npz", path)
+    else:
+        try:
+            return idx.load_folder("mnist", path, subfolders=("mnist", "."))
+        except FileNotFoundError:
+            if path is not None or not kept.is_file():
+                raise
+    x, y, x_test, y_test = keras_cache.arrays_of(kept, ("x_train", "y_train", "x_test", "y_test"))
+    return (x, y), (x_test, y_test)

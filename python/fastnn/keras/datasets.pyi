@@ -3,7 +3,13 @@
 from fastnn.datasets import *
 
 __all__ = [
+    "boston_housing",
+    "california_housing",
+    "cifar10",
+    "cifar100",
     "digits",
     "fashion_mnist",
+    "imdb",
     "mnist",
+    "reuters",
 ]
