@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.errors import FormatError
+
 from .idx import format_error, keras_home, search_path
 
 #: What a pickle of an array may name.
@@ -67,15 +69,21 @@ def folder(name: str, inner: str, path: str | PathLike[str] | None) -> Path:
 class _Arrays(pickle.Unpickler):
     """Reads pickles of arrays, lists and numbers; whatever else one names is refused."""
 
+    def __init__(self, file: Any, path: Path, **settings: Any) -> None:
+        super().__init__(file, **settings)
+        self.path = path
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ARRAYS:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no array")
+            raise format_error(self.path, f"names {module}.{name}, which is no array")
         return super().find_class(module, name)
 
 
 def _loaded(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
+    except FormatError:
+        raise
     except (pickle.UnpicklingError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise format_error(path, f"is not what its name says ({error})") from error
 
@@ -85,7 +93,7 @@ def unpickled(path: Path) -> dict[str, Any]:
 
     def read() -> dict[str, Any]:
         with open(path, "rb") as file:
-            return {k.decode(): v for k, v in _Arrays(file, encoding="bytes").load().items()}
+            return {k.decode(): v for k, v in _Arrays(file, path, encoding="bytes").load().items()}
 
     return _loaded(path, read)  # type: ignore[no-any-return]
 
@@ -99,7 +107,7 @@ def arrays_of(path: Path, names: tuple[str, ...]) -> list[Any]:
         header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
         shape, _, dtype = header[version[0]](stream)
         if dtype.hasobject:
-            values: Any = _Arrays(stream).load()
+            values: Any = _Arrays(stream, path).load()
             return values.reshape(shape)
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
