@@ -11,6 +11,7 @@ pub mod group;
 pub mod hoist;
 pub mod lower;
 pub mod plan;
+pub mod rounds;
 pub mod scan;
 mod schedule;
 pub mod simplify;

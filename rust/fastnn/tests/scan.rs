@@ -217,6 +217,88 @@ fn what_rounds_share_is_computed_once() {
     agrees(&g, 1e-4);
 }
 
+/// The printed steps outside loops and those inside, of this kind.
+fn steps(g: &Graph, kind: &str) -> (usize, usize) {
+    let text = Program::compile(g).unwrap().to_string();
+    let (inside, outside): (Vec<&str>, Vec<&str>) =
+        text.lines().filter(|line| line.contains(kind)).partition(|line| line.starts_with("        "));
+    (outside.len(), inside.len())
+}
+
+#[test]
+fn products_of_slices_are_made_before_the_loop_and_gradients_of_weights_behind_it() {
+    for (t, reverse) in [(0, false), (1, false), (7, false), (8, true)] {
+        let (mut g, results) = looped(t, 3, 5, reverse);
+        let (one, two) = (g.sum_all(results[2]), g.sum_all(results[0]));
+        let loss = g.add_(one, two);
+        let wrt = [2, 3, 4].map(|k| g.inputs[k]);
+        let grads = grad::gradients(&mut g, loss, None, &wrt).unwrap();
+        g.outputs = [vec![loss], grads].concat();
+        agrees(&g, 1e-4);
+        if t > 1 {
+            // x W, dx, dW and dU; h U and its way back.
+            assert_eq!(steps(&g, " matmul "), (4, 2), "{}", Program::compile(&g).unwrap());
+        }
+    }
+}
+
+#[test]
+fn sums_that_a_round_reads_or_gives_stay_in_the_loop() {
+    let mut body = Graph::new();
+    let [read, given, x, y] = [ty(&[5, 5]), ty(&[5, 5]), ty(&[3, 5]), ty(&[3, 5])].map(|ty| body.input(ty));
+    let term = body.matmul(x, y, true, false);
+    let other = body.mul(term, read);
+    let (first, second) = (body.add_(read, term), body.add_(given, other));
+    body.outputs = vec![first, second, second];
+    let mut g = Graph::new();
+    let inputs = [ty(&[5, 5]), ty(&[5, 5]), ty(&[6, 3, 5]), ty(&[6, 3, 5])].map(|ty| g.input(ty));
+    g.outputs = scan(&mut g, &inputs, &attrs(body, 2, 2, Dim::from(6usize), false)).unwrap();
+    agrees(&g, 1e-5);
+    assert_eq!(steps(&g, " matmul "), (0, 1));
+}
+
+#[test]
+fn a_loop_of_sums_alone_goes_as_a_whole() {
+    let mut body = Graph::new();
+    let [w, b, x, y] = [ty(&[5, 4]), ty(&[4]), ty(&[3, 5]), ty(&[3, 4])].map(|ty| body.input(ty));
+    let (product, rows) = (body.matmul(x, y, true, false), body.sum(y, &[0], false));
+    let (w, b) = (body.add_(product, w), body.add_(b, rows));
+    body.outputs = vec![w, b];
+    let mut g = Graph::new();
+    let inputs = [ty(&[5, 4]), ty(&[4]), ty(&[6, 3, 5]), ty(&[6, 3, 4])].map(|ty| g.input(ty));
+    g.outputs = scan(&mut g, &inputs, &attrs(body, 2, 2, Dim::from(6usize), true)).unwrap();
+    agrees(&g, 1e-5);
+    assert_eq!(steps(&g, "scan"), (0, 0));
+}
+
+#[test]
+fn convolutions_of_slices_and_their_gradients_leave_the_loop() {
+    let mut body = Graph::new();
+    let [h, x] = [ty(&[2, 4, 3]), ty(&[2, 4, 5])].map(|ty| body.input(ty));
+    let [w, u] = [ty(&[3, 5, 3]), ty(&[3, 3, 3])].map(|ty| body.input(ty));
+    let attrs_of = [
+        Attr::Ints(vec![]),
+        Attr::Sizes([1usize, 1].map(Dim::from).to_vec()),
+        Attr::Ints(vec![]),
+        Attr::Int(1),
+    ];
+    let own = body.try_add(&ops::conv::CONV, &[x, w], &attrs_of).unwrap();
+    let handed = body.try_add(&ops::conv::CONV, &[h, u], &attrs_of).unwrap();
+    let z = body.add_(own, handed);
+    let next = body.tanh(z);
+    body.outputs = vec![next, next];
+    let mut g = Graph::new();
+    let inputs = [ty(&[2, 4, 3]), ty(&[6, 2, 4, 5]), ty(&[3, 5, 3]), ty(&[3, 3, 3])].map(|ty| g.input(ty));
+    let results = scan(&mut g, &inputs, &attrs(body, 1, 1, Dim::from(6usize), false)).unwrap();
+    let loss = g.sum_all(results[1]);
+    let wrt = [inputs[2], inputs[3]];
+    let grads = grad::gradients(&mut g, loss, None, &wrt).unwrap();
+    g.outputs = [vec![loss], grads].concat();
+    agrees(&g, 1e-4);
+    assert_eq!(steps(&g, " conv_weight_grad "), (2, 0));
+    assert_eq!(steps(&g, " conv "), (1, 1));
+}
+
 #[test]
 fn open_sizes_of_bodies_are_bound_with_the_graph() {
     let time = Dim::symbol("time");

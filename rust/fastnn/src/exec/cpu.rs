@@ -105,7 +105,8 @@ unsafe impl Send for Given {}
 fn simplified(graph: &Graph) -> Result<Graph> {
     let inner = graph.nodes.iter().flat_map(|n| &n.attrs).filter_map(Attr::body).map(|body| body.count());
     headroom(((graph.nodes.len() + inner.sum::<usize>()) << 13) + (1 << 20))?;
-    let graph = row_sums::choose(passes::simplified(graph)?)?;
+    let graph = passes::simplified(graph)?;
+    let graph = row_sums::choose(passes::rounds::join(&graph)?.into_owned())?;
     // What rounds share is computed once, packed operands of products included.
     let lifted = passes::scan::lift(&graph, &|body, shared| packed::choose(body, shared, &mut |_| Ok(true)))?;
     let Cow::Owned(lifted) = lifted else { return Ok(graph) };

@@ -257,6 +257,36 @@ impl TileProgram {
     }
 }
 
+/// Stretches of elements that lie in rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows {
+    /// How many.
+    pub count: usize,
+    /// Elements from the beginning of one to that of the next.
+    pub step: usize,
+    /// An input whose rows lie otherwise, and by how many elements it moves further each row.
+    pub input: Option<(usize, isize)>,
+    /// The same of an output.
+    pub output: Option<(usize, isize)>,
+}
+
+impl Rows {
+    #[inline(always)]
+    fn moved(of: Option<(usize, isize)>, at: usize, row: usize) -> isize {
+        of.map_or(0, |(which, by)| if which == at { by * row as isize } else { 0 })
+    }
+
+    #[inline(always)]
+    fn of_input(&self, at: usize, row: usize) -> isize {
+        Self::moved(self.input, at, row)
+    }
+
+    #[inline(always)]
+    fn of_output(&self, at: usize, row: usize) -> isize {
+        Self::moved(self.output, at, row)
+    }
+}
+
 impl Bound<'_> {
     /// Runs the whole iteration of `n` elements, split over the pool when that pays.
     ///
@@ -284,6 +314,19 @@ impl Bound<'_> {
     }
 
     unsafe fn range<const STREAM: bool>(&self, start: usize, len: usize) {
+        self.each::<STREAM>(start, len, &Rows { count: 1, step: 0, input: None, output: None });
+    }
+
+    /// Runs elements `start .. start + len` and those of further rows on this thread: what there is to
+    /// prepare is prepared once for all of them.
+    ///
+    /// # Safety
+    /// As [`Bound::run`]; the input that moves is contiguous.
+    pub unsafe fn run_rows(&self, start: usize, len: usize, rows: &Rows) {
+        self.each::<false>(start, len, rows);
+    }
+
+    unsafe fn each<const STREAM: bool>(&self, start: usize, len: usize, rows: &Rows) {
         if len == 0 {
             return;
         }
@@ -292,10 +335,17 @@ impl Bound<'_> {
             && !(STREAM || out.is_null())
         {
             // From memory to memory: no table of where operands lie is needed.
-            let to = out.wrapping_add(start);
-            let at = |operand: u16| self.inputs.get(usize::from(operand)).map(|x| x.wrapping_add(start));
-            let [a, b, c] = args.map(|operand| at(operand).unwrap_or(to));
-            return f(to, a, b, c, len);
+            for row in 0..rows.count {
+                let pos = start + row * rows.step;
+                let to = out.wrapping_add(pos).wrapping_offset(rows.of_output(0, row));
+                let at = |operand: u16| {
+                    let x = self.inputs.get(usize::from(operand))?.wrapping_add(pos);
+                    Some(x.wrapping_offset(rows.of_input(usize::from(operand), row)))
+                };
+                let [a, b, c] = args.map(|operand| at(operand).unwrap_or(to));
+                f(to, a, b, c, len);
+            }
+            return;
         }
         let kept = |o: usize| STREAM || self.outputs[o].is_null() || p.stores.of_output(o).is_some();
         let narrow = !p.stores.outputs.is_empty();
@@ -358,62 +408,65 @@ impl Bound<'_> {
         }
         // What goes by way of a tile goes a tile at a time.
         let tile = if tiles > 0 { p.tile.min(TILE) } else { p.tile };
-        let mut pos = start;
-        let end = start + len;
-        while pos < end {
-            let limit = if p.row == 0 { tile } else { tile.min(p.row - pos % p.row) };
-            let n = limit.min(end - pos);
-            for &(i, how, base) in std::slice::from_raw_parts(moves_at, moving) {
-                *at.add(i) = match how {
-                    Move::Advance => base.wrapping_add(pos),
-                    Move::Row => base.add(pos % p.row),
-                    Move::Phase(period) => base.add(pos % period),
-                    Move::Lay => {
-                        lay(base, self.inputs[i], &p.inputs[i], pos, n);
-                        base
-                    }
-                    Move::Widen => {
-                        let dtype = p.stores.of_input(i).unwrap_or(DType::F32);
-                        lay_stored(base, self.inputs[i].cast(), dtype, &p.inputs[i], pos, n);
-                        base
-                    }
-                };
-            }
-            if !STREAM {
-                for (o, out) in self.outputs.iter().enumerate() {
-                    if !(out.is_null() || narrow && kept(o)) {
-                        *at.add(first_out + o) = out.wrapping_add(pos);
+        for row in 0..rows.count {
+            let mut pos = start + row * rows.step;
+            let end = pos + len;
+            while pos < end {
+                let limit = if p.row == 0 { tile } else { tile.min(p.row - pos % p.row) };
+                let n = limit.min(end - pos);
+                for &(i, how, base) in std::slice::from_raw_parts(moves_at, moving) {
+                    *at.add(i) = match how {
+                        Move::Advance => base.wrapping_add(pos).wrapping_offset(rows.of_input(i, row)),
+                        Move::Row => base.add(pos % p.row),
+                        Move::Phase(period) => base.add(pos % period),
+                        Move::Lay => {
+                            lay(base, self.inputs[i], &p.inputs[i], pos, n);
+                            base
+                        }
+                        Move::Widen => {
+                            let dtype = p.stores.of_input(i).unwrap_or(DType::F32);
+                            lay_stored(base, self.inputs[i].cast(), dtype, &p.inputs[i], pos, n);
+                            base
+                        }
+                    };
+                }
+                if !STREAM {
+                    for (o, out) in self.outputs.iter().enumerate() {
+                        if !(out.is_null() || narrow && kept(o)) {
+                            *at.add(first_out + o) =
+                                out.wrapping_add(pos).wrapping_offset(rows.of_output(o, row));
+                        }
                     }
                 }
-            }
-            for instr in &p.instrs {
-                match instr {
-                    Instr::Thin { f, dst, args: [a, b, c] } => f(
-                        *at.add(*dst as usize),
-                        *at.add(*a as usize),
-                        *at.add(*b as usize),
-                        *at.add(*c as usize),
-                        n,
-                    ),
-                    Instr::Fat { f, ops, .. } => f(at.cast_const(), ops.as_ptr(), n),
-                }
-            }
-            if STREAM {
-                for (o, out) in self.outputs.iter().enumerate() {
-                    if !out.is_null() && p.stores.of_output(o).is_none() {
-                        stream_copy(isa())(out.add(pos), *at.add(first_out + o), n);
+                for instr in &p.instrs {
+                    match instr {
+                        Instr::Thin { f, dst, args: [a, b, c] } => f(
+                            *at.add(*dst as usize),
+                            *at.add(*a as usize),
+                            *at.add(*b as usize),
+                            *at.add(*c as usize),
+                            n,
+                        ),
+                        Instr::Fat { f, ops, .. } => f(at.cast_const(), ops.as_ptr(), n),
                     }
                 }
-            }
-            if narrow {
-                for (o, out) in self.outputs.iter().enumerate() {
-                    if let Some(dtype) = p.stores.of_output(o).filter(|_| !out.is_null()) {
-                        let to = out.cast::<u8>().add(pos * dtype.size());
-                        stored::narrow(isa())(dtype, *at.add(first_out + o), to, n);
+                if STREAM {
+                    for (o, out) in self.outputs.iter().enumerate() {
+                        if !out.is_null() && p.stores.of_output(o).is_none() {
+                            stream_copy(isa())(out.add(pos), *at.add(first_out + o), n);
+                        }
                     }
                 }
+                if narrow {
+                    for (o, out) in self.outputs.iter().enumerate() {
+                        if let Some(dtype) = p.stores.of_output(o).filter(|_| !out.is_null()) {
+                            let to = out.cast::<u8>().add(pos * dtype.size());
+                            stored::narrow(isa())(dtype, *at.add(first_out + o), to, n);
+                        }
+                    }
+                }
+                pos += n;
             }
-            pos += n;
         }
         if STREAM {
             fence();

@@ -3,7 +3,7 @@
 use super::step::{Addresses, Group, Memory, Port};
 use crate::buffer;
 use crate::kernels::columns::add_rows;
-use crate::kernels::tile::{Bound, MAX_INPUTS, MAX_OUTPUTS};
+use crate::kernels::tile::{Bound, MAX_INPUTS, MAX_OUTPUTS, Rows};
 use crate::kernels::{Blocked, Epilogue, Finishing};
 use crate::passes::plan::Loc;
 use std::fmt;
@@ -105,27 +105,31 @@ impl Epilogue for Finish<'_> {
             let mut outputs = [std::ptr::null_mut(); MAX_OUTPUTS];
             outputs[..bound.outputs.len()].copy_from_slice(bound.outputs);
             let head = group.inputs.iter().position(|port| matches!(port, Port::Head));
+            // Whole rows back to back are one run of memory.
             let whole = cols == self.n && ldc == self.n;
             let (pieces, len) = if whole { (1, rows * cols) } else { (rows, cols) };
-            // A value that is summed and wanted nowhere else lives as long as its piece.
-            let mut room = of.filter(|&o| bound.outputs[o].is_null()).map(|_| buffer::scratch(len));
-            for piece in 0..pieces {
-                let start = (row + piece) * self.n + col;
-                if let Some(head) = head {
-                    inputs[head] = c.wrapping_add(piece * ldc).wrapping_sub(start);
-                }
-                if let (Some(o), Some(room)) = (of, &mut room) {
-                    outputs[o] = room.as_mut_ptr().wrapping_sub(start);
-                }
-                let bound = Bound {
-                    program: bound.program,
-                    inputs: &inputs[..bound.inputs.len()],
-                    outputs: &outputs[..bound.outputs.len()],
-                };
-                bound.run_range(start, len);
-                if let Some(o) = of {
-                    add_rows(partial, outputs[o].wrapping_add(start), len / cols, cols, cols);
-                }
+            // A value that is summed and wanted nowhere else lives as long as its block.
+            let mut room = of.filter(|&o| bound.outputs[o].is_null()).map(|_| buffer::scratch(rows * cols));
+            let start = row * self.n + col;
+            let mut each = Rows { count: pieces, step: self.n, input: None, output: None };
+            if let Some(head) = head {
+                inputs[head] = c.wrapping_sub(start);
+                each.input = Some((head, ldc as isize - self.n as isize));
+            }
+            let mut ld = self.n;
+            if let (Some(o), Some(room)) = (of, &mut room) {
+                outputs[o] = room.as_mut_ptr().wrapping_sub(start);
+                each.output = Some((o, cols as isize - self.n as isize));
+                ld = cols;
+            }
+            let bound = Bound {
+                program: bound.program,
+                inputs: &inputs[..bound.inputs.len()],
+                outputs: &outputs[..bound.outputs.len()],
+            };
+            bound.run_rows(start, len, &each);
+            if let Some(o) = of {
+                add_rows(partial, outputs[o].wrapping_add(start), rows, cols, ld);
             }
         }
         if sums.is_some() && of.is_none() {
