@@ -84,6 +84,22 @@ def test_random_tables_with_post_money_paper_match_exhaustive_search() -> None:
     assert events == {"starts", "exercises", "converts", "reaches_cap"}
 
 
+def test_the_two_safes_of_the_standard_deal_do_not_favour_each_other() -> None:
+    """Y Combinator: $125k for 7 % and $375k most-favoured, signed together; an angel's cap counts.
+
+    "Subsequent Convertible Securities" are those issued after the paper.
+    """
+    day = dt.date(2024, 1, 10)
+    deal = (Safe("YC", 125e3, 125e3 / 0.07, date=day), Safe("YC MFN", 375e3, mfn=True, date=day))
+    assert pay(CapTable(9e6, 9e6, safes=deal), 50e6)["YC MFN"] == pytest.approx(375e3)
+    angel = Safe("angel", 250e3, 10e6, date=day + dt.timedelta(60))
+    paid = pay(CapTable(9e6, 9e6, safes=(*deal, angel)), 50e6)
+    assert paid["YC MFN"] == pytest.approx(50e6 * 0.0375)
+    assert paid["YC"] == pytest.approx(50e6 * 0.07)
+    assert "mfn_undated" not in CapTable(9e6, 9e6, safes=(*deal, angel)).told
+    assert "mfn_undated" in CapTable(9e6, 9e6, safes=(Safe("x", 1e5, mfn=True),)).told
+
+
 #: Post-money SAFEs whose counts leap when another paper converts, with prices around the leap.
 LEAPS = [
     (

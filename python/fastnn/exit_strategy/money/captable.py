@@ -111,6 +111,9 @@ class CapTable:
             out.append("unvested_lapse")
         if any(c.redemption_date for c in self.classes):
             out.append("redeemable")
+        papers: list[Safe | Note] = [*self.safes, *self.notes]
+        if any(p.mfn and (p.date is None or any(o.date is None for o in papers)) for p in papers):
+            out.append("mfn_undated")
         if self.as_of and any(not is_as_dated(n, self.as_of) for n in self.notes):
             out.append("note_years")
         return tuple(dict.fromkeys(out))

@@ -67,11 +67,15 @@ def is_as_dated(note: Note, as_of: dt.date) -> bool:
 
 
 def favoured(safe: Safe | Note, papers: Sequence[Safe | Note]) -> Safe | Note:
-    """Return most-favoured-nation paper with the best terms of `papers` issued after it."""
+    """Return most-favoured-nation paper with the best terms of `papers` issued after it.
+
+    Paper of the same day is no "subsequent" one: Y Combinator's standard deal signs a capped SAFE
+    and a most-favoured-nation one together, and the second does not take the first's cap.
+    """
     later = [
         p
         for p in papers
-        if p.name != safe.name and not (safe.date and p.date and p.date < safe.date)
+        if p.name != safe.name and not (safe.date and p.date and p.date <= safe.date)
     ]
     choices: list[Safe | Note] = [safe, *later]
     capped = [p for p in choices if p.valuation_cap is not None]

@@ -136,7 +136,8 @@ class Safe:
 
     `discount_in_sale` says whether the discount works in a sale of the company: in Y Combinator's
     forms it does only where there is no valuation cap (the default, None). With `mfn` the holder
-    takes the lowest cap, or else the largest discount, of paper issued on or after its `date`.
+    takes the lowest cap, or else the largest discount, of paper issued after its `date`; paper
+    without a date counts as issued after it.
     `counts_pool` says whether the capitalization holds the unissued option pool: in Y Combinator's
     forms that of a financing does and that of a sale does not (the default, None).
     """
