@@ -186,6 +186,30 @@ def test_ids_outside_the_vocabulary_are_told_as_on_the_cpu(gpu, rng):
     assert said[0] == said[1]
 
 
+@pytest.mark.parametrize("bad", [7, -1])
+def test_an_id_of_a_batch_before_others_is_told_by_its_own_number(gpu, bad):
+    import numpy as np
+
+    import fastnn
+
+    said = []
+    for device in ("cpu", "gpu"):
+        layers = fastnn.layers.Embedding(5, 2, name="ids"), fastnn.layers.Flatten()
+        model = fastnn.Sequential([fastnn.Input((3,), dtype="int32"), *layers])
+        model.compile("sgd", "mse", device=device)
+        ids = np.ones((40, 3), np.int32)
+        ids[17, 2] = bad
+        ids[25, 0] = 9  # an earlier place of a later batch
+        with pytest.raises(fastnn.DataError) as error:
+            model.predict(ids, batch_size=8, verbose=0)
+        said.append(str(error.value))
+        with pytest.raises(fastnn.DataError) as error:
+            model.fit(ids, np.ones((40, 6)), batch_size=8, shuffle=False, verbose=0)
+        said.append(str(error.value))
+    assert said[:2] == said[2:]
+    assert f"token id {bad} at position (1, 2)" in said[0]
+
+
 COUNT = """
 v = fastnn.Variable(np.zeros(3, "f"))
 w = fastnn.Variable(np.zeros(5, "f"))

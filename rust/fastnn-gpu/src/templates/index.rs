@@ -20,7 +20,8 @@ pub(super) const ROWS: Rows = &[
     (&index::CUMSUM, cumsum),
 ];
 
-/// Notes the first element of operand `k`, whole numbers, for which the condition on `index` holds.
+/// Notes the first element of operand `k`, whole numbers, for which the condition on `index` holds,
+/// and what it is. Later steps, whose numbers are others, leave what was noted as it is.
 pub(super) fn check(call: &Call<'_>, k: usize, bad: &str) -> [Option<Dispatch>; 2] {
     let count = call.inputs[k].shape.count();
     let mut find = Text::new(call, "check");
@@ -29,14 +30,18 @@ pub(super) fn check(call: &Call<'_>, k: usize, bad: &str) -> [Option<Dispatch>; 
         count,
         &format!(
             "    let index = indices[i];
-    if ({bad}) {{ atomicMax(&fault[0], 0xffffffffu - i); }}
+    if (({bad}) && atomicLoad(&fault[1]) == 0u) {{ atomicMax(&fault[0], 0xffffffffu - i); }}
 "
         ),
     );
     let mut tell = Text::new(call, "check value");
     tell.read("indices", k).fault("fault", false);
-    let tell =
-        tell.once("    if (fault[0] != 0u) { fault[1] = bitcast<u32>(indices[0xffffffffu - fault[0]]); }\n");
+    // Only a table without rows has no place for 0, so the second word tells whether one was noted.
+    let tell = tell.once(
+        "    if (fault[0] != 0u && fault[1] == 0u) {
+        fault[1] = bitcast<u32>(indices[0xffffffffu - fault[0]]);
+    }\n",
+    );
     [find, tell.filter(|_| count > 0)]
 }
 
