@@ -51,6 +51,16 @@ def test_files_of_arrays_alone(tmp_path):
     assert len(found.arrays) == 4
 
 
+def test_weights_in_keras_format(tmp_path):
+    pytest.importorskip("h5py", reason="needs the `keras-files` extra")
+    model().save_weights(tmp_path / "m.weights.h5")
+    found = inspect_file(tmp_path / "m.weights.h5")
+    assert {shape for _, _, shape, _ in found.arrays} == KERNELS
+    assert sum(size for *_, size in found.arrays) == 4 * (12 + 4 + 4 + 1)
+    assert "vars/0" in str(found)
+    assert found.state > 0  # Adam's averages
+
+
 def test_the_command(tmp_path, capsys):
     path = tmp_path / "m.safetensors"
     model().save(path)

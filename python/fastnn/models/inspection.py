@@ -195,7 +195,10 @@ def _of_keras(path: str, is_zip: bool) -> FileContents:
     found = FileContents(path, "Keras 3" if is_zip else "Keras, HDF5", os.path.getsize(path))
     if path.endswith(".weights.h5"):
         found.kind = "weights of Keras 3"
-        found.arrays = _arrays(keras_files.read_weights(path))
+        held = keras_files.read_weights(path)
+        weights = {k: v for k, v in held.items() if not k.startswith("optimizer/")}
+        found.arrays = _arrays(weights)
+        found.state = sum(v.nbytes for k, v in held.items() if k not in weights)
         return found
     try:
         model = load_model(path, compile=False)

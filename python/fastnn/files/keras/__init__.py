@@ -172,6 +172,10 @@ def load_weights(
 
 
 def read_weights(path: str, max_bytes: int | None = None) -> dict[str, np.ndarray[Any, Any]]:
-    """All weights of a legacy `.h5` file by `layer/weight`, without a model."""
+    """All weights of a `.weights.h5` or legacy `.h5` file by their paths, without a model."""
     with format_errors(path), Reader(path, path, file_limit(path, max_bytes)) as reader:
-        return legacy.named_arrays(reader)
+        holders = [] if legacy.is_legacy(reader) else reader.holders()
+        if not holders:
+            return legacy.named_arrays(reader)
+        places = [f"{holder}/{name}" for holder in holders for name in reader.names(holder) or ()]
+        return {place: reader.array(place, None) for place in places}
