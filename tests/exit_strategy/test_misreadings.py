@@ -75,6 +75,7 @@ from fastnn.exit_strategy.reading.dates import read_day
         ("₩3,000만", 3e7, "KRW"),
         ("500万円", 5e6, "JPY"),  # Japan
         ("3,000万円", 3e7, "JPY"),
+        ("R 5 000 000", 5e6, "ZAR"),
         ("1,234.5百万円", 1.2345e9, "JPY"),
         ("1億2000万円", 1.2e8, "JPY"),
         ("３．５億円", 3.5e8, "JPY"),
@@ -89,6 +90,16 @@ def test_an_amount_of_another_country(text: str, value: float, currency: str | N
     found = read_amount(text, currency="INR")
     assert found.value == pytest.approx(value, rel=1e-15)
     assert found.currency == currency
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "value"), [("62 mio. kr.", "DKK", 6.2e7), ("Dh 5m", "AED", 5e6)]
+)
+def test_a_word_of_several_currencies_is_that_of_the_profile(
+    text: str, own: str, value: float
+) -> None:
+    found = read_amount(text, currency=own)
+    assert (found.value, found.currency) == (value, own)
 
 
 @pytest.mark.parametrize(

@@ -216,10 +216,12 @@ def _multiple(text: str, profile: Any) -> float | None:
 
 def _target(given: str, profile: Any) -> dict[str, float]:
     text = given.strip().lower()
+    for words in ("a year", "per year", "p.a.", "irr"):
+        text = text.removesuffix(words).strip()
     if text.endswith("x"):
         made = _multiple(text, profile)
         if made is not None:
             return {"multiple": made}
     elif text.endswith("%"):
-        return {"rate": _part(given, "--target", profile)}
+        return {"rate": _part(text, "--target", profile)}
     raise ExitError(Issue("EX803", "--target", f"{given!r} is no goal", "write 3x, or 25%", given))

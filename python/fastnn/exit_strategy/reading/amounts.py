@@ -89,6 +89,7 @@ _SIGNS: dict[str, str] = {
     "us dollar": "USD", "us dollars": "USD", "usd$": "USD", "yuan": "CNY", "yen": "JPY",
     "won": "KRW", "달러": "USD", "đồng": "VND", "rupiah": "IDR", "reais": "BRL",
     "zł": "PLN", "sfr": "CHF", "fr.": "CHF", "₴": "UAH", "₦": "NGN", "₱": "PHP",
+    "r": "ZAR",
 }  # fmt: skip
 
 #: Signs shared by several currencies -> those currencies, the usual one first. The profile's own
@@ -101,6 +102,7 @@ _SHARED: dict[str, tuple[str, ...]] = {
     "元": ("CNY", "HKD", "TWD", "USD", "EUR", "JPY", "SGD", "CAD", "AUD", "MOP"),
     "kr": ("SEK", "NOK", "DKK", "ISK"),
     "rs": ("INR", "PKR", "LKR", "NPR", "MUR"),
+    "dh": ("AED", "MAD"),
 }  # fmt: skip
 for _word, _sign in (("dollar", "$"), ("dollars", "$"), ("rupee", "rs"), ("rupees", "rs")):
     _SHARED[_word] = _SHARED[_sign]
@@ -388,6 +390,8 @@ def _unit(post: str, own: str | None, shown: str) -> tuple[int, str, str | None,
         if not code:
             readings[(_UNITS[unit], None)] = unit
             continue
+        if code.endswith(".") and code[:-1].lower() in _CLOSED:
+            code = _CLOSED[code[:-1].lower()]
         found = _currency(code, own, shown, unit)
         if found:
             readings[(_UNITS[unit], found)] = unit
