@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from reference_waterfall import liquidity_equilibria
 
-from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.money.captable import CapTable, Note, OptionGrant, Safe, ShareClass
 from fastnn.exit_strategy.money.interest import Accrual, grown
 from fastnn.exit_strategy.money.outcomes import parse_cap_table
@@ -98,6 +98,20 @@ def test_the_two_safes_of_the_standard_deal_do_not_favour_each_other() -> None:
     assert paid["YC"] == pytest.approx(50e6 * 0.07)
     assert "mfn_undated" not in CapTable(9e6, 9e6, safes=(*deal, angel)).told
     assert "mfn_undated" in CapTable(9e6, 9e6, safes=(Safe("x", 1e5, mfn=True),)).told
+
+
+def test_a_change_of_control_multiplies_the_principal_or_all_that_is_owed() -> None:
+    """2x of 1m at 8 % for a year: 2.16m, or 2m and 80,000 of interest."""
+    note = Note("N", 1e6, 0.08, 1.0, multiple=2.0)
+    assert pay(CapTable(9e6, 9e6, notes=(note,)), 10e6)["N"] == pytest.approx(2.16e6)
+    alone = replace(note, multiple_on_interest=False)
+    assert pay(CapTable(9e6, 9e6, notes=(alone,)), 10e6)["N"] == pytest.approx(2.08e6)
+    issues: list[Issue] = []
+    row = {"name": "N", "principal": "1m", "interest": "8%", "years": 1, "multiple": "2x",
+           "multiple_on_interest": "no"}  # fmt: skip
+    table = parse_cap_table({"common": 9e6, "notes": [row]}, issues)
+    assert table is not None, issues
+    assert pay(table, 10e6)["N"] == pytest.approx(2.08e6)
 
 
 #: Post-money SAFEs whose counts leap when another paper converts, with prices around the leap.

@@ -332,7 +332,10 @@ def _converting(
     for n in table.notes:
         amount = with_interest(n, table.as_of, on, number)
         paper = favoured(n, papers) if n.mfn else n
-        items.append((paper, amount, amount * number(n.multiple), n.seniority))
+        repaid = amount * number(n.multiple)
+        if not n.multiple_on_interest:
+            repaid = amount + number(n.principal) * (number(n.multiple) - 1)
+        items.append((paper, amount, repaid, n.seniority))
     pool = number(table.pool)
     before, post = base, zero  # shares before post-money paper; what such paper owns of the whole
     rows: list[tuple[N | None, N]] = []  # (part of the capitalisation or None, shares of the pool)

@@ -162,7 +162,9 @@ class Note:
     Interest is simple over `years` (to the table's `as_of`, and on from there; left out: from
     `date`, by `day_count`), or, with `accruals`, runs in stated periods to the day of the payment.
     The usual text gives a discount in a financing only: `discount_in_sale` is False. `mfn` and
-    `counts_pool` are as in `Safe`.
+    `counts_pool` are as in `Safe`. Texts differ in what a change of control multiplies: with
+    `multiple_on_interest` (the default) principal and interest, else the principal, to which the
+    interest is added.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Note:
     mfn: bool = False
     counts_pool: bool | None = None
     day_count: str = "actual/365"
+    multiple_on_interest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
