@@ -549,3 +549,21 @@ def test_a_warrant_on_preferred_shares_and_who_holds_what_are_read(tmp_path: Pat
     got = Schedule(table.claims()).pay(60e6)
     people = table.by_person(got)
     assert sum(sum(p.values()) for p in people.values()) == pytest.approx(60e6)
+
+
+@pytest.mark.parametrize(
+    ("term", "value"), [("dividend_rate", "0.08"), ("redemption", {"date": "2029-01-01"})]
+)
+def test_a_field_that_the_schema_does_not_have_is_refused_by_name(
+    tmp_path: Path, term: str, value: object
+) -> None:
+    moves = [stock("cs1", "Common", 8e6, 0.01), stock("a1", "Series A", 2e6, 5.0)]
+    common = stock_class("Common", "1", class_type="COMMON", price_per_share=None)
+    series = [common, stock_class("Series A", "2", **{term: value})]
+    with pytest.raises(ExitError, match=f"the field {term} is not known"):
+        read_ocf(package(tmp_path, moves, series))
+    (tmp_path / "m").mkdir()
+    paper = [*moves, safe("s1", 1e6, 1e7, **{term: value})]
+    series[1].pop(term)
+    with pytest.raises(ExitError, match=f"the field {term} is not known"):
+        read_ocf(package(tmp_path / "m", paper, series))

@@ -25,6 +25,7 @@ from .captable import CapTable
 from .ocf_items import (
     Item,
     amount_of,
+    check_fields,
     day_of,
     field_of,
     kind_of,
@@ -50,6 +51,14 @@ _REDUCING = ("COMPENSATION_EXERCISE", "COMPENSATION_RELEASE", "SECURITY_EXERCISE
 #: Transactions that change no number of the table.
 _SILENT = ("ACCEPTANCE", "VESTING_START", "VESTING_EVENT", "VESTING_ACCELERATION",
            "AUTHORIZED_SHARES_ADJUSTMENT", "POOL_ADJUSTMENT", "RETURN_TO_POOL")  # fmt: skip
+
+#: Fields of a StockClass.
+_CLASS_FIELDS = frozenset((
+    "object_type", "id", "comments", "name", "class_type", "default_id_prefix",
+    "initial_shares_authorized", "current_shares_authorized", "board_approval_date", "stockholder_approval_date",
+    "votes_per_share", "par_value", "price_per_share", "seniority", "conversion_rights",
+    "liquidation_preference_multiple", "participation_cap_multiple",
+))  # fmt: skip
 
 _GRANTS = ("TX_EQUITY_COMPENSATION_ISSUANCE", "TX_PLAN_SECURITY_ISSUANCE", "TX_WARRANT_ISSUANCE")
 _ISSUED = ("TX_STOCK_ISSUANCE", "TX_CONVERTIBLE_ISSUANCE", *_GRANTS)
@@ -157,6 +166,8 @@ def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
     classes = by_id(items, "STOCK_CLASS")
+    for row in classes.values():
+        check_fields(row, _CLASS_FIELDS, row)
     founders = founders_of(items)
     moves = [i for i in items if kind_of(i).startswith("TX_")]
     currency = _currency(items)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue, visible
 
-__all__ = ["Item", "amount_of", "day_of", "field_of", "kind_of", "label", "number_of", "ratio_of",
+__all__ = ["Item", "amount_of", "check_fields", "day_of", "field_of", "kind_of", "label", "number_of", "ratio_of",
            "refuse"]  # fmt: skip
 
 Item = Mapping[str, Any]
@@ -30,6 +30,13 @@ def label(item: Item) -> str:
     """Return type and id, for messages."""
     name = str(item.get("id") or item.get("security_id") or "?")[:60]
     return visible(f"{kind_of(item)[:60]} {name}")
+
+
+def check_fields(found: Mapping[str, Any], known: Collection[str], item: Item) -> None:
+    """Refuse a field that the schema does not have: it may be a term that nobody would read."""
+    for name, value in found.items():
+        if name not in known and value not in (None, "", [], {}, False):
+            raise refuse(f"{label(item)}: the field {visible(str(name)[:60])} is not known")
 
 
 def field_of(item: Item, name: str) -> Any:

@@ -14,6 +14,7 @@ from .interest import Accrual
 from .ocf_items import (
     Item,
     amount_of,
+    check_fields,
     day_of,
     field_of,
     kind_of,
@@ -38,6 +39,8 @@ _TERMS = ("conversion_valuation_cap", "conversion_discount", "conversion_mfn", "
           "exit_multiple", "interest_rates", "day_count_convention", "interest_payout",
           "interest_accrual_period", "compounding_type", "capitalization_definition_rules",
           "converts_to_percent")  # fmt: skip
+
+_MISSPELT = "capitalization_defintion_rules"
 
 #: Rules of the capitalization that a sale does not have, or the forms leave out of it.
 _FINANCING = ("include_outstanding_unissued_options", "include_additional_option_pool_topup",
@@ -119,6 +122,10 @@ def _terms(item: Item, remarks: list[str]) -> dict[str, Any]:
             others.append(str(kind))
             continue
         read += 1
+        if _MISSPELT in found:  # so in schemas of 2022
+            found = {"capitalization_definition_rules": found[_MISSPELT], **found}
+        known = (*_TERMS, "type", "capitalization_definition", "comments", _MISSPELT)
+        check_fields(found, known, item)
         for name in _TERMS:
             value = found.get(name)
             if value is None or value == []:
