@@ -116,3 +116,13 @@ def test_a_sample_counts_once_in_a_mean_however_long_it_is():
         np.full((1, 2, 1), 5.0), np.zeros((1, 2, 1)), sample_weight=np.array([[1.0, 0.0]])
     )
     assert float(metric.result()) == pytest.approx((11.0 + 2.5) / 3.5)
+
+
+@pytest.mark.parametrize("kind", [losses.Dice, losses.Tversky])
+def test_weights_of_a_loss_over_the_whole_batch_point_to_its_axis(kind):
+    masks, weights = RNG.integers(0, 2, (2, 4, 4, 1)).astype(np.float32), [1.0, 0.0]
+    with pytest.raises(ShapeError, match=r"hint: .*axis=\(1, 2, \.\.\.\)"):
+        kind()(masks, 1.0 - masks, sample_weight=weights)
+    per_sample = kind(axis=(1, 2, 3))
+    weighted = float(per_sample(masks, 0.5 * masks, sample_weight=weights))
+    assert weighted == pytest.approx(float(per_sample(masks[:1], 0.5 * masks[:1])) / 2.0)
