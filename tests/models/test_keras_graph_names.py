@@ -87,3 +87,11 @@ def test_arguments_stand_where_keras_has_them():
     rnn = layers.SimpleRNN(2, "tanh", True, "zeros", "zeros", "zeros", None, None, None, None, None,
                            None, None, 0.0, 0.0, True)  # fmt: skip
     assert rnn(tf.ones((1, 3, 2))).shape == (1, 3, 2)
+
+
+def test_networks_and_losses_have_kerass_names():
+    for make, name in ((keras.applications.MobileNet, "mobilenet_0.35_32"),
+                       (keras.applications.MobileNetV2, "mobilenetv2_0.35_32")):  # fmt: skip
+        made = make(weights=None, input_shape=(32, 32, 3), include_top=False, alpha=0.35)
+        assert made.name == name
+    assert keras.losses.Huber().name == "huber_loss"

@@ -107,10 +107,11 @@ def MobileNet(
     files: tuple[str | None, str | None] = (None, None)
     if share is not None and depth_multiplier == 1:
         files = (f"mobilenet_{share}_{side}_tf.h5", f"mobilenet_{share}_{side}_tf_no_top.h5")
+    rows = side if weights == "imagenet" or input_shape is None else input_shape[0]
     return made(
         "MobileNet", _body(alpha, depth_multiplier), _top(classes, classifier_activation, dropout),
         size=side, least=32, files=files,
-        model_name=name or f"mobilenet_{alpha:0.2f}_{side}",
+        model_name=name or f"mobilenet_{alpha:0.2f}_{rows}",
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
     )  # fmt: skip

@@ -124,11 +124,12 @@ def MobileNetV2(
     if alpha in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
         stem = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{side}"
         files = (f"{stem}.h5", f"{stem}_no_top.h5")
+    rows = side if weights == "imagenet" or input_shape is None else input_shape[0]
     return made(
         "MobileNetV2", _body(alpha),
         dense_top(classes, classifier_activation, pool="global_average_pooling2d"),
         size=side, least=32, files=files,
-        model_name=name or f"mobilenetv2_{alpha:0.2f}_{side}",
+        model_name=name or f"mobilenetv2_{alpha:0.2f}_{rows}",
         include_top=include_top, weights=weights, input_tensor=input_tensor,
         input_shape=input_shape, pooling=pooling, classes=classes,
     )  # fmt: skip

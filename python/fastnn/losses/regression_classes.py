@@ -189,7 +189,7 @@ class Huber(LossFunctionWrapper):
         self,
         delta: float = 1.0,
         reduction: str | None = "sum_over_batch_size",
-        name: str = "huber",
+        name: str = "huber_loss",
         dtype: Any = None,
     ) -> None:
         super().__init__(huber, reduction, name, dtype, delta=delta)
