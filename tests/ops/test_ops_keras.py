@@ -193,7 +193,7 @@ def test_derivatives_agree_with_differences(name, rng):
     ("where", "name", "says"),
     [
         ("ops", "stft", "audio is not part"),
-        ("ops.nn", "unfold", "patches of images"),
+        ("ops.nn", "polar", "no complex numbers"),
         ("ops.image", "ssim", "image filters"),
         ("ops", "sigmoyd", "did you mean sigmoid"),
         ("ops", "frobnicate", "lists what there is"),
@@ -343,3 +343,21 @@ def test_counts_that_are_none_are_told_with_a_hint(call, words):
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert "hint:" in str(caught.value)
+
+
+def test_fold_and_unfold_are_each_others_transpose_and_place_windows_row_by_row():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(2, 3, 6, 5)).astype("f")
+    how = {"kernel_size": (3, 2), "dilation": (1, 2), "padding": (1, 0), "stride": (2, 1)}
+    columns = ops.unfold(x, **how).numpy()
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    wanted = [
+        padded[:, :, 2 * a : 2 * a + 3, b : b + 3 : 2].reshape(2, -1)
+        for a in range(3) for b in range(3)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(columns, np.stack(wanted, axis=-1))
+    other = draw.normal(size=columns.shape).astype("f")
+    folded = ops.fold(other, (6, 5), **how).numpy()
+    assert float((folded * x).sum()) == pytest.approx(float((other * columns).sum()), rel=1e-4)
+    with pytest.raises(ValueError, match=r"fold: x has shape(?s:.)*hint:"):
+        ops.fold(other[:, :-1], (6, 5), **how)

@@ -58,8 +58,6 @@ ABSENT: dict[str, tuple[str, str]] = {
         "fastnn.layers.Lambda(lambda x: fastnn.ops.where(x > 1.0, x, 0.0))",
     ),
     # Ops.
-    "ops.fold": ("patches of images are not part of fastnn yet", _README),
-    "ops.unfold": ("patches of images are not part of fastnn yet", _README),
     "ops.image_*": ("patches of images are not part of fastnn yet", _README),
     "ops.*stft": ("audio is not part of fastnn", "fastnn.ops.rfft of ops.extract_sequences"),
     "ops.polar": _COMPLEX, "ops.view_as_*": _COMPLEX,

@@ -35,6 +35,7 @@ from fastnn.ops import (
     shapes,
     special,
     thresholds,
+    unfolding,
     window,
 )
 from fastnn.tracing.known_ops import enter_ops
@@ -61,6 +62,7 @@ from fastnn.ops.fourier import *  # noqa: F403
 from fastnn.ops.nn import *  # noqa: F403
 from fastnn.ops.recurrence import *  # noqa: F403
 from fastnn.ops.convolution import *  # noqa: F403
+from fastnn.ops.unfolding import *  # noqa: F403
 from fastnn.ops.control import *  # noqa: F403
 from fastnn.ops.ctc import *  # noqa: F403
 from fastnn.ops.host import *  # noqa: F403
@@ -69,8 +71,8 @@ from fastnn.ops.host import *  # noqa: F403
 #: What `fastnn.ops` is made of; later ones win.
 _FAMILIES = (
     rows, convert, elements, thresholds, special, shapes, arrays, diagonals, index, window, reduce,
-    order, quantiles, cumulate, contract, linalg, fourier, nn, recurrence, convolution, control,
-    ctc, host,
+    order, quantiles, cumulate, contract, linalg, fourier, nn, recurrence, convolution, unfolding,
+    control, ctc, host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")

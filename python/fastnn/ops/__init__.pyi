@@ -388,6 +388,8 @@ from fastnn.ops.thresholds import sparse_sigmoid as sparse_sigmoid
 from fastnn.ops.thresholds import squareplus as squareplus
 from fastnn.ops.thresholds import swish as swish
 from fastnn.ops.thresholds import threshold as threshold
+from fastnn.ops.unfolding import fold as fold
+from fastnn.ops.unfolding import unfold as unfold
 from fastnn.ops.window import slice as slice
 from fastnn.ops.window import slice_update as slice_update
 
@@ -520,6 +522,7 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
+    "fold",
     "fori_loop",
     "full",
     "full_like",
@@ -760,6 +763,7 @@ __all__ = [
     "triu",
     "true_divide",
     "trunc",
+    "unfold",
     "unique",
     "unravel_index",
     "unslice",
