@@ -57,7 +57,8 @@ def load_data(
         True
     """
     file = keras_cache.where("reuters", "reuters.npz", path)
-    x, y = keras_cache.shuffled(*keras_cache.arrays_of(file, ("x", "y")), seed)
+    x, y = keras_cache.arrays_of(file, ("x", "y"))
+    x, y = keras_cache.shuffled(x, y, seed)
     texts, y = keras_cache.numbered(x, y, maxlen, start_char, index_from)
     texts = keras_cache.cut_words(texts, num_words, skip_top, oov_char)
     count = int(len(texts) * (1 - test_split))

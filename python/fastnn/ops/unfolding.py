@@ -24,7 +24,7 @@ def _two(name: str, what: str, value: Any, least: int) -> tuple[int, int]:
         raise ValueError(
             f"{name}: {what}={value!r}\n  hint: a whole number from {least} on, or two of them"
         )
-    return both  # type: ignore[return-value]
+    return both
 
 
 def _grid(name: str, sizes: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:

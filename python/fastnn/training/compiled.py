@@ -347,7 +347,7 @@ class Compiled(Tracing):
         """
         if call_parameters(type(self).call)[1]:  # type: ignore[attr-defined]
             return self(x, training=True)  # type: ignore[operator]
-        idle = sorted({type(v).__name__ for v in self._every_layer()} & _IN_TRAINING)  # type: ignore[attr-defined]
+        idle = sorted({type(v).__name__ for v in self._every_layer()} & _IN_TRAINING)
         if idle:
             warnings.warn(
                 f"{type(self).__name__}.call takes no `training`, so its layers ({', '.join(idle)})"
