@@ -55,9 +55,9 @@ _SILENT = ("ACCEPTANCE", "VESTING_START", "VESTING_EVENT", "VESTING_ACCELERATION
 #: Fields of a StockClass.
 _CLASS_FIELDS = frozenset((
     "object_type", "id", "comments", "name", "class_type", "default_id_prefix",
-    "initial_shares_authorized", "current_shares_authorized", "board_approval_date", "stockholder_approval_date",
-    "votes_per_share", "par_value", "price_per_share", "seniority", "conversion_rights",
-    "liquidation_preference_multiple", "participation_cap_multiple",
+    "initial_shares_authorized", "current_shares_authorized", "board_approval_date",
+    "stockholder_approval_date", "votes_per_share", "par_value", "price_per_share", "seniority",
+    "conversion_rights", "liquidation_preference_multiple", "participation_cap_multiple",
 ))  # fmt: skip
 
 _GRANTS = ("TX_EQUITY_COMPENSATION_ISSUANCE", "TX_PLAN_SECURITY_ISSUANCE", "TX_WARRANT_ISSUANCE")

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue, visible
 
-__all__ = ["Item", "amount_of", "check_fields", "day_of", "field_of", "kind_of", "label", "number_of", "ratio_of",
-           "refuse"]  # fmt: skip
+__all__ = ["Item", "amount_of", "check_fields", "day_of", "field_of", "kind_of", "label",
+           "number_of", "ratio_of", "refuse"]  # fmt: skip
 
 Item = Mapping[str, Any]
 _NEEDED = float("nan")
