@@ -682,3 +682,29 @@ def test_layers_may_be_kept_before_the_base_is_set_up():
 
     with pytest.raises(AttributeError, match=r"(?s)hint: super\(\)\.__init__\(\)"):
         Forgot()(np.ones((1, 2)))
+
+
+def test_what_a_run_remembers_of_a_model_is_not_searched_for_layers(monkeypatch):
+    from fastnn.layers.base import module
+
+    class Net(fastnn.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden = [layers.Dense(3) for _ in range(8)]
+
+        def call(self, x):
+            for layer in self.hidden:
+                x = layer(x)
+            return x
+
+    model = Net()
+    model.compile("adam", "mse")
+    real, looked_at = module.modules_in, []
+    monkeypatch.setattr(module, "modules_in", lambda x: looked_at.append(x) or real(x))
+    list(model._sublayers())
+    before = len(looked_at)
+    for _ in range(3):
+        model.train_on_batch(np.ones((2, 3)), np.ones((2, 3)))
+    looked_at.clear()
+    list(model._sublayers())
+    assert len(looked_at) <= before + 10

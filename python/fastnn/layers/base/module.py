@@ -199,7 +199,7 @@ class Module:
     def _sublayers(self) -> Iterator[Any]:
         seen: set[int] = set()
         for key, value in self.__dict__.items():
-            if value.__class__ in _PLAIN or key in ("_nodes", "_init_arguments"):
+            if value.__class__ in _PLAIN or key in _NOTES:
                 continue
             if not isinstance(value, _HOLDERS):
                 continue
@@ -418,6 +418,10 @@ class Module:
 
 #: Classes of most attributes, which hold no layers.
 _PLAIN = frozenset((bool, int, float, str, type(None), np.ndarray, Variable))
+
+
+#: Attributes that hold what is remembered of a layer, often much, and never a layer of its own.
+_NOTES = frozenset(("_nodes", "_init_arguments", "_signature_at", "_steps_at", "_watched"))
 
 
 #: Classes of what may be a layer or hold some.
