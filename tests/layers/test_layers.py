@@ -708,3 +708,10 @@ def test_what_a_run_remembers_of_a_model_is_not_searched_for_layers(monkeypatch)
     looked_at.clear()
     list(model._sublayers())
     assert len(looked_at) <= before + 10
+
+
+def test_batch_normalization_takes_renorm_as_keras_writes_it_and_refuses_the_method():
+    layer = layers.BatchNormalization(renorm=False, renorm_clipping=None, renorm_momentum=0.99)
+    assert "renorm" not in layer.get_config()
+    with pytest.raises(ValueError, match="batch renormalisation is not there"):
+        layers.BatchNormalization(renorm=True)

@@ -361,3 +361,15 @@ def test_fold_and_unfold_are_each_others_transpose_and_place_windows_row_by_row(
     assert float((folded * x).sum()) == pytest.approx(float((other * columns).sum()), rel=1e-4)
     with pytest.raises(ValueError, match=r"fold: x has shape(?s:.)*hint:"):
         ops.fold(other[:, :-1], (6, 5), **how)
+
+
+def test_whole_numbers_to_whole_powers_are_exact():
+    x = np.array([4097, -3, 0], np.int32)
+    t, v = ops.convert_to_tensor(x), fastnn.Variable(x, dtype="int32")
+    for n in (0, 1, 2, 3, 7):
+        wanted = x**n
+        for got in (t**n, v**n, ops.power(x, n), fastnn.jit(lambda a, n=n: a**n)(x)):
+            assert str(got.dtype) == "int32"
+            np.testing.assert_array_equal(np.asarray(got), wanted)
+    np.testing.assert_allclose((t[:2] ** -1).numpy(), 1.0 / x[:2], rtol=1e-6)
+    np.testing.assert_array_equal((ops.convert_to_tensor([True, False]) ** 2).numpy(), [1, 0])

@@ -93,9 +93,15 @@ class BatchNormalization(_Affine):
         gamma_regularizer: Penalty on `gamma`, added to the loss.
         beta_constraint: What `beta` is brought back to after each step.
         gamma_constraint: What `gamma` is brought back to after each step.
+        renorm: Only False: batch renormalisation is not there.
+        renorm_clipping: Only None.
+        renorm_momentum: Without effect.
         synchronized: Accepted for Keras's sake: ranks that train together (`fastnn.distributed`)
             always normalise by the rows of all of them.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: Batch renormalisation is asked for.
 
     Example:
         >>> layer = fastnn.layers.BatchNormalization()
@@ -130,10 +136,18 @@ class BatchNormalization(_Affine):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        renorm: bool = False,
+        renorm_clipping: Any = None,
+        renorm_momentum: float = 0.99,
         synchronized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if renorm or renorm_clipping is not None:
+            raise ValueError(
+                f"renorm={renorm!r}, renorm_clipping={renorm_clipping!r}: batch renormalisation is "
+                "not there, wanted renorm=False\n  hint: GroupNormalization for small batches"
+            )
         if not isinstance(axis, int):
             raise ValueError(f"axis is {axis!r}, wanted a whole number\n  hint: axis=-1")
         self.axis, self.momentum, self.epsilon = axis, float(momentum), epsilon
@@ -142,6 +156,11 @@ class BatchNormalization(_Affine):
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self.supports_masking = True
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, without those that older Keras does not know and that change nothing."""
+        config = super().get_config()
+        return {k: v for k, v in config.items() if not k.startswith("renorm")}
 
     def build(self, input_shape: Any) -> None:
         """gamma, beta, moving_mean, moving_variance, each of the size of the axis."""

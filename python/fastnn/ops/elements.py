@@ -631,9 +631,4 @@ def power(x1: TensorLike, x2: TensorLike) -> Tensor:
     base = _whole(x1)
     if base is None or not isinstance(x2, int) or isinstance(x2, bool) or x2 < 0:
         return _c.power(x1, x2)
-    out = base * 0 + 1
-    while x2:
-        out = out * base if x2 & 1 else out
-        x2 >>= 1
-        base = base * base if x2 else base
-    return out
+    return base**x2

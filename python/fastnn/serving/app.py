@@ -331,7 +331,7 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twin!r} is given twice")
+        raise _Refused(400, f"the key {twin!r} is given twice", "give each input once")
     return found
 
 

@@ -18,7 +18,7 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 use smallvec::smallvec;
 use std::ffi::{CString, c_int, c_void};
 use std::sync::Arc;
@@ -111,6 +111,27 @@ fn binary(
         let tensor = build(py, op, inputs, Attrs::default())?;
         Ok(Bound::new(py, PyTensor::new(tensor))?.into_any().unbind())
     })
+}
+
+/// A whole number to a power of whole numbers, which floats would round.
+fn whole_power(py: Python<'_>, base: &Tensor, mut exponent: u32) -> Result<PyTensor> {
+    let times = |a: &Tensor, b: &Tensor| {
+        build(py, &elementwise::MULTIPLY, smallvec![a.clone(), b.clone()], Attrs::default())
+    };
+    let mut base = base.cast(DType::I32)?;
+    let ones = times(&base, &Tensor::scalar(0.0, DType::I32)?)?;
+    let one = Tensor::scalar(1.0, DType::I32)?;
+    let mut out = build(py, &elementwise::ADD, smallvec![ones, one], Attrs::default())?;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            out = times(&out, &base)?;
+        }
+        exponent >>= 1;
+        if exponent > 0 {
+            base = times(&base, &base)?;
+        }
+    }
+    Ok(PyTensor::new(out))
 }
 
 fn product(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, swap: bool) -> PyResult<Py<PyAny>> {
@@ -473,6 +494,15 @@ impl PyTensor {
         other: &Bound<'_, PyAny>,
         _modulo: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
+        if !slf.get().0.ty().dtype.is_float()
+            && let Ok(exponent) = other.cast_exact::<PyInt>()
+            && let Ok(exponent) = exponent.extract::<u32>()
+        {
+            let py = slf.py();
+            return enter(|| {
+                Ok(whole_power(py, &slf.get().0, exponent)?.into_pyobject(py)?.into_any().unbind())
+            });
+        }
         binary(slf, other, &elementwise::POWER, false)
     }
     fn __rpow__(
