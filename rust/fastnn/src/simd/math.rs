@@ -129,13 +129,13 @@ unsafe fn bounded_exp<S: Simd>(x: S::F) -> S::F {
     S::scale(S::add(p, S::splat(1.0)), n)
 }
 
-/// [`exp`] for numbers of at most 89 where results of 0 are common, as behind the end of a row or under
-/// a mask: they do not go through underflow, which costs Intel's processors some hundred cycles. The
-/// same bits.
+/// [`exp`] where results of 0 are common, as behind the end of a row or under a mask: they do not go
+/// through underflow, which costs Intel's processors some hundred cycles. The same bits.
 #[inline(always)]
 pub unsafe fn exp_or_zero<S: Simd>(x: S::F) -> S::F {
     // e^-104 rounds to 0. NaN is not below it.
     let zero = S::lt(x, S::splat(-104.0));
+    let x = S::min(S::splat(89.0), x);
     if !S::any(zero) {
         return bounded_exp::<S>(x);
     }
