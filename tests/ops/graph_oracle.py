@@ -41,6 +41,8 @@ def formula_of(name, arrays, attrs, k):
     if name == "power":  # of integers is float32 too
         # Each with its own exponent: NumPy takes roots for one exponent of 0.5, NaN for -infinity.
         arrays = [a.astype(np.float64) for a in np.broadcast_arrays(*arrays)]
+    if name == "prod":  # and so is this, which integers of 64 bits do not hold
+        arrays = [a.astype(np.float64) for a in arrays]
     return reference(row, numbers(arrays), attrs, row.parts[k - 1][1] if k else row.formula)
 
 
