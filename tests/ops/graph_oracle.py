@@ -31,6 +31,10 @@ def exact(g, leaves, noise=0.0, rng=None):
         y = np.asarray(y).astype({"f": np.float64, "i": np.int64, "b": np.bool_}[kind])
         if noise and kind == "f":
             y = y * (1 + noise * rng.uniform(-1, 1, y.shape))
+            if node[0] == "tanh_shrink":
+                # It takes away nearly all of a small number, whose rounding stays.
+                x = np.where(np.isfinite(y), values[node[1][0]], 0)
+                y = y + noise * x * rng.uniform(-1, 1, y.shape)
         values.append(y)
     return values
 
@@ -120,6 +124,10 @@ def step_fault(g, i):
             power = {"variance": 2, "matmul": 2, "dot": 2}.get(name, 1)
             width = max((a.shape[-1] for a in arrays if a.ndim), default=1)
             scale = scale + max(1.0, top) ** power * (width if power == 2 else 1)
+        if name == "sigmoid_cross_entropy":  # of a logit and its product with a label
+            labels, logits = (np.abs(wide(a)) for a in arrays)
+            parts = logits * (1 + labels)
+            scale = scale + np.where(np.isfinite(parts), parts, 0)
         # A small last sum keeps the rounding of the large ones before it.
         if name in ("cumsum", "layer_norm_grad") or name.startswith("attention"):
             scale = scale + np.nanmax(scale[np.isfinite(scale)], initial=0.0)
