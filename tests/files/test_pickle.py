@@ -25,7 +25,7 @@ class Net(fastnn.Model):
         self.blocks = [layers.Dense(units, activation="relu"), layers.Dropout(0.2)]
         self.out = layers.Dense(2)
 
-    def call(self, x):
+    def call(self, x, training=None):
         for block in self.blocks:
             x = block(x)
         return self.out(x)

@@ -40,7 +40,7 @@ class Nested(Net):
 class Pair(Net):
     """Takes two inputs in a dict."""
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         return self.a(inputs["x"]) + inputs["z"]
 
 

@@ -135,7 +135,7 @@ class LanguageModel(Model):
         """Scores (batch, steps, tokens) of the next tokens; subclasses define it."""
         raise NotImplementedError
 
-    def call(self, tokens: Any) -> Any:
+    def call(self, tokens: Any, training: bool | None = None) -> Any:
         """Scores (batch, steps, vocabulary) of the token after each step."""
         steps = tokens.shape[1]
         if isinstance(steps, int) and steps > self.max_length:
