@@ -32,3 +32,27 @@ def test_random_layers_change_data_unless_told_otherwise():
 def test_what_is_no_layer_is_refused():
     with pytest.raises(DataError, match=r"wanted layers\n  hint"):
         layers.Pipeline([layers.CenterCrop(4, 4), "flip"])
+
+
+class Listening(layers.Layer):
+    heard = None
+
+    def call(self, x, training=False, mask=None):
+        self.heard = (training, mask)
+        return x
+
+
+def test_layers_of_a_pipeline_are_handed_the_mask_of_the_one_before():
+    pipeline = layers.Pipeline([layers.Embedding(3, 2, mask_zero=True), Listening(), Listening()])
+    pipeline(np.array([[0, 1]]), training=True)
+    for layer in pipeline.layers[1:]:
+        assert layer.heard[0] is True
+    first, given = pipeline.layers[1], np.array([[True, False]])
+    layers.Pipeline([first])(np.ones((1, 2, 2)), mask=given)
+    np.testing.assert_array_equal(np.asarray(first.heard[1]), given)
+
+
+@pytest.mark.parametrize("config", [{"name": "p"}, {"layers": None, "name": "p"}])
+def test_a_pipeline_without_layers_in_its_config_is_refused(config):
+    with pytest.raises(ValueError, match="`layers` is None, wanted a list of configs"):
+        layers.Pipeline.from_config(config)

@@ -188,3 +188,10 @@ def test_greedy_labels_drop_repeats_and_nothing():
 def test_what_cannot_be_decoded_is_refused(wrong):
     with pytest.raises(ValueError, match="hint:"):
         fastnn.ops.ctc_decode(**{"inputs": np.zeros((1, 3, 4)), "sequence_lengths": [3], **wrong})
+
+
+def test_ctc_counts_labels_that_are_the_class_of_nothing_as_labels():
+    # The loss of Keras counts all labels of a row, those that fill it up with 0 too.
+    logits = (np.arange(24).reshape(2, 4, 3).astype("f") - 12) / 100
+    loss = losses.CTC(reduction=None)([[1, 2, 1, 0], [1, 2, 0, 2]], logits)
+    np.testing.assert_allclose(loss.numpy(), [2.4429314, 2.4543595], rtol=1e-5)

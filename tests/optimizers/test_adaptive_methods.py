@@ -100,3 +100,18 @@ def test_the_rate_or_schedule_that_was_given_has_kerass_name_within():
     assert float(optimizers.Adam(0.5)._learning_rate) == 0.5
     schedule = optimizers.schedules.CosineDecay(0.1, 10)
     assert optimizers.Adam(schedule)._learning_rate is schedule
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (2, 3, 2)])
+@pytest.mark.parametrize("name", ["Adafactor", "Muon", "ScheduleFreeAdamW"])
+def test_gradients_that_accumulate_give_the_step_of_their_mean(name, shape, rng):
+    grads = rng.normal(size=(2, 3, *shape)).astype("f")
+    start = rng.normal(size=shape).astype("f")
+    make = getattr(optimizers, name)
+    whole, parts = make(0.1), make(0.1, gradient_accumulation_steps=3)
+    one, three = fastnn.Variable(start), fastnn.Variable(start)
+    for step in grads:
+        whole.apply([step.mean(0)], [one])
+        for g in step:
+            parts.apply([g], [three])
+    np.testing.assert_allclose(three.numpy(), one.numpy(), rtol=2e-5, atol=1e-6)

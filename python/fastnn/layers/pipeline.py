@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastnn.base.arguments import call_parameters
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.keras_config import deserialize
@@ -39,7 +40,6 @@ class Pipeline(Layer):
                     "  hint: Pipeline([Rescaling(1 / 255), RandomFlip()])"
                 )
         self._steps = list(layers)
-        self.supports_masking = True
 
     @property
     def layers(self) -> list[Layer]:
@@ -49,7 +49,11 @@ class Pipeline(Layer):
     def call(self, inputs: Any, training: bool | None = True, mask: Any = None) -> Any:
         """What the last layer gives."""
         for layer in self._steps:
-            inputs = layer(inputs, training=training)
+            _, _, takes_mask, takes_all = call_parameters(type(layer).call)
+            masked = {"mask": mask} if mask is not None and (takes_mask or takes_all) else {}
+            outputs = layer(inputs, training=training, **masked)
+            mask = layer.compute_mask(inputs, mask)
+            inputs = outputs
         return inputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -64,5 +68,10 @@ class Pipeline(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """A pipeline made from a config."""
+        """A pipeline made from a config; ValueError where it lists no layers."""
+        if not isinstance(config.get("layers"), list | tuple):
+            raise ValueError(
+                f"Pipeline.from_config: `layers` is {config.get('layers')!r:.60}, wanted a list of "
+                "configs\n  hint: pipeline.get_config() gives it"
+            )
         return cls([deserialize(layer) for layer in config["layers"]], name=config.get("name"))

@@ -79,8 +79,9 @@ def ctc_loss(
     places = pad(places, ((0, 0), (0, 1)), constant_values=mask_index)
     size = count * 2 + 1
     before = pad(places[:, :-2], ((0, 0), (2, 0)), constant_values=mask_index)
-    # A label may follow the one before at once where it is another one.
-    skips = _c.logical_and(_c.not_equal(places, mask_index), _c.not_equal(places, before))
+    # A label may follow the one before at once where it is another one. That is so for places of
+    # labels alone; a label may be `mask_index` itself, as for words that are filled up with it.
+    skips = _c.logical_and(arange(size, dtype="int32") % 2 == 1, _c.not_equal(places, before))
     at = _c.expand_dims(places, axis=[1])
     said = take_along_axis(log, _c.broadcast_to(at, shape=[batch, shape(log)[1], size]), axis=-1)
     said = transpose(said, (1, 0, 2))

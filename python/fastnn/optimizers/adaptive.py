@@ -75,8 +75,10 @@ class Adafactor(Optimizer):
     def slot_shape(self, name: str, variable: Variable) -> tuple[int, ...]:
         """Rows and columns stand for the last two axes; vectors have unused numbers for them."""
         shape = tuple(variable.shape)
-        if name == "velocity" or len(shape) < 2:
-            return shape if name == "velocity" else ()
+        if name not in ("row", "column"):
+            return shape
+        if len(shape) < 2:
+            return ()
         return shape[:-1] if name == "row" else (*shape[:-2], shape[-1])
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
