@@ -23,6 +23,7 @@ from fastnn.tracing.watch import Watch
 
 __all__ = [
     "ABSENT",
+    "TRACES",
     "UNTRACED",
     "Same",
     "Seen",
@@ -33,14 +34,18 @@ __all__ = [
     "is_ours",
 ]
 
+#: Attributes of a model that hold its traces and what they were made from: often much, made anew in
+#: a copy, and never a layer of its own.
+TRACES = frozenset(
+    "_device_calls _predictors _predictors_placed _programs _shortcut _shortcut_of _signature_at"
+    " _steps_at _watched".split()
+)
 #: Attributes that the library sets as it runs, and that no trace depends on.
-UNTRACED = frozenset(
+UNTRACED = TRACES | frozenset(
     "_build_config _compile_config _fits _given_name _functional _given_input_shape _init_arguments"
     " _given_batch_size"
-    " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes _shortcut _shortcut_of"
-    " _auto_reason _auto_rows _compiled_device _device_calls _predictors _predictors_placed"
-    " _programs _resumed _shuffle_seed"
-    " _signature_at _steps_at _tried _watched built"
+    " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes"
+    " _auto_reason _auto_rows _compiled_device _resumed _shuffle_seed _tried built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()
 )

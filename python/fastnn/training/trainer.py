@@ -24,6 +24,7 @@ from fastnn.devices import choice
 from fastnn.display.progress import is_terminal
 from fastnn.errors import reject_arguments
 from fastnn.tracing import variables
+from fastnn.tracing.fingerprint import TRACES
 from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.tracing.variables import local as _scopes, settle
 from fastnn.training.batches import agree, eager_step, logs_of_all, python_epoch
@@ -79,17 +80,7 @@ class Trainer(Compiled):
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the traces, which are made anew."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
-        for name in (
-            "_programs",
-            "_predictors",
-            "_predictors_placed",
-            "_device_calls",
-            "_shortcut",
-            "_shortcut_of",
-            "_signature_at",
-            "_steps_at",
-            "_watched",
-        ):
+        for name in TRACES:
             del state[name]
         return state
 

@@ -19,7 +19,7 @@ from fastnn.errors import ShapeError, check_arguments
 from fastnn.random import SeedGenerator
 from fastnn.serialization.file_budget import file_budget
 from fastnn.tracing.call_context import current_call, current_names
-from fastnn.tracing.fingerprint import UNTRACED
+from fastnn.tracing.fingerprint import TRACES, UNTRACED
 from fastnn.tracing.late import made_variables, waiting
 from fastnn.tracing.variables import Variable, assign_all, read_all, suspended_scope, touch
 
@@ -421,7 +421,7 @@ _PLAIN = frozenset((bool, int, float, str, type(None), np.ndarray, Variable))
 
 
 #: Attributes that hold what is remembered of a layer, often much, and never a layer of its own.
-_NOTES = frozenset(("_nodes", "_init_arguments", "_signature_at", "_steps_at", "_watched"))
+_NOTES = TRACES | {"_nodes", "_init_arguments"}
 
 
 #: Classes of what may be a layer or hold some.
