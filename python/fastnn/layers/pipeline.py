@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn.base.arguments import call_parameters
+from fastnn.base import tree
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import own_config
+from fastnn.tracing.call_context import masked
 
 __all__ = ["Pipeline"]
 
@@ -48,13 +49,11 @@ class Pipeline(Layer):
 
     def call(self, inputs: Any, training: bool | None = True, mask: Any = None) -> Any:
         """What the last layer gives."""
-        for layer in self._steps:
-            _, _, takes_mask, takes_all = call_parameters(type(layer).call)
-            masked = {"mask": mask} if mask is not None and (takes_mask or takes_all) else {}
-            outputs = layer(inputs, training=training, **masked)
-            mask = layer.compute_mask(inputs, mask)
-            inputs = outputs
-        return inputs
+        x = inputs
+        with masked(tree.flatten(inputs), mask, training):
+            for layer in self._steps:
+                x = layer(x, training=training)
+        return x
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shapes that the last layer gives."""
