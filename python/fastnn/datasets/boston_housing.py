@@ -33,4 +33,4 @@ def load_data(
     """
     file = keras_cache.where("boston_housing", "boston_housing.npz", path)
     x, y = keras_cache.arrays_of(file, ("x", "y"))
-    return keras_cache.split(x, y, test_split, seed)
+    return keras_cache.split(*keras_cache.shuffled(x, y, seed), test_split)

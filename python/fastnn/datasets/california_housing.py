@@ -41,4 +41,4 @@ def load_data(
     file = keras_cache.where("california_housing", "california_housing.npz", path)
     x, y = keras_cache.arrays_of(file, ("x", "y"))
     rows = 600 if version == "small" else len(x)
-    return keras_cache.split(x[:rows], y[:rows], test_split, seed)
+    return keras_cache.split(*keras_cache.shuffled(x[:rows], y[:rows], seed), test_split)

@@ -30,14 +30,18 @@ _ARRAYS = {
 }  # fmt: skip
 
 
+def _folders(name: str) -> list[Path]:
+    """Where the files of a data set are looked for when no path is given."""
+    return [keras_home(), *search_path(name, None, (name, "."))]
+
+
 def where(name: str, file: str, path: str | PathLike[str] | None) -> Path:
     """A file or folder of a data set; FileNotFoundError that names where it was looked for.
 
     `path` is the file itself, a folder that holds it, or, as in Keras, its name in the cache.
     """
     named = file if path is None else os.fspath(path)
-    folders = [keras_home(), *search_path(name, None, (name, "."))]
-    found = [folder / named for folder in folders]
+    found = [folder / named for folder in _folders(name)]
     if path is not None:
         found = [Path(named), Path(named, file), *found]
     for place in found:
@@ -52,9 +56,7 @@ def where(name: str, file: str, path: str | PathLike[str] | None) -> Path:
 
 def folder(name: str, inner: str, path: str | PathLike[str] | None) -> Path:
     """A folder of files: where Keras unpacks it, itself, or within `path`."""
-    roots = [keras_home(), *search_path(name, None, (name, "."))]
-    if path is not None:
-        roots = [Path(path), Path(path).parent]
+    roots = _folders(name) if path is None else [Path(path), Path(path).parent]
     for root in roots:
         for place in (root / inner, root / f"{inner}-target" / inner):
             if place.is_dir():
@@ -137,11 +139,10 @@ def shuffled(x: Any, y: Any, seed: int) -> tuple[Any, Any]:
     return x[order], y[order]
 
 
-def split(x: Any, y: Any, test_split: float, seed: int) -> Any:
-    """Shuffled rows, of which the last are for tests."""
+def split(x: Any, y: Any, test_split: float) -> Any:
+    """Rows, of which the last are for tests."""
     if not 0 <= test_split < 1:
         raise ValueError(f"test_split is {test_split!r}, wanted 0 to 1\n  hint: test_split=0.2")
-    x, y = shuffled(x, y, seed)
     count = int(len(x) * (1 - test_split))
     return (x[:count], y[:count]), (x[count:], y[count:])
 

@@ -61,11 +61,7 @@ def load_data(
     x, y = keras_cache.shuffled(x, y, seed)
     texts, y = keras_cache.numbered(x, y, maxlen, start_char, index_from)
     texts = keras_cache.cut_words(texts, num_words, skip_top, oov_char)
-    count = int(len(texts) * (1 - test_split))
-    return (
-        (keras_cache.lists(texts[:count]), np.array(y[:count])),
-        (keras_cache.lists(texts[count:]), np.array(y[count:])),
-    )
+    return keras_cache.split(keras_cache.lists(texts), np.asarray(y), test_split)
 
 
 def get_word_index(path: str | PathLike[str] = "reuters_word_index.json") -> dict[str, int]:
