@@ -1,5 +1,6 @@
-"""A cap table as companies export it: a spreadsheet with a holder, a class and shares in each row.
+"""A cap table as companies export it: a spreadsheet of papers, or of holders by share class.
 
+A row holds a holder, a class and shares, or (`sheet_wide`) a holder and his shares of every class.
 The rows become the mapping that a profile would hold, so every term is checked as if it had been
 typed there. Sums and percentages are not data but checks: where they do not agree with the rows the
 table is refused. Nothing is guessed: a column or a class that is not understood is refused by name.
@@ -15,13 +16,14 @@ from functools import partial
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
-from fastnn.exit_strategy.reading.fields import Field
 from fastnn.exit_strategy.reading.grids import Grid, read_grid
-from fastnn.exit_strategy.reading.parse import Reader, read_number, show
+from fastnn.exit_strategy.reading.parse import Reader, show
 
 from .checks import is_a_sum
-from .sheet_checks import SheetRow, SheetSum, check_parts, check_sums, refuse_sheet
-from .sheet_words import column_of, is_founding, kind_of, plain_words
+from .sheet_checks import SheetRow, SheetSum, Stated, check_parts, check_sums, refuse_sheet
+from .sheet_rows import CLASS_TERMS, NOTHING, PAPER_TERMS, numbers_of, paper_of, with_unit
+from .sheet_wide import read_wide, wide_header
+from .sheet_words import column_of, kind_of, plain_words
 from .terms import COMMON, FOUNDERS
 
 __all__ = ["OWN_KEYS", "read_sheet"]
@@ -30,33 +32,13 @@ __all__ = ["OWN_KEYS", "read_sheet"]
 OWN_KEYS = ("sheet", "tab", "encoding", "ignore")
 
 _SUM_OF = r"(?i)(?:sub)?-?total(?: of|:)? (.+)|(.+) (?:sub)?-?total|(.+)(?:小计|合计)"
+HOW = ("write a row for each paper, under the columns holder, class, shares, price; or a row for "
+       "each holder, under a column for each class")  # fmt: skip
 _LOOK = 30  # rows from the top, within which the header stands
-#: Column -> kind of number; the others hold words or days, which their fields read.
-_NUMBERS = {"shares": "count", "price": "money", "invested": "money", "strike": "money"}
-#: Columns that are terms of a share class, and of SAFEs and notes, under the names of the fields.
-_CLASS_TERMS = ("multiple", "participation", "cap", "seniority", "conversion_ratio",
-                "conversion_price", "dividend_rate", "anti_dilution")  # fmt: skip
-_PAPER_TERMS = {"safe": ("valuation_cap", "discount", "date"),
-                "note": ("valuation_cap", "discount", "interest", "date")}  # fmt: skip
 _TAKES_PART = {"yes": "full", "true": "full", "participating": "full", "是": "full", "有": "full",
                "no": "none", "false": "none", "non participating": "none", "否": "none",
                "无": "none", "不参与": "none", "参与": "full", "full": "full", "none": "none",
                "capped": "capped"}  # fmt: skip
-#: Cells that say that there is nothing to say.
-_NOTHING = frozenset(("", "-", "–", "—", "n/a", "na", "无", "不适用", "/"))
-#: What each kind of paper may say besides its holder, class and checks.
-_OF_KIND = {
-    "common": ("shares", "price", "invested", "date"),
-    "preferred": ("shares", "price", "invested", "date", *_CLASS_TERMS),
-    "options": ("shares", "price", "strike", "date"), "pool": ("shares",),
-    "units": ("shares", "price", "strike", "date"),
-    "warrants": ("shares", "price", "strike", "date"),
-    "safe": ("invested", *_PAPER_TERMS["safe"]),
-    "note": ("invested", "multiple", *_PAPER_TERMS["note"]),
-}  # fmt: skip
-_ALWAYS = ("holder", "class", "role", "status", "currency", "ownership", "diluted")
-_STANDS = frozenset(("", "outstanding", "issued", "active", "已发行", "有效", "在册"))
-_YES = frozenset(("yes", "true", "是", "ja", "sim", "sí", "oui", "y", "x"))
 
 
 def read_sheet(data: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
@@ -73,27 +55,50 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     ignored = [ignored] if isinstance(ignored, str) else list(ignored)
     skip = {plain_words(name) for name in ignored}
     encoding = data.get("encoding")
-    grid = read_grid(path, lambda rows: _header(rows, skip) is not None, tab, encoding)
-    found = _header(grid, skip)
-    if found is None:
-        raise refuse_sheet(f"{path} has no row of column names with a holder, a class and shares",
-                      "write a row for each paper, under the columns holder, class, shares, price",
-        )  # fmt: skip
-    top, columns = found
-    _check_columns(columns, grid[top][1])
+    grid = read_grid(path, lambda rows: _fits(rows, skip), tab, encoding)
     names = data.get("founders", ())
     if isinstance(names, str):
         names = [names]
     if not isinstance(names, Sequence):
         raise refuse_sheet("the sheet says how many shares the founders hold",
                       'name them: founders = ["Ada", "Ben"]')  # fmt: skip
-    rows, sums = _rows(grid[top + 1 :], columns, reader)
+    found, wide = _header(grid, skip), None
+    parts: list[Stated] | None = None
+    paid: dict[str, float] = {}
+    if found is not None:
+        top, columns = found
+        _check_columns(columns, grid[top][1])
+        rows, sums = _rows(grid[top + 1 :], columns, reader)
+        roles = "role" in columns.values()
+    else:
+        wide = wide_header(grid, skip)
+        if wide is None:
+            text = f"{path} has no row of column names with a holder, a class and shares"
+            raise refuse_sheet(text, HOW)
+        made = read_wide(grid[wide[0] + 1 :], wide[1], reader)
+        rows, sums, parts, paid = made.rows, [], made.parts, made.paid
+        roles = made.stated_roles
     if reader.issues:
         raise ExitError([reader.issues.pop() for _ in range(len(reader.issues))][::-1])
-    _mark_founders(rows, [str(name) for name in names], "role" in columns.values())
+    _mark_founders(rows, [str(name) for name in names], roles)
     check_sums(rows, sums)
-    check_parts(rows)
-    return _merged(_papers(rows), data)
+    check_parts(rows, parts)
+    return _merged(_papers(rows, paid, _given(data)), data)
+
+
+def _fits(grid: Grid, skip: set[str]) -> bool:
+    return _header(grid, skip) is not None or wide_header(grid, skip) is not None
+
+
+def _given(data: Mapping[str, Any]) -> dict[str, set[str]]:
+    """What the profile says of papers by their names."""
+    out: dict[str, set[str]] = {}
+    for kind in ("classes", "options"):
+        rows = data.get(kind, ())
+        for row in [rows] if isinstance(rows, Mapping) else rows:
+            if isinstance(row, Mapping) and "name" in row:
+                out.setdefault(str(row["name"]), set()).update(map(str, row))
+    return out
 
 
 def _header(grid: Grid, skip: set[str]) -> tuple[int, dict[int, str]] | None:
@@ -143,8 +148,8 @@ def _rows(
             if words is None:
                 continue
             field, _, unit = words.partition(" ")
-            if field and value is not None and str(value).strip().lower() not in _NOTHING:
-                cells[field] = _with_unit(value, unit)
+            if field and value is not None and str(value).strip().lower() not in NOTHING:
+                cells[field] = with_unit(value, unit)
         if not cells:
             continue
         if set(cells) <= {"holder"} or set(cells) <= {"class"}:
@@ -156,9 +161,9 @@ def _rows(
         if is_a_sum(label) or is_a_sum(paper) or _sum_of(label):
             name = _sum_of(label) or (paper if holder and not is_a_sum(paper) else "")
             cells = {k: v for k, v in cells.items() if k in ("shares", "invested", "currency")}
-            sums.append((len(rows), number, name, _numbers(reader, number, cells)))
+            sums.append((len(rows), number, name, numbers_of(reader, number, cells)))
             continue
-        row = _paper(number, holder, paper, cells, reader)
+        row = paper_of(number, holder, paper, cells, reader)
         if row is not None:
             rows.append(row)
     if not rows:
@@ -173,85 +178,6 @@ def _sum_of(label: str) -> str:
     found = re.fullmatch(_SUM_OF, label.strip())
     name = next((part for part in found.groups() if part), "") if found else ""
     return name.strip() if name and kind_of(name)[0] else ""
-
-
-def _with_unit(value: Any, unit: str) -> Any:
-    """A cell with what its column's name puts behind its numbers."""
-    if not unit or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        sign, digits, power = Decimal(repr(value)).as_tuple()
-        return f"{'-' if sign else ''}{''.join(map(str, digits))}e{power} {unit}"
-    return f"{str(value).strip()} {unit}"
-
-
-def _paper(
-    number: int, holder: str, name: str, cells: dict[str, Any], reader: Reader
-) -> SheetRow | None:
-    if not name:
-        raise refuse_sheet(f"row {number} has no class",
-                      "name it: common, Series A, options, SAFE")  # fmt: skip
-    kind, said = kind_of(name)
-    if not kind:
-        hint = "write common, Series A preferred, options granted, unissued pool, warrants or SAFE"
-        raise refuse_sheet(f"row {number}: the class {name!r} can be several things", hint)
-    if not holder and kind != "pool":
-        raise refuse_sheet(f"row {number} has no holder", "name who holds it")
-    status = plain_words(cells.get("status", ""))
-    if status not in _STANDS:
-        raise refuse_sheet(f"row {number} is {cells['status']!r}",
-                      "keep the rows of what is outstanding today")  # fmt: skip
-    cells = _numbers(reader, number, cells)
-    if None in (cells.get(field, 0.0) for field in _NUMBERS):
-        return None
-    paper = kind in ("safe", "note")
-    if paper and cells.get("shares"):
-        raise refuse_sheet(f"row {number}: a SAFE or note has no shares until it converts",
-                      "leave its shares empty and give the amount invested")  # fmt: skip
-    if not paper and not cells.get("shares"):
-        raise refuse_sheet(f"row {number} has no shares", "give their number, or delete the row")
-    for field, value in cells.items():
-        if field not in (*_OF_KIND[kind], *_ALWAYS, "shares") and value not in (0, "0"):
-            raise refuse_sheet(
-                f"row {number}: {field} is no term of {name!r}",
-                "leave the cell empty, or state the paper in the profile",
-            )
-    role = str(cells.get("role", ""))
-    founder = True if plain_words(role) in _YES else is_founding(role)
-    if founder is None:
-        text = f"row {number}: {role!r} may be a founder or no longer one"
-        raise refuse_sheet(text, "write founder, or leave the role empty")
-    ratio = 1.0
-    if "conversion_ratio" in cells:
-        ratio = (
-            _number(reader, number, "conversion_ratio", "times", cells["conversion_ratio"]) or 1.0
-        )
-    return SheetRow(number, holder, kind, name, said, cells, cells.get("shares") or 0.0,
-                founder, ratio)  # fmt: skip
-
-
-def _numbers(reader: Reader, row: int, cells: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells of a row with their numbers read, money in the profile's currency."""
-    out = dict(cells)
-    code = out.pop("currency", None)
-    for field in ("price", "invested", "strike", "valuation_cap", "conversion_price"):
-        if code is not None and field in out:
-            out[field] = _with_unit(out[field], str(code).strip())
-    for field, unit in _NUMBERS.items():
-        if field in out:
-            out[field] = _number(reader, row, field, unit, out[field])
-    return out
-
-
-def _number(reader: Reader, row: int, field: str, kind: str, value: Any) -> float | None:
-    where = f"cap_table.sheet[{row}].{field}"
-    number = read_number(reader, Field(where, kind, "", "", "1000000", False, 0.0), value)
-    if number is not None and field == "shares" and number < 1000 and number != int(number):
-        text = f"{show(value)} is read as {number:g} shares"
-        hint = "write the number in full, without marks"
-        reader.issues.append(Issue("EX122", where, text, hint, show(value)))
-        return None
-    return number
 
 
 def _mark_founders(rows: list[SheetRow], names: list[str], stated: bool) -> None:
@@ -272,7 +198,9 @@ def _mark_founders(rows: list[SheetRow], names: list[str], stated: bool) -> None
                       'name them: founders = ["Ada", "Ben"], or add a column role')  # fmt: skip
 
 
-def _papers(rows: list[SheetRow]) -> dict[str, Any]:
+def _papers(
+    rows: list[SheetRow], paid: Mapping[str, float], given: Mapping[str, set[str]]
+) -> dict[str, Any]:
     common = [r for r in rows if r.kind == "common"]
     out: dict[str, Any] = {
         "common": sum(r.shares for r in common),
@@ -287,18 +215,22 @@ def _papers(rows: list[SheetRow]) -> dict[str, Any]:
     _check_spellings(rows)
     for name in dict.fromkeys(r.paper for r in rows if r.kind == "preferred"):
         group = [r for r in rows if r.kind == "preferred" and r.paper == name]
-        out["classes"].append(_class(name, group))
+        out["classes"].append(_class(name, group, paid.get(name), given.get(name, set())))
         for row in group:
             hold(row, name, founder=row.founder)
-    grants: dict[tuple[str, float], list[SheetRow]] = {}
+    grants: dict[tuple[str, float | None], list[SheetRow]] = {}
     stated = any("strike" in r.cells for r in rows)  # else a price of options is their strike
     for row in rows:
         if row.kind in ("options", "units", "warrants"):
-            grants.setdefault((row.paper, _strike(row, stated)), []).append(row)
+            told = "strike" in given.get(row.paper, ())
+            strike = None if told else _strike(row, stated)
+            grants.setdefault((row.paper, strike), []).append(row)
     often = [name for name, _ in grants]
     for (name, strike), group in grants.items():
         title = name if often.count(name) == 1 else f"{name} at {strike:g}"
-        grant = {"name": title, "n": sum(r.shares for r in group), "strike": strike}
+        grant: dict[str, Any] = {"name": title, "n": sum(r.shares for r in group)}
+        if strike is not None:
+            grant["strike"] = strike
         if group[0].kind == "warrants":
             grant.update(_over(group[0], out["classes"]))
         out["options"].append(grant)
@@ -335,24 +267,25 @@ def _check_spellings(rows: list[SheetRow]) -> None:
             raise refuse_sheet(text, "write a class the same way in every row")
 
 
-def _class(name: str, group: list[SheetRow]) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": name, "shares": sum(r.shares for r in group), "invested": 0.0}
-    for row in group:
-        price, paid = row.cells.get("price"), row.cells.get("invested")
-        if price is None and paid is None:
-            text = f"row {row.number} says neither the price nor the money invested"
-            raise refuse_sheet(text, "a preference is owed what was paid in: give one of them")
-        if price is not None and paid is not None:
-            made_of = row.shares * price
-            shift = row.shares * 0.5 * 10.0 ** int(Decimal(repr(price)).as_tuple().exponent)
-            if abs(made_of - paid) > shift + 0.005 * paid + 0.5:
-                text = (
-                    f"row {row.number}: {row.shares:,.10g} shares at {price:g} are "
-                    f"{made_of:,.10g}, not {paid:,.10g}"
-                )
-                raise refuse_sheet(text, "mend the number, the price or the money")
-        made["invested"] += row.shares * (price or 0.0) if paid is None else paid
-    for field in _CLASS_TERMS:
+def _class(
+    name: str, group: list[SheetRow], together: float | None, given: set[str]
+) -> dict[str, Any]:
+    """A class; `together` was paid for all of it, and the profile states what is `given`."""
+    made: dict[str, Any] = {"name": name, "shares": sum(r.shares for r in group)}
+    silent = [r for r in group if r.cells.get("price") is None and r.cells.get("invested") is None]
+    if silent and together is None and "invested" not in given:
+        text = f"row {silent[0].number} says neither the price nor the money invested"
+        hint = "a preference is owed what was paid in: give one of them, or invested in the profile"
+        raise refuse_sheet(text, hint)
+    sums = [_paid(row) for row in group if row not in silent]
+    if together is None and not silent:
+        made["invested"] = sum(sums)
+    elif together is not None:
+        made["invested"] = together
+        if not silent and abs(sum(sums) - together) > 0.005 * together + 0.5:
+            text = f"{name!r} was paid {together:,.10g}, and its rows add up to {sum(sums):,.10g}"
+            raise refuse_sheet(text, "mend the money of the class, or the numbers and the price")
+    for field in CLASS_TERMS:
         said = {str(r.cells[field]).strip(): r.cells[field] for r in group if field in r.cells}
         if len(said) > 1:
             one, other = list(said)[:2]
@@ -373,6 +306,21 @@ def _class(name: str, group: list[SheetRow]) -> dict[str, Any]:
         text = f"the liquidation preference of {name!r} is the price of a share"
         raise refuse_sheet(text, "give it as a multiple of what was paid: 1x")
     return made
+
+
+def _paid(row: SheetRow) -> float:
+    """What was paid for a paper, by its money or by its price; both must agree."""
+    price, paid = row.cells.get("price"), row.cells.get("invested")
+    if price is not None and paid is not None:
+        made_of = row.shares * price
+        shift = row.shares * 0.5 * 10.0 ** int(Decimal(repr(price)).as_tuple().exponent)
+        if abs(made_of - paid) > shift + 0.005 * paid + 0.5:
+            text = (
+                f"row {row.number}: {row.shares:,.10g} shares at {price:g} are "
+                f"{made_of:,.10g}, not {paid:,.10g}"
+            )
+            raise refuse_sheet(text, "mend the number, the price or the money")
+    return float(row.shares * (price or 0.0) if paid is None else paid)
 
 
 def _strike(row: SheetRow, stated: bool) -> float:
@@ -407,7 +355,7 @@ def _convertible(row: SheetRow, rows: list[SheetRow]) -> dict[str, Any]:
     twice = sum(r.kind == row.kind and r.holder == row.holder for r in rows) > 1
     name = f"{row.holder} {word}" + (f" (row {row.number})" if twice else "")
     made: dict[str, Any] = {"name": name, "amount" if word == "SAFE" else "principal": amount}
-    for field in (*_PAPER_TERMS[row.kind], "multiple"):
+    for field in (*PAPER_TERMS[row.kind], "multiple"):
         if field in row.cells:
             made[field] = row.cells[field]
     if row.kind == "safe" and row.said:

@@ -6,7 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from fastnn.exit_strategy.records import dataclass
 
 from .sheet_words import kind_of, plain_words
 
-__all__ = ["SheetRow", "SheetSum", "check_parts", "check_sums", "refuse_sheet"]
+__all__ = ["SheetRow", "SheetSum", "Stated", "check_parts", "check_sums", "refuse_sheet", "wholes"]
 
 #: A row of sums: how many papers stand above it, its number, the class it is of, its cells.
 SheetSum = tuple[int, int, str, dict[str, Any]]
@@ -75,14 +75,23 @@ def _worth(row: SheetRow, field: str) -> float:
     return float(value or 0.0)
 
 
-def check_parts(rows: list[SheetRow]) -> None:
-    """Percentages must be those of the shares, of issued or of all, in per cent or as parts."""
+#: Percentages of a row or a column: its number, field -> cell, and the papers they are said of.
+Stated = tuple[int, Mapping[str, Any], list[SheetRow]]
+
+
+def check_parts(rows: list[SheetRow], parts: Sequence[Stated] | None = None) -> None:
+    """Percentages must be those of the shares, of issued or of all, in per cent or as parts.
+
+    Each row's own cells state them, or `parts` does.
+    """
+    if parts is None:
+        parts = [(row.number, row.cells, [row]) for row in rows]
     for field in ("ownership", "diluted"):
-        stated: list[tuple[int, float, float, SheetRow]] = []
-        for row in rows:
-            if field in row.cells:
-                part, slack = _part(row.cells[field], row.number)
-                stated.append((row.number, part, slack, row))
+        stated = [
+            (number, *_part(cells[field], number), of)
+            for number, cells, of in parts
+            if field in cells
+        ]
         if not stated:
             continue
         tries = list(_disagreements(stated, rows, field))
@@ -114,22 +123,26 @@ def _part(value: Any, number: int) -> tuple[float, float]:
     return found.value, half
 
 
+def wholes(field: str) -> list[tuple[str, ...]]:
+    """The kinds of papers whose sum a percentage or a total may be of."""
+    out: list[tuple[str, ...]] = [("common", "preferred", "options", "units", "warrants", "pool")]
+    if field == "ownership":
+        out += [("common", "preferred"), ("common", "preferred", "options", "units", "warrants"),
+                ("common", "preferred", "options", "units", "pool")]  # fmt: skip
+    return out
+
+
 def _disagreements(
-    stated: list[tuple[int, float, float, SheetRow]], rows: list[SheetRow], field: str
+    stated: list[tuple[int, float, float, list[SheetRow]]], rows: list[SheetRow], field: str
 ) -> Iterator[list[tuple[int, float, float]]]:
     """The rows that disagree, for each whole that the parts may be of, and parts or per cent."""
-    wholes: list[tuple[str, ...]] = [
-        ("common", "preferred", "options", "units", "warrants", "pool")
-    ]
-    if field == "ownership":
-        wholes += [("common", "preferred"), ("common", "preferred", "options", "units", "warrants"),
-                   ("common", "preferred", "options", "units", "pool")]  # fmt: skip
-    for kinds in wholes:
+    for kinds in wholes(field):
         whole = sum(r.shares * r.ratio for r in rows if r.kind in kinds)
         for scale in (100.0, 1.0):
             out = []
-            for number, part, slack, row in stated:
-                right = row.shares * row.ratio / whole if row.kind in kinds and whole else 0.0
+            for number, part, slack, of in stated:
+                own = sum(r.shares * r.ratio for r in of if r.kind in kinds)
+                right = own / whole if whole else 0.0
                 # 0.005 % for sheets that round what they show on the way
                 if abs(part / scale - right) > slack * 1.01 / scale + 5e-5:
                     out.append((number, part / scale, right))

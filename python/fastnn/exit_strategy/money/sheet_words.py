@@ -12,7 +12,8 @@ import unicodedata
 
 from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
 
-__all__ = ["COLUMNS", "LEFT_OUT", "column_of", "is_founding", "kind_of", "plain_words"]
+__all__ = ["COLUMNS", "LEFT_OUT", "column_of", "is_founding", "kind_of", "plain_words",
+           "unit_of"]  # fmt: skip
 
 _NAMES: dict[str, str] = {
     "holder": "holder|shareholder|stockholder|name|investor|owner|member|holder name|stakeholder|"
@@ -36,7 +37,8 @@ _NAMES: dict[str, str] = {
     "preis je aktie|preis pro aktie|preis je anteil|ausgabepreis|preço por ação|"
     "precio por acción|prix par action|1株当たり払込金額|株価|주당가격",
     "invested": "invested|amount invested|investment|investment amount|invested amount|amount|"
-    "total invested|capital invested|cash paid|cash invested|principal|principal amount|"
+    "total invested|capital invested|cash paid|cash invested|cash raised|capital raised|"
+    "principal|principal amount|"
     "投资额|投资金额|投资款|认购金额|实际投资额|金额|本金|"
     "investiert|investierter betrag|investition|valor investido|monto invertido|"
     "montant investi|investissement|投資額|払込金額|투자금액|투자금",
@@ -105,7 +107,8 @@ _POOL = (
 )
 _OPTIONS = (
     r"(?:stock |employee |share |vested |granted |outstanding |unexercised )*options?"
-    r"(?: (?:granted|outstanding|issued|iso|nso))*|(?:iso|nso|emi options?|vsop|bspce)s?|"
+    r"(?: (?:and|&) rsu'?s?)?(?: (?:granted|outstanding|issued|and|iso|nso))*|"
+    r"(?:iso|nso|emi options?|vsop|bspce)s?|"
     r"esop granted|(?:已授予)?(?:期权|股票期权|员工期权)|已授予|optionen|opções|"
     r"ストックオプション|"
     r"新株予約権|스톡옵션"
@@ -155,7 +158,7 @@ def column_of(text: object) -> tuple[str, str]:
     name, behind = (found[1], found[2]) if found else (words, "")
     unit = ""
     if behind:
-        unit = _unit(behind)
+        unit = unit_of(behind)
         if not unit and plain_words(behind) not in _HARMLESS:
             name, behind = f"{name} {behind}", ""
     plain = plain_words(name)
@@ -169,7 +172,7 @@ def column_of(text: object) -> tuple[str, str]:
 _HARMLESS = frozenset(("股", "个", "shares", "each", "x", "as converted", "pa", "p a", "年"))
 
 
-def _unit(text: str) -> str:
+def unit_of(text: str) -> str:
     """Return a unit or a currency in words that the reader of amounts knows, else ""."""
     words = text.strip().removeprefix("in ").removesuffix("股").strip()
     if re.fullmatch(r"'?000'?s?", words):

@@ -50,7 +50,8 @@ def read_grid(
         return grids[found[0]]
     if not found:
         text = f"{path} has no row of column names with a holder, a class and shares"
-        hint = "write a row for each paper, under the columns holder, class, shares, price"
+        hint = ("write a row for each paper, under the columns holder, class, shares, price; or a "
+                "row for each holder, under a column for each class")  # fmt: skip
         raise ExitError(Issue("EX114", "cap_table.sheet", text, hint))
     names = ", ".join(found)[:80]
     text = f"several sheets of {path} are cap tables: {names}"
