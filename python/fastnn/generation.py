@@ -71,7 +71,17 @@ class CharTokenizer:
 
         Returns:
             A text.
+
+        Raises:
+            DataError: A number is of no letter.
         """
+        for i, token in enumerate(tokens):
+            if not 0 <= int(token) < len(self.letters):
+                raise DataError(
+                    f"token {token} at position {i} is outside 0 to {len(self.letters) - 1}, the "
+                    "letters of the alphabet\n"
+                    "  hint: the tokenizer that the model was trained with"
+                )
         return "".join(self.letters[int(t)] for t in tokens)
 
 

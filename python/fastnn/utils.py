@@ -233,6 +233,10 @@ def pad_sequences(
     Returns:
         An array (n, maxlen).
 
+    Raises:
+        ValueError: An argument is of no use, or a number does not fit `dtype`: a fraction or one
+            that is too large for whole numbers.
+
     Example:
         >>> fastnn.utils.pad_sequences([[1, 2, 3], [4]])
         array([[1, 2, 3],
@@ -247,7 +251,7 @@ def pad_sequences(
             raise ValueError(f"sequences[{i}] is {s!r}, wanted a list\n  hint: a list of lists")
         rows.append(unmasked(s, f"sequences[{i}]"))
     longest = max((len(r) for r in rows), default=0)
-    length = longest if maxlen is None else as_number(maxlen)
+    length = longest if maxlen is None else whole_number("maxlen", maxlen, 0)
     inner = next((r.shape[1:] for r in rows if len(r)), ())
     if not isinstance(value, str) and np.issubdtype(np.dtype(dtype), np.str_):
         raise ValueError(f"value {value!r} does not fit dtype {dtype}\n  hint: dtype=object")
@@ -262,13 +266,25 @@ def pad_sequences(
             )
         cut = row[-length:] if truncating == "pre" else row[:length]
         cut = cut[:0] if length == 0 else cut
+        place = slice(len(cut)) if padding == "post" else slice(length - len(cut), None)
         try:
-            out[i, slice(len(cut)) if padding == "post" else slice(length - len(cut), None)] = cut
-        except (TypeError, ValueError) as error:
+            with np.errstate(invalid="ignore"):  # NaN is told below
+                out[i, place] = cut
+        except (OverflowError, TypeError, ValueError) as error:
             raise ValueError(
                 f"sequences[{i}] does not fit dtype {np.dtype(dtype)}: {error}"
                 "\n  hint: number the words first, or dtype=object"
             ) from None
+        if (
+            out.dtype.kind in "iu"
+            and cut.dtype.kind in "iuf"
+            and (odd := out[i, place] != cut).any()
+        ):
+            number = cut[odd].ravel()[0]
+            raise ValueError(
+                f"sequences[{i}] holds {number}, which dtype {out.dtype} does not\n"
+                f"  hint: dtype='{'int64' if number % 1 == 0 else 'float32'}'"
+            )
     return out
 
 

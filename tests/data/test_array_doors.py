@@ -74,6 +74,16 @@ def test_masks_inside_lists_are_seen():
         model().predict([rows[0][:1], rows[0][1:]], verbose=0)
 
 
+def test_arrays_of_arrays_name_the_odd_one():
+    rows = np.empty(2, object)
+    rows[:] = [np.zeros((2, 3)), np.zeros((2, 3))]
+    with pytest.raises(DataError, match=r"numpy\.stack\(list\(x\)\)"):
+        model().predict(rows, verbose=0)
+    rows[1] = np.zeros((1, 3))
+    with pytest.raises(ValueError, match=r"x\[1\] has shape \(1, 3\)(.|\n)*resize"):
+        model().predict(rows, verbose=0)
+
+
 WRONG = {
     "beyond float32": X.astype("float64") * 1e300,
     "beyond int32": np.full((3, 1), 2**40),

@@ -89,8 +89,29 @@ def test_windows_of_a_series_and_the_target_after_each():
         lambda: tokenizer_from_json("{}"),
         lambda: TimeseriesGenerator([1, 2], [1], 1),
         lambda: TimeseriesGenerator([1, 2], [1, 2], 3),
+        # A missing value is no word "nan", and bytes are no word "b'a'".
+        lambda: Tokenizer().fit_on_texts(["a", float("nan")]),
+        lambda: Tokenizer(char_level=True).fit_on_texts([None]),
+        lambda: Tokenizer().fit_on_texts([["a", None]]),
+        lambda: Tokenizer().texts_to_sequences([b"a"]),
+        lambda: text_to_word_sequence(None),
+        lambda: hashing_trick("a", 1),
+        lambda: pad_sequences([[1]], maxlen=-1),
+        lambda: pad_sequences([[1], [0.5]]),
+        lambda: pad_sequences([[1, 2**40]]),
+        lambda: pad_sequences([[-1]], dtype="uint8"),
     ],
 )
 def test_slips_are_told_with_a_hint(slip):
     with pytest.raises((TypeError, ValueError), match="hint:"):
         slip()
+
+
+def test_texts_are_counted_all_or_none():
+    tokenizer = Tokenizer()
+    with pytest.raises(fastnn.DataError, match=r"texts\[1\] is None"):
+        tokenizer.fit_on_texts(["the cat", None])
+    assert tokenizer.document_count == 0
+    tokenizer.fit_on_texts([["the", 7], ["7"]])
+    assert tokenizer.word_index == {"7": 1, "the": 2}
+    assert pad_sequences([[1.0, 2.0], [3]]).tolist() == [[1, 2], [0, 3]]

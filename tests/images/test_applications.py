@@ -218,6 +218,8 @@ def test_arguments_that_do_not_fit_are_answered():
         lambda: applications.ResNet50(weights=None, input_shape=(16, 16, 3), include_top=False),
         lambda: applications.ResNet50(weights=None, input_shape=(None, None, 3)),
         lambda: applications.VGG16(weights=None, input_tensor=np.zeros(3)),
+        lambda: applications.vgg16.preprocess_input("photo.jpg"),
+        lambda: applications.vgg16.preprocess_input(np.array([["a"]])),
     ):
         with pytest.raises(ValueError, match="hint"):
             make()

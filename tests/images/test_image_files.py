@@ -123,7 +123,7 @@ def test_a_broken_picture_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(fastnn.DataError, match=rf"{name}\.jpg.*\n  hint: "):
             load_img(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"absent\.jpg'\n  hint: "):
         load_img(tmp_path / "absent.jpg")
 
 

@@ -1,5 +1,7 @@
 """Folders of pictures become data sets with the right labels."""
 
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -106,6 +108,21 @@ def test_bad_folders_and_arguments_are_answered(photos, tmp_path):
     (photos / "cow").mkdir()
     with pytest.raises(ValueError, match="exactly 2"):
         dataset(photos, label_mode="binary")
+
+
+def test_a_folder_of_one_class_is_told(photos, tmp_path):
+    """The folder above the one that was meant is the usual slip."""
+    (tmp_path / "above" / "pets").mkdir(parents=True)
+    for name in ("cat", "dog"):
+        (photos / name).rename(tmp_path / "above" / "pets" / name)
+    generator = fastnn.preprocessing.image.ImageDataGenerator()
+    for read in (dataset, generator.flow_from_directory):
+        with pytest.warns(UserWarning, match=r"one subfolder, 'pets'(.|\n)*\['cat', 'dog'\]"):
+            read(tmp_path / "above")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset(tmp_path / "above", label_mode=None)
+        generator.flow_from_directory(tmp_path / "above", class_mode=None)
 
 
 def test_a_model_learns_from_a_folder(photos):

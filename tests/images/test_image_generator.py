@@ -293,6 +293,7 @@ def test_bad_settings_are_answered():
     for how in (
         dict(zoom_range=(1, 2, 3)), dict(zoom_range="x"), dict(fill_mode="mirror"),
         dict(validation_split=1.0), dict(brightness_range=1), dict(data_format="x"),
+        dict(rescale="1/255"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match="hint"):
             ImageDataGenerator(**how)

@@ -396,3 +396,5 @@ def test_a_convolutional_lstm_is_an_lstm_at_every_place(rng):
     data = rng.normal(size=(4, 3, 6, 6, 2))
     assert np.isfinite(model.fit(data, np.ones((4, 1)), verbose=0).history["loss"]).all()
     assert layers.ConvLSTM1D(3, 2)(rng.normal(size=(2, 3, 5, 2))).shape == (2, 4, 3)
+    with pytest.raises(fastnn.ShapeError, match=r"reaches over 7 .* into 5(.|\n)*hint:"):
+        layers.ConvLSTM1D(3, 7)(rng.normal(size=(2, 3, 5, 2)))

@@ -188,6 +188,10 @@ def test_what_does_not_fit_is_said(rng):
         (lambda: model(np.zeros((1, 25), np.int32)), "up to 24"),
         (lambda: model.decoder(3).feed([1, 2, 3, 4]), "cache of 3"),
         (lambda: fastnn.CharTokenizer("abc").encode("abx"), "'x' at position 2"),
+        (lambda: fastnn.CharTokenizer("abc").decode([0, 3]), "token 3 at position 1"),
+        (lambda: fastnn.CharTokenizer("abc").decode([-1]), "token -1 at position 0"),
+        (lambda: GPT(8, 15, 1, heads=2)([[1]]), "width of 15"),
+        (lambda: Llama(8, 16, 1, heads=4, shared_heads=3)([[1]]), "3 of them"),
     ):
         with pytest.raises((ValueError, fastnn.FastnnError), match=words) as error:
             wrong()

@@ -16,6 +16,7 @@ from fastnn import ops
 from fastnn.applications.network import find
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import floatx, standardize_data_format
+from fastnn.data.arrays import numbers_of
 from fastnn.errors import DataError, FormatError, ShapeError
 
 __all__ = ["decode_predictions", "preprocess_input"]
@@ -48,7 +49,13 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
             "\n  hint: mode='caffe'"
         )
     form = standardize_data_format(data_format)
+    if isinstance(x, str | bytes | os.PathLike):
+        raise DataError(
+            f"preprocess_input got the text {os.fsdecode(x)!r:.60}, wanted pixels\n"
+            "  hint: img_to_array(load_img(path)) reads a picture"
+        )
     if isinstance(x, np.ndarray):
+        x = numbers_of(x, "x")
         x = x.astype(x.dtype if x.dtype.kind == "f" else floatx())
     else:
         x = ops.cast(ops.convert_to_tensor(x), "float32")

@@ -16,7 +16,7 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn.base.messages import escaped
 from fastnn.devices import choice
-from fastnn.errors import DataError, FormatError
+from fastnn.errors import DataError, FormatError, ShapeError
 from fastnn.files.keras.archive import read_json
 from fastnn.layers import Dense
 from fastnn.layers.base.layer import Layer
@@ -83,6 +83,13 @@ class SelfAttention(Layer):
     def build(self, input_shape: Any) -> None:
         """Projections of queries, keys, values and outputs."""
         width = input_shape[-1]
+        if width % self.heads or self.heads % self.shared_heads:
+            raise ShapeError(
+                f"{self.heads} heads, {self.shared_heads} of them for keys and values, in a width "
+                f"of {width}: the first must divide the width, the second the first\n"
+                f"  hint: width={-(-width // self.heads) * self.heads} and as many shared_heads "
+                "as heads, or a divisor of them"
+            )
         self.size = width // self.heads
         for name, out in (
             ("query", width), ("key", self.size * self.shared_heads),

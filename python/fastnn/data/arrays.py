@@ -185,6 +185,8 @@ def _of_objects(array: Array, name: str, frame: Any = None) -> Array:
     to say.
     """
     kinds: set[Any] = {type(v) for v in array.ravel()}
+    if kinds and kinds <= {np.ndarray, list, tuple}:
+        raise _of_arrays(array, name)
     missing = {k for k in kinds if _is_missing(k)}
     wrong = [
         k for k in kinds - missing
@@ -198,6 +200,22 @@ def _of_objects(array: Array, name: str, frame: Any = None) -> Array:
     elif all(issubclass(k, numbers.Integral) and k is not bool for k in kinds):
         return _integers(array, name)
     return array.astype(np.float64)
+
+
+def _of_arrays(array: Array, name: str) -> DataError | ShapeError:
+    """What is wrong with an array of objects that are arrays or lists, such as pictures."""
+    shapes = [v.shape if isinstance(v, np.ndarray) else (len(v),) for v in array.ravel()]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            place = [int(n) for n in np.unravel_index(i, array.shape)]
+            return ShapeError(
+                f"{name}{place} has shape {shape}, {name}{[0] * array.ndim} has {shapes[0]}\n"
+                "  hint: samples of one shape: resize pictures, pad sequences"
+            )
+    return DataError(
+        f"{name} holds objects, each an array or list of shape {shapes[0]}, wanted one array\n"
+        f"  hint: numpy.stack(list({name}))"
+    )
 
 
 def _integers(array: Array, name: str) -> Array:

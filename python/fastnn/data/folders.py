@@ -24,7 +24,7 @@ from fastnn.errors import DataError
 
 __all__ = [
     "check_on_error", "class_folders", "files_in", "image_dataset_from_directory",
-    "index_directory", "told_of_broken",
+    "index_directory", "told_of_broken", "told_of_one_class",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -67,6 +67,22 @@ def class_folders(directory: str) -> list[str]:
         name for name in os.listdir(directory)
         if not name.startswith(".") and os.path.isdir(os.path.join(directory, name))
     )  # fmt: skip
+
+
+def told_of_one_class(folder: str, names: Sequence[str]) -> None:
+    """Warns of a folder with one subfolder: pictures of one class teach nothing, and often it is
+    the folder above the one that was meant.
+    """
+    if len(names) != 1:
+        return
+    inner = os.path.join(folder, names[0])
+    below = class_folders(inner)
+    mend = f"directory={inner!r}, whose subfolders are {below[:5]}" if below else "label_mode=None"
+    warnings.warn(
+        f"the folder {folder!r} has one subfolder, {names[0]!r}, so all files are of one class\n"
+        f"  hint: {mend}; or one subfolder a class",
+        stacklevel=4,
+    )
 
 
 def files_in(folder: str, formats: tuple[str, ...], follow_links: bool = False) -> Iterator[str]:
@@ -137,6 +153,8 @@ def index_directory(
         found = list(files_in(os.path.join(root, name) if name else root, formats, follow_links))
         paths += found
         numbers += [number] * len(found)
+    if labels == "inferred" and paths:
+        told_of_one_class(root, folders)
     names: list[str] | None = folders
     result: Any = np.asarray(numbers, np.int32)
     if labels is None:

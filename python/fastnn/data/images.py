@@ -89,7 +89,13 @@ def _opened(path: Any) -> tuple[Any, str]:
         source, name = path, "in memory"
     elif isinstance(path, str | bytes | os.PathLike):
         name = escaped(os.fsdecode(path))
-        source = io.BytesIO(pathlib.Path(os.fsdecode(path)).expanduser().read_bytes())
+        try:
+            source = io.BytesIO(pathlib.Path(os.fsdecode(path)).expanduser().read_bytes())
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                error.errno,
+                f"there is no picture {name!r}\n  hint: the path is looked up from {os.getcwd()!r}",
+            ) from None
     else:
         raise TypeError(
             f"path should be path-like or io.BytesIO, not {type(path)}\n"

@@ -16,13 +16,29 @@ from zlib import crc32
 import numpy as np
 
 from fastnn.base.absent import answer_missing
-from fastnn.base.arguments import hints_arguments
+from fastnn.base.arguments import as_number, hints_arguments, is_whole, whole_number
+from fastnn.errors import DataError
 
 __all__ = [
     "Tokenizer", "hashing_trick", "one_hot", "text_to_word_sequence", "tokenizer_from_json",
 ]  # fmt: skip
 
 _FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+
+
+def _as_text(value: Any, name: str) -> str:
+    """The value, which must be a text: a missing one would else become the word "nan"."""
+    if not isinstance(value, str):
+        raise DataError(
+            f"{name} is {value!r:.60} ({type(value).__name__}), wanted text\n"
+            "  hint: fill missing texts with '' first; str(x) of numbers, x.decode() of bytes"
+        )
+    return value
+
+
+def _as_word(value: Any, name: str) -> str:
+    """A word of a list; whole numbers may be words."""
+    return str(value) if is_whole(as_number(value)) else _as_text(value, name)
 
 
 @hints_arguments
@@ -40,11 +56,14 @@ def text_to_word_sequence(
     Returns:
         A list of words.
 
+    Raises:
+        DataError: It is no text, such as a missing value of a table.
+
     Example:
         >>> fastnn.preprocessing.text.text_to_word_sequence("A good, good day!")
         ['a', 'good', 'good', 'day']
     """
-    text = str(input_text)
+    text = _as_text(input_text, "input_text")
     text = text.lower() if lower else text
     for character in filters:
         text = text.replace(character, split)
@@ -75,10 +94,15 @@ def hashing_trick(
     Returns:
         A list of whole numbers.
 
+    Raises:
+        DataError: It is no text, such as a missing value of a table.
+        ValueError: `n` leaves no number for a word.
+
     Example:
         >>> fastnn.preprocessing.text.hashing_trick("a b a", 10, "md5")
         [2, 5, 2]
     """
+    n = whole_number("n", n, 2)
     if hash_function == "md5":
         number: Any = lambda w: int(hashlib.md5(w.encode()).hexdigest(), 16)  # noqa: E731
     else:
@@ -171,28 +195,33 @@ class Tokenizer:
         self.word_index: dict[str, int] = {}
         self.index_word: dict[int, str] = {}
 
-    def _words(self, text: Any) -> Sequence[str]:
-        if self.char_level or isinstance(text, list | tuple):
-            if isinstance(text, list | tuple):
-                return [str(w).lower() if self.lower else str(w) for w in text]
-            return str(text).lower() if self.lower else str(text)
+    def _words(self, text: Any, name: str = "text") -> Sequence[str]:
+        if isinstance(text, list | tuple):
+            words = [_as_word(w, f"{name}[{i}]") for i, w in enumerate(text)]
+            return [w.lower() for w in words] if self.lower else words
+        whole = _as_text(text, name)
+        if self.char_level:
+            return whole.lower() if self.lower else whole
         if self.analyzer is not None:
-            return self.analyzer(text)
-        return text_to_word_sequence(text, self.filters, self.lower, self.split)
+            return self.analyzer(whole)
+        return text_to_word_sequence(whole, self.filters, self.lower, self.split)
 
     def fit_on_texts(self, texts: Iterable[Any]) -> None:
         """Counts the words of texts and numbers them anew.
 
         Args:
             texts: Texts, or lists of words.
+
+        Raises:
+            DataError: One is no text, such as a missing value of a table; nothing is counted.
         """
         if isinstance(texts, str):
             raise TypeError(
                 "fit_on_texts got one text, wanted several\n  hint: fit_on_texts([text])"
             )
-        for text in texts:
+        every = [self._words(text, f"texts[{i}]") for i, text in enumerate(texts)]
+        for words in every:
             self.document_count += 1
-            words = self._words(text)
             for word in words:
                 self.word_counts[word] = self.word_counts.get(word, 0) + 1
             for word in set(words):
@@ -237,9 +266,9 @@ class Tokenizer:
             An iterator.
         """
         unknown = None if self.oov_token is None else self.word_index.get(self.oov_token)
-        for text in texts:
+        for place, text in enumerate(texts):
             numbers = []
-            for word in self._words(text):
+            for word in self._words(text, f"texts[{place}]"):
                 i = self.word_index.get(word)
                 if i is None or (self.num_words and i >= self.num_words):
                     i = unknown

@@ -43,9 +43,10 @@ def per_axis(value: Any, rank: int, name: str, least: int = 1) -> tuple[int, ...
 
 
 def _no_window(value: Any, rank: int, name: str, more: str = "") -> ValueError:
+    usual = 1 if name in ("strides", "dilation_rate", "output_padding") else 3
     return ValueError(
         f"The `{name}` argument must be a tuple of {rank} integers. Received {name}={value}{more}\n"
-        f"  hint: {name}={3 if rank == 1 else (3,) * rank}"
+        f"  hint: {name}={usual if rank == 1 else (usual,) * rank}"
     )
 
 

@@ -11,6 +11,7 @@ from fastnn import ops
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
+from fastnn.layers.base.windows import window_shape
 from fastnn.layers.rnn.gates import GatedCell, shown
 from fastnn.layers.rnn.lstm import LSTMCell
 from fastnn.layers.rnn.rnn import RNN
@@ -158,12 +159,11 @@ class ConvLSTMCell(GatedCell):
 
     def _picture(self, picture: tuple[int, ...]) -> tuple[int, ...]:
         """The sizes of a picture after the convolution of the inputs."""
-        out = []
-        steps = (self.kernel_size, self.strides, self.dilation_rate)
-        for n, k, s, d in zip(picture, *steps, strict=True):
-            room = n if self.padding == "same" else n - d * (k - 1)
-            out.append(-(-room // s))
-        return tuple(out)
+        moved = window_shape(
+            (None, *picture, None), None, self.kernel_size, self.strides, self.padding,
+            "channels_last", self.dilation_rate,
+        )  # fmt: skip
+        return tuple(int(n) for n in moved[1:-1] if n is not None)
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """Zeros for both states.

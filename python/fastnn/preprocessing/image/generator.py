@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.arguments import as_number
 from fastnn.config import floatx, standardize_data_format
 from fastnn.errors import DataError, ShapeError
 from fastnn.preprocessing.image.frames import DataFrameIterator
@@ -137,6 +138,11 @@ class ImageDataGenerator:
         self.zoom_range = _range_of(zoom_range)
         self.fill_mode, self.cval = fill_mode, cval
         self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
+        if not isinstance(as_number(rescale or 0), float | int):
+            raise ValueError(
+                f"`rescale` is {rescale!r}, wanted a number by which pixels are multiplied\n"
+                "  hint: rescale=1 / 255"
+            )
         self.rescale, self.preprocessing_function = rescale, preprocessing_function
         self.dtype = dtype or floatx()
         self.interpolation_order = interpolation_order

@@ -27,6 +27,7 @@ from fastnn.data.folders import (
     class_folders,
     files_in,
     told_of_broken,
+    told_of_one_class,
 )
 from fastnn.data.images import CHANNELS, array_to_img, img_to_array, load_img, size_of
 from fastnn.data.prefetch import gather
@@ -551,6 +552,8 @@ class DirectoryIterator(BatchFromFiles):
                 + f"; endings: {', '.join(self.white_list_formats)}\n"
                 "  hint: one subfolder a class, pictures in it"
             )
+        if class_mode in ("categorical", "sparse"):
+            told_of_one_class(self.directory, names)
         super().__init__(self.samples, batch_size, shuffle, seed)
 
 
