@@ -97,7 +97,45 @@ def test_the_two_safes_of_the_standard_deal_do_not_favour_each_other() -> None:
     assert paid["YC MFN"] == pytest.approx(50e6 * 0.0375)
     assert paid["YC"] == pytest.approx(50e6 * 0.07)
     assert "mfn_undated" not in CapTable(9e6, 9e6, safes=(*deal, angel)).told
-    assert "mfn_undated" in CapTable(9e6, 9e6, safes=(Safe("x", 1e5, mfn=True),)).told
+    assert (
+        "mfn_undated"
+        in CapTable(9e6, 9e6, safes=(Safe("x", 1e5, mfn=True), Safe("y", 1e5, 4e6))).told
+    )
+
+
+def test_undated_papers_of_the_standard_deal_are_known_and_both_readings_can_be_stated() -> None:
+    """Without days the deal's $375k does not take the cap of its $125k; other paper counts."""
+    yc, most = Safe("YC", 125e3, 1_785_714), Safe("YC MFN", 375e3, mfn=True)
+    table = CapTable(9e6, 9e6, safes=(yc, most))
+    assert pay(table, 50e6)["YC MFN"] == pytest.approx(375e3)
+    assert [key for key in table.told if key.startswith("mfn")] == ["mfn_standard_deal"]
+    angel = Safe("angel", 250e3, 10e6)
+    both = CapTable(9e6, 9e6, safes=(yc, most, angel))
+    assert pay(both, 50e6)["YC MFN"] == pytest.approx(50e6 * 0.0375)
+    assert {"mfn_standard_deal", "mfn_undated"} <= set(both.told)
+    for counts, part in ((True, 375e3 / 1_785_714), (False, 375e3 / 50e6)):
+        said = replace(most, mfn_counts_undated=counts)
+        table = CapTable(9e6, 9e6, safes=(yc, said, angel))
+        assert pay(table, 50e6)["YC MFN"] == pytest.approx(50e6 * part)
+        assert not [key for key in table.told if key.startswith("mfn")]
+    # a dated pair goes by its days, whatever the field says
+    day = dt.date(2024, 1, 10)
+    late = CapTable(9e6, 9e6, safes=(
+        replace(yc, date=day + dt.timedelta(1)), replace(most, date=day, mfn_counts_undated=False),
+    ))  # fmt: skip
+    assert pay(late, 50e6)["YC MFN"] == pytest.approx(50e6 * 375e3 / 1_785_714)
+    # no other amount or part is the deal's
+    for other in (Safe("s", 125e3, 2e6), Safe("s", 150e3, 150e3 / 0.07)):
+        assert pay(CapTable(9e6, 9e6, safes=(other, most)), 50e6)["YC MFN"] > 375e3
+
+
+def test_most_favoured_paper_becomes_identical_to_the_one_it_takes() -> None:
+    """The amended SAFE is "identical" to the later one: discount and pool go with the cap."""
+    later = Safe("later", 1e6, 10e6, counts_pool=True, date=dt.date(2024, 5, 1))
+    first = Safe("first", 5e5, discount=0.2, mfn=True, date=dt.date(2024, 1, 1))
+    table = CapTable(9e6, 9e6, pool=1e6, safes=(first, later))
+    paid = pay(table, 50e6)
+    assert paid["first"] == pytest.approx(paid["later"] / 2)
 
 
 def test_a_change_of_control_multiplies_the_principal_or_all_that_is_owed() -> None:

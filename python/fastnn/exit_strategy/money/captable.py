@@ -19,7 +19,14 @@ from fastnn.exit_strategy.records import dataclass
 
 from .checks import check_cap_table
 from .claims import Claim
-from .conversion import common_units, favoured, is_as_dated, owed, with_interest
+from .conversion import (
+    common_units,
+    favoured,
+    is_as_dated,
+    is_standard_deal,
+    owed,
+    with_interest,
+)
 from .terms import (
     COMMON,
     FOUNDERS,
@@ -112,7 +119,13 @@ class CapTable:
         if any(c.redemption_date for c in self.classes):
             out.append("redeemable")
         papers: list[Safe | Note] = [*self.safes, *self.notes]
-        if any(p.mfn and (p.date is None or any(o.date is None for o in papers)) for p in papers):
+        pairs = [
+            (p, o) for p in papers for o in papers
+            if p.mfn and o is not p and p.mfn_counts_undated is None and not (p.date and o.date)
+        ]  # fmt: skip
+        if any(is_standard_deal(p, o) for p, o in pairs):
+            out.append("mfn_standard_deal")
+        if any(not is_standard_deal(p, o) for p, o in pairs):
             out.append("mfn_undated")
         if self.as_of and any(not is_as_dated(n, self.as_of) for n in self.notes):
             out.append("note_years")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from .interest import Accrual, grown, year_part
 from .terms import Note, Safe, ShareClass
 
-__all__ = ["common_units", "favoured", "is_as_dated", "owed", "with_interest"]
+__all__ = ["common_units", "favoured", "is_as_dated", "is_standard_deal", "owed", "with_interest"]
 
 N = TypeVar("N", float, Decimal)
 
@@ -69,14 +69,11 @@ def is_as_dated(note: Note, as_of: dt.date) -> bool:
 def favoured(safe: Safe | Note, papers: Sequence[Safe | Note]) -> Safe | Note:
     """Return most-favoured-nation paper with the best terms of `papers` issued after it.
 
-    Paper of the same day is no "subsequent" one: Y Combinator's standard deal signs a capped SAFE
-    and a most-favoured-nation one together, and the second does not take the first's cap.
+    Y Combinator's form (MFN Only) amends the paper to be "identical" to one "Subsequent Convertible
+    Security", which is one issued "after the issuance of this instrument": paper of the same day is
+    none. Terms are not picked from several.
     """
-    later = [
-        p
-        for p in papers
-        if p.name != safe.name and not (safe.date and p.date and p.date <= safe.date)
-    ]
+    later = [p for p in papers if p.name != safe.name and _is_subsequent(safe, p)]
     choices: list[Safe | Note] = [safe, *later]
     capped = [p for p in choices if p.valuation_cap is not None]
     if capped:
@@ -86,5 +83,34 @@ def favoured(safe: Safe | Note, papers: Sequence[Safe | Note]) -> Safe | Note:
     if best is safe:
         return safe
     terms = {"valuation_cap": best.valuation_cap, "discount": best.discount,
-             "post_money": best.post_money, "discount_in_sale": best.discount_in_sale}  # fmt: skip
+             "post_money": best.post_money, "discount_in_sale": best.discount_in_sale,
+             "counts_pool": best.counts_pool}  # fmt: skip
     return replace(safe, **terms)  # type: ignore[arg-type]
+
+
+def _is_subsequent(safe: Safe | Note, other: Safe | Note) -> bool:
+    """Return whether `other` was issued after `safe`, or is to be taken so for want of a day.
+
+    Where a day is missing and `mfn_counts_undated` does not say, paper counts as issued later; not
+    so the two SAFEs of Y Combinator's standard deal, which are signed together.
+    """
+    if safe.date and other.date:
+        return other.date > safe.date
+    if safe.mfn_counts_undated is not None:
+        return safe.mfn_counts_undated
+    return not is_standard_deal(safe, other)
+
+
+def is_standard_deal(safe: Safe | Note, other: Safe | Note) -> bool:
+    """Whether two papers are Y Combinator's $375k (most favoured) and its $125k for 7 %.
+
+    Source: ycombinator.com/deal, in force since 2022. The $375k takes the terms of the lowest cap
+    "issued between the start of the batch and the next equity round".
+    """
+    if not (isinstance(safe, Safe) and isinstance(other, Safe) and safe.mfn and not other.mfn):
+        return False
+    if safe.valuation_cap is not None or other.valuation_cap is None or not other.post_money:
+        return False
+    part = float(other.amount) / float(other.valuation_cap)
+    three = abs(float(safe.amount) - 3 * float(other.amount)) < 1e-6 * float(safe.amount)
+    return three and abs(part - 0.07) < 1e-3  # in any currency

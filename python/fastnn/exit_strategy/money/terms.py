@@ -136,8 +136,9 @@ class Safe:
 
     `discount_in_sale` says whether the discount works in a sale of the company: in Y Combinator's
     forms it does only where there is no valuation cap (the default, None). With `mfn` the holder
-    takes the lowest cap, or else the largest discount, of paper issued after its `date`; paper
-    without a date counts as issued after it.
+    takes the lowest cap, or else the largest discount, of paper issued after its `date`. Where a
+    day is missing `mfn_counts_undated` says whether the other paper counts as issued after it; the
+    default, None: it does, except for the $125k SAFE of Y Combinator's deal beside the $375k one.
     `counts_pool` says whether the capitalization holds the unissued option pool: in Y Combinator's
     forms that of a financing does and that of a sale does not (the default, None).
     """
@@ -152,6 +153,7 @@ class Safe:
     mfn: bool = False
     date: dt.date | None = None
     counts_pool: bool | None = None
+    mfn_counts_undated: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,10 @@ class Note:
 
     Interest is simple over `years` (to the table's `as_of`, and on from there; left out: from
     `date`, by `day_count`), or, with `accruals`, runs in stated periods to the day of the payment.
-    The usual text gives a discount in a financing only: `discount_in_sale` is False. `mfn` and
-    `counts_pool` are as in `Safe`. Texts differ in what a change of control multiplies: with
-    `multiple_on_interest` (the default) principal and interest, else the principal, to which the
-    interest is added.
+    The usual text gives a discount in a financing only: `discount_in_sale` is False. `mfn`,
+    `mfn_counts_undated` and `counts_pool` are as in `Safe`. Texts differ in what a sale of control
+    multiplies: with `multiple_on_interest` (the default) principal and interest, else the
+    principal, to which the interest is added.
     """
 
     name: str
@@ -183,6 +185,7 @@ class Note:
     counts_pool: bool | None = None
     day_count: str = "actual/365"
     multiple_on_interest: bool = True
+    mfn_counts_undated: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
