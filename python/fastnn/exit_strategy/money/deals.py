@@ -48,6 +48,7 @@ __all__ = [
     "pick",
     "present_value",
     "raised_at",
+    "sale_flags",
     "sell",
     "sold_for",
     "spread_rate",
@@ -380,6 +381,13 @@ def sold_for(
     return Sold(npv, own, later, earned * a.earn_out_probability)
 
 
+def sale_flags(company: Company, net: float, *, short: bool) -> tuple[str, ...]:
+    """What a reader should know of a sale at a net price."""
+    flags = ("price_below_debt",) if short else ()
+    doubt = company.schedule.doubt_at(net)
+    return (*flags, f"conversion_{doubt}") if doubt else flags
+
+
 def sell(price: float, company: Company, a: Assumptions, months: float) -> Path:
     """A sale of the whole company at a headline price some months from now."""
     made = net_at(price, company, a, months)
@@ -388,7 +396,7 @@ def sell(price: float, company: Company, a: Assumptions, months: float) -> Path:
     sold = sold_for(made, company.founders_at, a, months)
     steps = (*bridge.steps, ("founders_at_closing", sold.at_closing),
              ("founders_escrow", sold.escrow), ("founders_earn_out", sold.earn_out))  # fmt: skip
-    flags = ("price_below_debt",) if bridge.short else ()
+    flags = sale_flags(company, bridge.net, short=bool(bridge.short))
     control = company.founder_votes * (1.0 - company.acquirer_stake)
     payouts = company.schedule.pay(bridge.net)
     return Path(sold.npv, payouts, bridge.net, months, control, steps, flags=flags)

@@ -108,6 +108,7 @@ class Waterfall:
     bridges: tuple[tuple[tuple[str, float], ...], ...] = ()  # per price, from headline to net
     persons: tuple[Mapping[str, Mapping[str, float]], ...] = ()  # per price: person, paper, money
     at_closing: Mapping[str, float] = field(default_factory=dict)  # grant -> part not deferred
+    doubts: tuple[str, ...] = ()  # per price: "none" or "several" choices of all are stable
 
 
 #: A price below this part of the company's value is remarked: 10 is written where 10m is meant.
@@ -133,6 +134,8 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
     rows = [company.schedule.pay(net) for net in nets]
     if any(bridge.short for bridge in bridges):
         flags = (*flags, "price_below_debt")
+    doubts = tuple(company.schedule.doubt_at(net) for net in nets)
+    flags = (*flags, *dict.fromkeys(f"conversion_{doubt}" for doubt in doubts if doubt))
     if any(0 < price < profile.valuation.mid * TINY for price in prices):
         flags = (*flags, "price_tiny")
     return Waterfall(
@@ -149,6 +152,7 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
         flags=flags,
         bridges=tuple(bridge.steps for bridge in bridges),
         persons=() if table is None or not table.holders else tuple(map(table.by_person, rows)),
+        doubts=doubts if any(doubts) else (),
         at_closing={} if table is None else table.at_closing(_closing_day(table, a)),
     )
 
@@ -204,7 +208,9 @@ def proceeds(
         found[option] = _option_proceeds(option, float(value.mid), company, paths)
     at_closing = company.grown(a.months_to_close)
     net = net_at(float(value.mid), company, a, a.months_to_close).net
-    loser = profitable_switch(at_closing.claims, net)
+    loser = None
+    if at_closing.schedule.doubt_at(net) in ("", "several"):
+        loser = profitable_switch(at_closing.claims, net)
     if loser is not None:
         raise ExitError(Issue("EX305", "cap_table", f"{loser!r} would gain by converting otherwise",
                               "please report this cap table", loser))  # fmt: skip

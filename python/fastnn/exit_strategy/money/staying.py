@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from fastnn.exit_strategy.records import dataclass
 
-from .deals import Assumptions, Company, Path, net_of, present_value, sell
+from .deals import Assumptions, Company, Path, net_of, present_value, sale_flags, sell
 
 __all__ = ["STAYING", "founders_part", "value_staying"]
 
@@ -107,7 +107,7 @@ def _paid_later(price: float, company: Company, a: Assumptions, cash: float, yea
         npv += present_value(own_later / parts, months + years * k / parts, a)
     steps = (*bridge.steps, ("deferred", -bridge.net * (1.0 - cash)),
              ("founders_at_closing", at_closing), ("founders_pay_later", own_later))  # fmt: skip
-    flags = ("price_below_debt",) if bridge.short else ()
+    flags = sale_flags(grown, now + later, short=bool(bridge.short))
     return Path(npv, grown.schedule.pay(now + later), bridge.net, months, 0.0, steps, flags=flags)
 
 
@@ -133,7 +133,7 @@ def _wind_down(price: float, company: Company, a: Assumptions) -> Path:
     steps = (("cash", company.cash), ("cash_change", cash - company.cash),
              ("assets_sold", assets), ("debt", -company.debt), ("wind_down_cost", -cost),
              ("net", net), ("founders_at_closing", own))  # fmt: skip
-    flags = ("price_below_debt",) if left < 0 else ()
+    flags = sale_flags(grown, net, short=left < 0)
     return Path(present_value(own, months, a), grown.schedule.pay(net), net, months, 0.0, steps,
                 flags=flags)  # fmt: skip
 

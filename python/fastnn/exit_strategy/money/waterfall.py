@@ -23,6 +23,7 @@ from fastnn.exit_strategy.contracts import BreakPoint
 
 from .claims import Claim, above
 from .liquidity import Stage, depends_on_who_converts, settled, stages
+from .settling import Doubt, too_many, unsettled
 
 __all__ = [
     "Claim",
@@ -109,6 +110,7 @@ class Schedule(Generic[N]):
         self._slopes: list[list[N]] = []
         self._stages: tuple[Stage[N], ...] = ()
         self._until: N | None = until
+        self._doubts: tuple[Doubt, ...] | None = None
         if depends_on_who_converts(self.claims):
             self._stages = stages(self.claims)
             for k, stage in enumerate(self._stages):
@@ -141,6 +143,20 @@ class Schedule(Generic[N]):
             c.may_convert and c.cap is not None and c.units * above(worth, c.strike) > c.cap
             for c in self.claims
         ]
+
+    def doubt_at(self, price: N) -> str:
+        """Return "none" or "several" where so many choices of all are stable, else "".
+
+        "unfound" where more choose than all choices can be tried of, and somebody would switch.
+        The payouts are then those of the choices to which a rising price leads.
+        """
+        if not self._stages:
+            return ""
+        if too_many(self.claims):
+            return "unfound" if _switcher(self, price) is not None else ""
+        if self._doubts is None:
+            self._doubts = unsettled(self.claims)
+        return next((kind for low, high, kind in self._doubts if low < price < high), "")
 
     def pieces(self) -> Iterator[tuple[N, Sequence[N], Sequence[N]]]:
         """Yield each linear piece by rising price: its start, payouts there, and their slopes."""
@@ -343,7 +359,11 @@ def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: 
 
 def profitable_switch(claims: Sequence[Claim[N]], price: N) -> str | None:
     """Return a holder that would gain by switching between holding and converting, or None."""
-    schedule = Schedule(claims)
+    return _switcher(Schedule(claims), price)
+
+
+def _switcher(schedule: Schedule[N], price: N) -> str | None:
+    claims = schedule.claims
     paid = schedule.amounts(price)
     converted = schedule.converted(price)
     slack = abs(price) / 10**9

@@ -21,6 +21,7 @@ from fastnn.exit_strategy.money.deals import Assumptions, Company, net_of
 from fastnn.exit_strategy.money.liquidity import depends_on_who_converts
 from fastnn.exit_strategy.money.outcomes import company_of, price_grid
 from fastnn.exit_strategy.money.waterfall import Schedule
+from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.reading.files import home
 from fastnn.exit_strategy.records import dataclass
 
@@ -156,6 +157,10 @@ def _inputs(b: _Book, profile: Any, today: Company) -> None:
         sheet.write_string(row, 0, b.word(key))
         sheet.write_formula(row, 1, formula, b.formats["money"], value)
     b.book.define_name("Net", f"={_quoted(b.word('inputs'))}!$B$22")
+    doubts = dict.fromkeys(b.company.schedule.doubt_at(net) for net in b.nets)
+    for row, doubt in enumerate((word for word in doubts if word), 23):
+        said = Note(f"conversion_{doubt}").text(b.lang)
+        sheet.write_string(row, 0, said, b.formats["note"])
 
 
 def _papers(b: _Book, profile: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastnn.exit_strategy.catalogue import (
     data_words,
     group_name,
@@ -351,8 +353,18 @@ def bridge_table(result: Record, lang: str = "en") -> Table:
         )
         for name in ordered
     )
+    doubts = [_doubt(result.proceeds.options[o].flags) for o in options]
+    if any(doubts):
+        words = (text(f"word.conversion_{doubt}", lang) for doubt in doubts)
+        rows = (*rows, (step_name("conversion", lang), *words))
     head = (text("head.step", lang), *(text(f"short.{option}", lang) for option in options))
     return Table(text("report.bridge", lang), head, rows, tuple(range(1, len(head))))
+
+
+def _doubt(flags: Sequence[str]) -> str:
+    """Return "none" or "several", of which an option's flags speak, else ""."""
+    found = (flag.removeprefix("conversion_") for flag in flags if flag.startswith("conversion_"))
+    return next(found, "")
 
 
 #: Steps in the order in which money goes; those behind `net` are the founders'.

@@ -77,7 +77,7 @@ def render(result: Record, lang: str = "en", colour: bool = False) -> str:
 
 
 def _shared_steps(lang: str) -> tuple[str, ...]:
-    return tuple(tables.step_name(name, lang) for name in tables.BRIDGE)
+    return tuple(tables.step_name(name, lang) for name in (*tables.BRIDGE, "conversion"))
 
 
 def _ranking(result: Record, lang: str) -> list[str]:
