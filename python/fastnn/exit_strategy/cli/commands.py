@@ -340,8 +340,8 @@ def _waterfall(args: argparse.Namespace) -> int:
         if step != "price" and (step == "net" or any(bridge.get(step) for bridge in bridges))
     ]
     if table.doubts:
-        words = [text(f"word.conversion_{doubt}", args.lang) for doubt in table.doubts]
-        rows.append([step_name("conversion", args.lang), *words])
+        stable = [text(f"word.conversion_{doubt}", args.lang) for doubt in table.doubts]
+        rows.append([step_name("conversion", args.lang), *stable])
     rows += [
         shown(holder_name(holder, args.lang), amounts)
         for holder, amounts in zip(table.holders, zip(*table.payouts, strict=True), strict=True)

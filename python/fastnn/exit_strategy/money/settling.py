@@ -93,7 +93,7 @@ def _thresholds(
 
 def unsettled(claims: Sequence[Claim[N]]) -> tuple[Doubt, ...]:
     """Return the ranges of net prices in which no choice, or more than one, is stable."""
-    sets = stable_sets(claims)
+    sets: list[tuple[float, float, tuple[bool, ...]]] = stable_sets(claims)
     if not sets:
         return ()
     marks = sorted({0.0, *(mark for low, high, _ in sets for mark in (low, high))})
