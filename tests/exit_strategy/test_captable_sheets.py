@@ -10,6 +10,7 @@ import pytest
 from fastnn.exit_strategy import CapTable
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.money.sheet_words import kind_of
 from fastnn.exit_strategy.money.waterfall import Schedule
 from fastnn.exit_strategy.profile.profile import Profile
 
@@ -133,9 +134,46 @@ def test_founders_are_named_never_guessed(tmp_path: Path) -> None:
     )
 
 
+def test_roles_that_name_no_founder_are_told_unless_there_is_none(tmp_path: Path) -> None:
+    text = """Holder,Class,Shares,Price,Role
+Ada,Common,6000000,,Geschäftsführerin
+VC,Series A,2000000,2,Investor
+"""
+    assert "no role of the sheet is that of a founder" in refused(tmp_path, text)
+    assert read(tmp_path, text, founders="Ada").founders == 6e6
+    assert read(tmp_path, text, founders=[]).founders == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Equity shares", "common"), ("Ações ordinárias", "common"), ("CCPS", "preferred"),
+        ("Series A CCPS", "preferred"), ("Pre-Series A RCPS", "preferred"),
+        ("Seed CCPS", "preferred"), ("Preferenciais", "preferred"), ("ADP A", "preferred"),
+        ("Actions de préférence A", "preferred"), ("Pre-seed Note", "note"),
+        ("Bridge notes", "note"), ("MFN SAFE", "safe"), ("SAFE - MFN", "safe"),
+        ("BSA-AIR", ""), ("J-KISS型新株予約権", ""), ("CCD", ""), ("ASA", ""), ("A Ordinary", ""),
+    ],
+)  # fmt: skip
+def test_names_of_papers_in_other_countries(name: str, kind: str) -> None:
+    assert kind_of(name)[0] == kind
+
+
+def test_a_most_favoured_paper_of_a_sheet_is_one(tmp_path: Path) -> None:
+    text = """Holder,Security,Shares,Amount invested,Cap,Issue date,Role
+Ada,Common,9000000,,,,founder
+YC,SAFE,,125000,1785714,2024-01-15,
+YC,SAFE - MFN,,375000,,2024-01-15,
+"""
+    table = read(tmp_path, text)
+    assert [(s.amount, s.mfn, s.post_money) for s in table.safes] == [
+        (125e3, False, True), (375e3, True, True),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("role", "founds"),
-    [("Founder & CEO", True), ("Co-Founder / CTO", True), ("联合创始人", True), ("Yes", True),
+    [("Promoter", True), ("Promoter group", None), ("创办人", True), ("Founder & CEO", True), ("Co-Founder / CTO", True), ("联合创始人", True), ("Yes", True),
      ("CEO", False), ("Angel", False), ("former founder", None), ("Founders Fund", None)],
 )  # fmt: skip
 def test_roles_of_founders_are_told_from_others(

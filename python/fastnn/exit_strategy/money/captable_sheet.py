@@ -80,7 +80,7 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
         roles = made.stated_roles
     if reader.issues:
         raise ExitError([reader.issues.pop() for _ in range(len(reader.issues))][::-1])
-    _mark_founders(rows, [str(name) for name in names], roles)
+    _mark_founders(rows, [str(name) for name in names], roles, "founders" in data)
     check_sums(rows, sums)
     check_parts(rows, parts)
     return _merged(_papers(rows, paid, _given(data)), data)
@@ -180,7 +180,8 @@ def _sum_of(label: str) -> str:
     return name.strip() if name and kind_of(name)[0] else ""
 
 
-def _mark_founders(rows: list[SheetRow], names: list[str], stated: bool) -> None:
+def _mark_founders(rows: list[SheetRow], names: list[str], roles: bool, named: bool) -> None:
+    """Mark the founders, by their roles or by name; that there are none must be said."""
     people = {plain_words(row.holder) for row in rows}
     for name in names:
         if plain_words(name) not in people:
@@ -193,9 +194,12 @@ def _mark_founders(rows: list[SheetRow], names: list[str], stated: bool) -> None
     founding = {row.holder for row in rows if row.founder}
     for row in rows:  # a person is a founder in every row
         row.founder = row.holder in founding
-    if not founding and not stated and any(row.kind == "common" for row in rows):
-        raise refuse_sheet("nobody of the sheet is marked as a founder",
-                      'name them: founders = ["Ada", "Ben"], or add a column role')  # fmt: skip
+    if not founding and not named and any(row.kind == "common" for row in rows):
+        text = "nobody of the sheet is marked as a founder"
+        if roles:
+            text = "no role of the sheet is that of a founder"
+        hint = 'name them: founders = ["Ada", "Ben"], or a column role; founders = [] where none is left'
+        raise refuse_sheet(text, hint)
 
 
 def _papers(
@@ -358,7 +362,9 @@ def _convertible(row: SheetRow, rows: list[SheetRow]) -> dict[str, Any]:
     for field in (*PAPER_TERMS[row.kind], "multiple"):
         if field in row.cells:
             made[field] = row.cells[field]
-    if row.kind == "safe" and row.said:
+    if row.said == "mfn":
+        made["mfn"] = True
+    elif row.kind == "safe" and row.said:
         made["post_money"] = row.said == "post"
     if row.kind == "note" and "date" not in row.cells and "interest" not in row.cells:
         made["years"] = 0.0

@@ -24,7 +24,7 @@ _NAMES: dict[str, str] = {
     "class": "class|share class|stock class|class of shares|class of stock|security|security type|"
     "security class|share type|stock type|instrument|series|type of security|type of shares|"
     "类别|股份类别|股权类别|股票类别|股份类型|股权类型|证券类型|类型|轮次|融资轮次|股份种类|"
-    "gattung|aktiengattung|anteilsklasse|classe|tipo de ação|clase|catégorie|"
+    "gattung|aktiengattung|anteilsklasse|art|art der anteile|aktienart|anteilsart|classe|tipo de ação|clase|catégorie|"
     "株式の種類|種類|종류|주식종류|класс",
     "shares": "shares|number of shares|no of shares|num shares|shares held|shares owned|quantity|"
     "share count|units|shares outstanding|outstanding shares|quantity outstanding|total shares|"
@@ -56,7 +56,7 @@ _NAMES: dict[str, str] = {
     "每股行权价|basispreis|ausübungspreis|preço de exercício|precio de ejercicio|"
     "prix d'exercice|行使価額|행사가격",
     "role": "role|relationship|holder type|stakeholder type|shareholder type|founder|is founder|"
-    "角色|身份|股东类型|股东身份|是否创始人|创始人|rolle|gründer|função|rôle",
+    "角色|身份|股东类型|股东身份|是否创始人|创始人|役割|rolle|gründer|função|rôle",
     "date": "date|issue date|date of issue|issued on|issuance date|investment date|closing date|"
     "投资日期|出资日期|日期|发行日期|交割日|ausgabedatum|datum|data|fecha",
     "multiple": "liquidation preference|liq pref|preference multiple|liquidation multiple|"
@@ -70,8 +70,8 @@ _NAMES: dict[str, str] = {
     "dividend_rate": "dividend rate|cumulative dividend rate|股息率",
     "anti_dilution": "anti dilution|antidilution|反稀释|反稀释条款",
     "valuation_cap": "cap|valuation cap|估值上限",
-    "discount": "discount|折扣|折扣率",
-    "interest": "interest|interest rate|利率|年利率",
+    "discount": "discount|conversion discount|wandlungsrabatt|décote|deságio|折扣|折扣率",
+    "interest": "interest|interest rate|zinssatz|taux d'intérêt|taxa de juros|利率|年利率",
     "currency": "currency|币种|货币|währung|moeda|moneda|devise|通貨|통화",
     "status": "status|状态",
 }  # fmt: skip
@@ -88,13 +88,13 @@ LEFT_OUT = frozenset((
 ))  # fmt: skip
 
 #: How the role of a founder is written, and of one who is none or no longer.
-_FOUNDING = r"founder|创始|創業|gründer|fundador|fondat|founding|창업|основател"
+_FOUNDING = r"founder|promoter|创始|创办|創業|창립|설립|gründer|fundador|fondat|founding|oprichter|grundare|założyciel|kurucu|창업|основател"
 _NOT_FOUNDING = (
-    r"\b(?:non|not|no|ex|former|spouse|fund|family)\b|founders? fund|非|前|配偶|ehemalig|ex "
+    r"\b(?:non|not|no|ex|former|spouse|fund|family|group)\b|founders? fund|非|前|配偶|ehemalig|ex "
 )
 
 _COMMON = (
-    r"(?:class [ab] )?(?:common|ordinary)(?: (?:stock|shares?))?(?: class [ab])?|"
+    r"(?:class [ab] )?(?:common|ordinary|equity)(?: (?:stock|shares?))?(?: class [ab])?|"
     r"ordinaries|stammaktien?|stammanteile?|ações ordinárias|ordinárias|on|普通股|普通株式|普通株|"
     r"acciones ordinarias|actions ordinaires|보통주"
 )
@@ -115,9 +115,12 @@ _OPTIONS = (
 )
 _UNITS = r"rsus?|restricted stock units?|限制性股票单位"
 _WARRANTS = r"(?:(?P<on>.+) )?warrants?|(?P<zh>.+?)认股权证"
-_SAFE = r"(?:(?P<when>pre|post) money )?safes?(?: (?P<after>pre|post) money)?"
+_SAFE = (
+    r"(?:(?P<when>pre|post) money |(?P<first>mfn) )?"
+    r"safes?(?: (?P<after>pre|post) money| (?P<mfn>mfn)(?: only)?)?"
+)
 _NOTE = (
-    r"(?:convertible )?(?:promissory )?notes?|convertibles? (?:loan|debt|note)s?|可转债|"
+    r"(?:(?:pre )?seed |bridge )?(?:convertible )?(?:promissory )?notes?|convertibles? (?:loan|debt|note)s?|可转债|"
     r"可转换债券|过桥可转债|wandeldarlehen|wandelanleihe|mútuo conversível|nota convertible|cln"
 )
 _PREFERRED = (
@@ -126,7 +129,9 @@ _PREFERRED = (
     r"(?:preferred|preference|pref|prefs)(?: (?:stock|shares?))?(?: .{1,12})?|"
     r"(?:种子|天使|pre a|[a-h][0-9+]?)轮?\+?(?:优先股)?|.*优先股.*|.*(?:preferred|preference).*|"
     r"(?:种子|天使|种子天使|战略|pre ?[a-h]|[a-h])\+*[0-9]?轮|シード|.*優先株式?|.*种类株式|"
-    r".*vorzugs(?:aktien?|anteile?)|ações preferenciais|.*우선주"
+    r".*vorzugs(?:aktien?|anteile?)|(?:ações )?preferenciais|.*우선주|"
+    r"actions de préférence(?: .{1,12})?|adp(?: [a-h][0-9]?)?|"
+    r"(?:(?:pre )?series [a-h][0-9]? |(?:pre )?seed )?(?:c|r|rc|oc)?cps"
 )
 _KINDS = (
     ("pool", _POOL), ("options", _OPTIONS), ("units", _UNITS), ("warrants", _WARRANTS),
@@ -193,7 +198,7 @@ def unit_of(text: str) -> str:
 def kind_of(text: str) -> tuple[str, str]:
     """Return what a class name stands for ("" when it cannot be told) and what it is said of.
 
-    The second is the class that warrants are for, or "pre" or "post" of a SAFE.
+    The second is the class that warrants are for, or "pre", "post" or "mfn" of a SAFE.
     """
     plain = plain_words(
         text.replace("(", " ").replace(")", " ").replace("（", " ").replace("）", " ")
