@@ -173,7 +173,8 @@ YC,SAFE - MFN,,375000,,2024-01-15,
 
 @pytest.mark.parametrize(
     ("role", "founds"),
-    [("Promoter", True), ("Promoter group", None), ("创办人", True), ("Founder & CEO", True), ("Co-Founder / CTO", True), ("联合创始人", True), ("Yes", True),
+    [("Promoter", True), ("Promoter group", None), ("创办人", True),
+     ("Founder & CEO", True), ("Co-Founder / CTO", True), ("联合创始人", True), ("Yes", True),
      ("CEO", False), ("Angel", False), ("former founder", None), ("Founders Fund", None)],
 )  # fmt: skip
 def test_roles_of_founders_are_told_from_others(

@@ -34,6 +34,9 @@ OWN_KEYS = ("sheet", "tab", "encoding", "ignore")
 _SUM_OF = r"(?i)(?:sub)?-?total(?: of|:)? (.+)|(.+) (?:sub)?-?total|(.+)(?:小计|合计)"
 HOW = ("write a row for each paper, under the columns holder, class, shares, price; or a row for "
        "each holder, under a column for each class")  # fmt: skip
+HINT_FOUNDERS = (
+    'name them: founders = ["Ada", "Ben"], or a column role; founders = [] where none is left'
+)
 _LOOK = 30  # rows from the top, within which the header stands
 _TAKES_PART = {"yes": "full", "true": "full", "participating": "full", "是": "full", "有": "full",
                "no": "none", "false": "none", "non participating": "none", "否": "none",
@@ -198,8 +201,7 @@ def _mark_founders(rows: list[SheetRow], names: list[str], roles: bool, named: b
         text = "nobody of the sheet is marked as a founder"
         if roles:
             text = "no role of the sheet is that of a founder"
-        hint = 'name them: founders = ["Ada", "Ben"], or a column role; founders = [] where none is left'
-        raise refuse_sheet(text, hint)
+        raise refuse_sheet(text, HINT_FOUNDERS)
 
 
 def _papers(

@@ -24,7 +24,8 @@ _NAMES: dict[str, str] = {
     "class": "class|share class|stock class|class of shares|class of stock|security|security type|"
     "security class|share type|stock type|instrument|series|type of security|type of shares|"
     "类别|股份类别|股权类别|股票类别|股份类型|股权类型|证券类型|类型|轮次|融资轮次|股份种类|"
-    "gattung|aktiengattung|anteilsklasse|art|art der anteile|aktienart|anteilsart|classe|tipo de ação|clase|catégorie|"
+    "gattung|aktiengattung|anteilsklasse|art|art der anteile|aktienart|anteilsart|"
+    "classe|tipo de ação|clase|catégorie|"
     "株式の種類|種類|종류|주식종류|класс",
     "shares": "shares|number of shares|no of shares|num shares|shares held|shares owned|quantity|"
     "share count|units|shares outstanding|outstanding shares|quantity outstanding|total shares|"
@@ -88,7 +89,10 @@ LEFT_OUT = frozenset((
 ))  # fmt: skip
 
 #: How the role of a founder is written, and of one who is none or no longer.
-_FOUNDING = r"founder|promoter|创始|创办|創業|창립|설립|gründer|fundador|fondat|founding|oprichter|grundare|założyciel|kurucu|창업|основател"
+_FOUNDING = (
+    r"founder|promoter|创始|创办|創業|창립|설립|gründer|fundador|fondat|founding|"
+    r"oprichter|grundare|założyciel|kurucu|창업|основател"
+)
 _NOT_FOUNDING = (
     r"\b(?:non|not|no|ex|former|spouse|fund|family|group)\b|founders? fund|非|前|配偶|ehemalig|ex "
 )
@@ -120,7 +124,8 @@ _SAFE = (
     r"safes?(?: (?P<after>pre|post) money| (?P<mfn>mfn)(?: only)?)?"
 )
 _NOTE = (
-    r"(?:(?:pre )?seed |bridge )?(?:convertible )?(?:promissory )?notes?|convertibles? (?:loan|debt|note)s?|可转债|"
+    r"(?:(?:pre )?seed |bridge )?(?:convertible )?(?:promissory )?notes?|"
+    r"convertibles? (?:loan|debt|note)s?|可转债|"
     r"可转换债券|过桥可转债|wandeldarlehen|wandelanleihe|mútuo conversível|nota convertible|cln"
 )
 _PREFERRED = (
