@@ -283,6 +283,26 @@ def test_several_labels_at_once(rng):
     assert heavy.predict(X).mean() > net.predict(X).mean()
 
 
+def test_labels_rank_by_probability_as_by_score_where_float32_cannot_tell(rng):
+    X = rng.normal(size=(200, 4))
+    net = FastNNClassifier((), epochs=300, learning_rate=0.1, random_state=0)
+    net.fit(X, (X[:, :2] > 0).astype(int))
+    far = np.linspace(1, 2, 30)[:, None] * np.array([[2.0, 2.0, 0.0, 0.0]])
+    scores, p = net.decision_function(far), net.predict_proba(far)
+    assert ((17 < scores) & (scores < 30)).any(axis=0).all()
+    order = np.argsort(scores, axis=0)
+    steps = np.diff(np.take_along_axis(p, order, 0), axis=0)
+    told = np.diff(np.take_along_axis(scores, order, 0), axis=0) > 0
+    below = np.take_along_axis(scores, order, 0)[1:] < 30
+    assert (steps[told & below] > 0).all()
+
+
+def test_refusals_name_labels_as_they_were_given(moons):
+    X, y = moons
+    with pytest.raises(ValueError, match="no class of y, and not 'no'\n"):
+        FastNNClassifier(class_weight={"maybe": 2.0}).fit(X, np.where(y, "yes", "no"))
+
+
 def test_several_numbers_at_once():
     X, y = make_regression(200, 5, n_targets=3, random_state=0)
     y = y / y.std()

@@ -261,7 +261,8 @@ class FastNNClassifier(ClassifierMixin, Classes):
         """
         scores = self._predicted(X)
         if self._several:
-            return -np.logaddexp(np.float32(0), -scores)
+            # In float64, which tells the labels of far scores apart: float32 ends below 1 - 6e-8.
+            return -np.logaddexp(0.0, -scores.astype(np.float64))
         if len(self.classes_) == 2:
             both = np.concatenate([scores, -scores], axis=1)
             return -np.logaddexp(np.float32(0), both)

@@ -35,7 +35,7 @@ def by_class(given: Any, classes: Array, numbers: Array, weights: Array | None) 
     if not isinstance(given, dict):
         raise ValueError(
             f"class_weight is {given!r}, wanted a dict of weights by label, 'balanced' or None\n"
-            f"  hint: class_weight={{{classes[0]!r}: 2.0}}"
+            f"  hint: class_weight={{{classes.tolist()[0]!r}: 2.0}}"
         )
     named = set()
     for label, weight in given.items():
@@ -48,7 +48,7 @@ def by_class(given: Any, classes: Array, numbers: Array, weights: Array | None) 
         named |= set(at)
         out[at] = weight
     # A fold or a bag may lack a class that the dict names; only a dict that misses others is wrong.
-    left = [c for i, c in enumerate(classes) if i not in named]
+    left = [c for i, c in enumerate(classes.tolist()) if i not in named]
     if left and len(named) < len(given):
         unknown = [k for k in given if not any(k == c for c in classes)]
         raise ValueError(
