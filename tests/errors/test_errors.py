@@ -151,6 +151,16 @@ def test_numbers_beyond_32_bits():
         net().fit(np.array([[0, 0, 10**10]] * 4), Y)
 
 
+@pytest.mark.parametrize("odd", [0.5, np.nan, np.inf, 2.0**32, -(2.0**33)])
+def test_an_input_of_whole_numbers_takes_no_others(odd):
+    i = fastnn.Input((2,), dtype="int32")
+    model = fastnn.Model(i, fastnn.ops.cast(i, "float32") * 2.0)
+    assert model.predict([[1.0, -(2.0**31)]], verbose=0).tolist() == [[2.0, -(2.0**32)]]
+    for predict in (lambda x: model.predict(x, verbose=0), fastnn.Predictor(model).predict):
+        with pytest.raises(DataError, match=r"at position \(0, 1\)"):
+            predict(np.array([[1.0, odd]]))
+
+
 @pytest.mark.parametrize("verb", ["fit", "evaluate", "predict"])
 def test_no_samples_leave_the_model_usable(verb):
     model = net()

@@ -181,7 +181,7 @@ def test_whole_numbers_are_not_rounded_in_silence(tmp_path):
     predictor = fastnn.Predictor(two_ends())
     sizes = np.ones((1, 2))
     assert predictor.predict([sizes, [[1.0, 2.0, 3.0]]])["a"].shape == (1, 2)
-    for bad in ([[1.5, 2, 3]], [[np.nan, 2, 3]]):
+    for bad in ([[1.5, 2, 3]], [[np.nan, 2, 3]], [[2.0**32 + 3, 2, 3]], [[-(2.0**32), 2, 3]]):
         with pytest.raises(fastnn.DataError, match="whole numbers"):
             predictor.predict([sizes, bad])
     with pytest.raises(fastnn.DataError, match="same number of rows"):

@@ -478,12 +478,12 @@ def _checked(value: Any, port: Port, name: str) -> Array:
     else:
         array = leaf(value, name)
         if array.dtype.kind == "f" and port.dtype != "bool":
-            bad = ~(np.isfinite(array) & (array == np.rint(array)))
+            bad = ~((-(2**31) <= array) & (array < 2**31) & (array == np.rint(array)))
             if bad.any():
                 at = tuple(int(i) for i in np.argwhere(bad)[0])
                 raise DataError(
-                    f"{name} holds {array[at]} at position {at}, input {port.name!r} takes whole "
-                    "numbers\n  hint: give class or word numbers"
+                    f"{name} holds {array[at]} at position {at}, input {port.name!r} takes "
+                    "whole numbers of 32 bits\n  hint: give class or word numbers"
                 )
         array = array.astype(port.dtype)
     wanted = port.shape

@@ -65,11 +65,11 @@ def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
 
 
 def _check_whole_input(what: str, a: Any, model: Any, at: int) -> None:
-    """DataError for fractions where the model's `Input` is of whole numbers."""
+    """DataError for what is no whole number of 32 bits where the model's `Input` is of them."""
     inputs = getattr(model, "inputs", None)
     if a.dtype.kind != "f" or not inputs or at >= len(inputs) or inputs[at].dtype != "int32":
         return
-    odd = a != np.rint(a)
+    odd = ~((-(2**31) <= a) & (a < 2**31) & (a == np.rint(a)))
     if odd.any():
         place = tuple(int(n) for n in np.argwhere(odd)[0])
         raise DataError(
