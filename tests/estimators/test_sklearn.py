@@ -289,7 +289,7 @@ def test_labels_rank_by_probability_as_by_score_where_float32_cannot_tell(rng):
     net.fit(X, (X[:, :2] > 0).astype(int))
     far = np.linspace(1, 2, 30)[:, None] * np.array([[2.0, 2.0, 0.0, 0.0]])
     scores, p = net.decision_function(far), net.predict_proba(far)
-    assert ((17 < scores) & (scores < 30)).any(axis=0).all()
+    assert ((scores > 17) & (scores < 30)).any(axis=0).all()
     order = np.argsort(scores, axis=0)
     steps = np.diff(np.take_along_axis(p, order, 0), axis=0)
     told = np.diff(np.take_along_axis(scores, order, 0), axis=0) > 0

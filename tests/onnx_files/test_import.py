@@ -470,15 +470,20 @@ def test_shapes_beyond_memory_are_refused_with_their_node():
                 run(fastnn.onnx.load(made.SerializeToString()))
 
 
-def test_loops_end():
+@pytest.mark.parametrize("again", ["Identity", "Not"])
+def test_loops_end(again, monkeypatch):
+    # `c2` is what came in, or computed from another value: true all the time.
+    said = ["c"] if again == "Identity" else ["never"]
     body = helper.make_graph(
-        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Relu", ["v"], ["v2"])],
+        [helper.make_node(again, said, ["c1"]), helper.make_node("Identity", ["c1"], ["c2"]),
+         helper.make_node("Relu", ["v"], ["v2"])],
         "body",
         [helper.make_tensor_value_info("i", TensorProto.INT64, []),
          helper.make_tensor_value_info("c", TensorProto.BOOL, []),
          helper.make_tensor_value_info("v", F, [1])],
         [helper.make_tensor_value_info("c2", TensorProto.BOOL, []),
          helper.make_tensor_value_info("v2", F, [1])],
+        [helper.make_tensor("never", TensorProto.BOOL, [], [False])],
     )  # fmt: skip
     made = proto([helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)],
                  [("n", TensorProto.INT64, []), ("x", F, [1])], [("y", F, [1])])  # fmt: skip
@@ -486,12 +491,44 @@ def test_loops_end():
     np.testing.assert_array_equal(model([np.int64(3), np.float32([-1.0])]), [0.0])
     import fastnn.onnx.run as run
 
-    limit, run.MOST_ROUNDS = run.MOST_ROUNDS, 50
-    try:
-        with pytest.raises(fastnn.FormatError, match="more rounds"):
-            model([np.int64(1 << 60), np.float32([1.0])])
-    finally:
-        run.MOST_ROUNDS = limit
+    monkeypatch.setattr(run, "MOST_ROUNDS", 50)
+    rounds = []
+    monkeypatch.setattr(run.Inside, "run", lambda *a, of=run.Inside.run: rounds.append(0) or of(*a))
+    with pytest.raises(fastnn.FormatError, match="more rounds"):
+        model([np.int64(1 << 60), np.float32([1.0])])
+    # Where only the trip count ends it, that is known before the first round.
+    assert len(rounds) == (0 if again == "Identity" else 50)
+
+
+#: A node, and what the refusal says of it.
+AGAINST_THE_SCHEMA = [
+    (("Add", ["x"], {}), "has 1 inputs, its op takes 2"),
+    (("Add", ["x", ""], {}), "input 1 is left out"),
+    (("Neg", ["x", "x"], {}), "has 2 inputs, its op takes 1"),
+    (("Softmax", ["x"], {"axis": "one"}), "'axis' is of type STRING, wanted INT"),
+    (("Softmax", ["x"], {"axis": 1.5}), "'axis' is of type FLOAT, wanted INT"),
+    # From opset 13 on the axes are an input; as an attribute they would be passed over.
+    (("ReduceSum", ["x"], {"axes": [0]}), "no attribute 'axes'.*\n  hint: it has keepdims"),
+    (("Cast", ["x"], {}), "has no attribute 'to'"),
+]
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["graph", "function"])
+@pytest.mark.parametrize(("node", "says"), AGAINST_THE_SCHEMA, ids=lambda v: str(v)[:24])
+def test_nodes_that_their_op_does_not_allow_are_refused(node, says, inside):
+    op, inputs, attributes = node
+    nodes = [helper.make_node(op, inputs, ["y"], **attributes)]
+    if not inside:
+        refused(proto(nodes, [("x", F, [2])], [("y", F, None)]).SerializeToString(), says)
+        return
+    made = proto([helper.make_node("Own", ["x"], ["y"], domain="own")],
+                 [("x", F, [2])], [("y", F, None)])  # fmt: skip
+    made.opset_import.append(helper.make_opsetid("own", 1))
+    opsets = [helper.make_opsetid("", made.opset_import[0].version)]
+    made.functions.append(helper.make_function("own", "Own", ["x"], ["y"], nodes, opsets))
+    refused(made.SerializeToString(), says)
+    made.graph.node[0].input.append("x")
+    refused(made.SerializeToString(), "has 2 inputs, its op takes 0 to 1|" + says)
 
 
 def test_unknown_ops_are_named_with_their_node():

@@ -1,6 +1,6 @@
 """ONNX files to `Graph`s: parsed by the package onnx, and held to limits before use.
 
-Depends on `extra`, `graph`, `nodes`.
+Depends on `extra`, `graph`, `nodes`, `schemas`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fastnn.errors import FormatError
 from fastnn.onnx.extra import onnx_package
 from fastnn.onnx.graph import ELEMENTS, Function, Graph, Node, ValueType, numpy_type
 from fastnn.onnx.nodes import KNOWN
+from fastnn.onnx.schemas import check_schemas
 
 __all__ = ["read"]
 
@@ -329,6 +330,7 @@ def _graph(onnx: Any, proto: Any, folder: str | None) -> Graph:
     graph.functions = {(f.domain, f.name): f for f in functions}
     _write_out(onnx, proto, reader, graph)
     graph.check(KNOWN)
+    check_schemas(onnx, graph, reader.protos)
     return graph
 
 

@@ -134,15 +134,23 @@ class Inside:
         given = dict(zip(names, inputs, strict=True))
         return self.runner.run_graph(graph, given, self.values)
 
+    def check_rounds(self, rounds: int | None) -> None:
+        """FormatError before the first of more rounds than are left; None: without an end."""
+        if rounds is None or rounds > self.runner.rounds_left:
+            raise self._too_many()
+
     def count(self, rounds: int = 1, written_out: bool = False) -> None:
         """Charges rounds of a loop."""
         runner = self.runner
         runner.rounds_left -= rounds
         if runner.rounds_left < 0 or (written_out and rounds > MOST_WRITTEN_OUT):
-            raise FormatError(
-                "a loop runs for more rounds than a file may ask for\n"
-                "  hint: is the file damaged? While traced, loops of known length only"
-            )
+            raise self._too_many()
+
+    def _too_many(self) -> FormatError:
+        return FormatError(
+            "a loop runs for more rounds than a file may ask for\n"
+            "  hint: is the file damaged? While traced, loops of known length only"
+        )
 
 
 def _bound(node: Node, given: Mapping[str, Any]) -> Node:

@@ -478,7 +478,7 @@ def _checked(value: Any, port: Port, name: str) -> Array:
     else:
         array = leaf(value, name)
         if array.dtype.kind == "f" and port.dtype != "bool":
-            bad = ~((-(2**31) <= array) & (array < 2**31) & (array == np.rint(array)))
+            bad = ~((array >= -(2**31)) & (array < 2**31) & (array == np.rint(array)))
             if bad.any():
                 at = tuple(int(i) for i in np.argwhere(bad)[0])
                 raise DataError(

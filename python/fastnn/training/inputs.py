@@ -69,7 +69,7 @@ def _check_whole_input(what: str, a: Any, model: Any, at: int) -> None:
     inputs = getattr(model, "inputs", None)
     if a.dtype.kind != "f" or not inputs or at >= len(inputs) or inputs[at].dtype != "int32":
         return
-    odd = ~((-(2**31) <= a) & (a < 2**31) & (a == np.rint(a)))
+    odd = ~((a >= -(2**31)) & (a < 2**31) & (a == np.rint(a)))
     if odd.any():
         place = tuple(int(n) for n in np.argwhere(odd)[0])
         raise DataError(

@@ -54,6 +54,8 @@ def _loop(c: Call, limit: Any = None, condition: Any = None, *carried: Any) -> A
     gifts: list[list[Any]] = [[] for _ in range(len(body.outputs) - 1 - len(state))]
     is_traced = any(traced(x) for x in state)
     going, i = _true(condition), 0
+    if going and _never_ends_itself(body):
+        c.runner.check_rounds(most)
     while going and (most is None or i < most):
         c.runner.count(1)
         if is_traced and i > 4096:
@@ -70,6 +72,15 @@ def _loop(c: Call, limit: Any = None, condition: Any = None, *carried: Any) -> A
         i += 1
     return (*state, *(_stacked(c, held, v) for held, v in
                       zip(gifts, body.outputs[1 + len(state) :], strict=True)))  # fmt: skip
+
+
+def _never_ends_itself(body: Graph) -> bool:
+    """Whether the body hands its condition on as it came, so that the trip count alone ends it."""
+    made = {name: node for node in body.nodes for name in node.outputs}
+    name = body.outputs[0].name
+    while name in made and made[name].op == "Identity":
+        name = made[name].inputs[0]
+    return len(body.inputs) > 1 and name == body.inputs[1].name
 
 
 def _stacked(c: Call, values: list[Any], declared: Any, axis: int = 0) -> Any:
