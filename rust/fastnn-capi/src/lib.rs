@@ -11,7 +11,7 @@ use fastnn::dim::Dim;
 use fastnn::graph::{Arg, Ty};
 use fastnn::save::Model;
 use fastnn::shape::{DType, Shape};
-use fastnn::tensor::Storage;
+use fastnn::tensor::{Storage, encode};
 use guard::{Refusal, bad_pointer, bad_shape, elements, guarded, reference, text};
 use std::ffi::{CString, c_char};
 use std::path::Path;
@@ -354,15 +354,6 @@ unsafe fn taken(array: &fastnn_array, wanted: DType, name: &str) -> Result<(Stor
     };
     let ty = Ty { shape: Shape::new(&dims(sizes)?)?, dtype: wanted };
     let storage = Storage::zeroed(ty)?;
-    let whole = |v: f64| v.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&v);
-    let refused = |at: usize, v: f64| {
-        Refusal(
-            fastnn_status::FASTNN_BAD_DATA,
-            format!(
-                "input '{name}' takes whole numbers, value {at} is {v}\n  hint: give class or word numbers"
-            ),
-        )
-    };
     let given = match array.dtype {
         0 => fastnn_type::FASTNN_FLOAT32,
         1 => fastnn_type::FASTNN_INT32,
@@ -386,36 +377,41 @@ unsafe fn taken(array: &fastnn_array, wanted: DType, name: &str) -> Result<(Stor
             // SAFETY: the storage was made for that many integers.
             unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), storage.ptr().cast::<i32>(), count) };
         }
-        (fastnn_type::FASTNN_INT32, DType::F32) => {
+        (fastnn_type::FASTNN_INT32, _) => {
             // SAFETY: as the caller says.
             let from = unsafe { elements(array.data.cast::<i32>(), count, "the data of an input") }?;
-            for (at, &v) in from.iter().enumerate() {
-                // SAFETY: the storage was made for that many floats.
-                unsafe { storage.ptr().cast::<f32>().add(at).write(v as f32) };
-            }
+            write(&storage, from.iter().map(|&v| f64::from(v)), name)?;
         }
-        (fastnn_type::FASTNN_FLOAT32, DType::I32) => {
+        _ => {
             // SAFETY: as the caller says.
             let from = unsafe { elements(array.data.cast::<f32>(), count, "the data of an input") }?;
-            for (at, &v) in from.iter().enumerate() {
-                if !whole(f64::from(v)) {
-                    return Err(refused(at, f64::from(v)));
-                }
-                // SAFETY: the storage was made for that many integers.
-                unsafe { storage.ptr().cast::<i32>().add(at).write(v as i32) };
-            }
-        }
-        (_, other) => {
-            return Err(Refusal(
-                fastnn_status::FASTNN_BAD_DATA,
-                format!(
-                    "input '{name}' holds {}, which fastnn_run does not take as it is given\n  hint: fastnn_predict takes it as floats",
-                    other.name()
-                ),
-            ));
+            write(&storage, from.iter().map(|&v| f64::from(v)), name)?;
         }
     }
     Ok((storage, ty))
+}
+
+/// Numbers as the elements of a new storage, which has room for all of them. Whole numbers that its
+/// type does not hold are refused, and truth values are all but 0.
+fn write(storage: &Storage, numbers: impl Iterator<Item = f64>, name: &str) -> Result<(), Refusal> {
+    let dtype = storage.dtype();
+    for (at, v) in numbers.take(storage.len()).enumerate() {
+        if let Some((least, most)) = dtype.whole()
+            && !(v.fract() == 0.0 && (least as f64..=most as f64).contains(&v))
+        {
+            return Err(Refusal(
+                fastnn_status::FASTNN_BAD_DATA,
+                format!(
+                    "input '{name}' takes whole numbers ({least} to {most}), value {at} is {v}\n  hint: give class or word numbers"
+                ),
+            ));
+        }
+        let element = encode(v, dtype)?;
+        let bytes = element.bytes(dtype);
+        // SAFETY: element `at` is one of the storage's, which nobody else has yet.
+        unsafe { storage.ptr().add(at * bytes.len()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+    Ok(())
 }
 
 fn dims(sizes: &[usize]) -> Result<Vec<Dim>, Refusal> {

@@ -23,7 +23,6 @@ struct Loaded(*mut fastnn_model, std::path::PathBuf);
 
 impl Loaded {
     fn new(name: &str, dtypes: &[DType]) -> Loaded {
-        let path = std::env::temp_dir().join(format!("fastnn-capi-{}-{name}", std::process::id()));
         let shape = Shape::with_batch(&[3]).unwrap();
         let inputs: Vec<Tensor> = dtypes
             .iter()
@@ -32,8 +31,12 @@ impl Loaded {
             .collect();
         let two = |dtype| Tensor::scalar(2.0, dtype).unwrap();
         let outputs: Vec<Tensor> = inputs.iter().zip(dtypes).map(|(x, &d)| times(x, &two(d))).collect();
-        let function = Function::new(&inputs, &outputs, &[]).unwrap();
-        save::save(&path, &[], &BTreeMap::new(), Some(&function)).unwrap();
+        Loaded::of(name, &Function::new(&inputs, &outputs, &[]).unwrap())
+    }
+
+    fn of(name: &str, function: &Function) -> Loaded {
+        let path = std::env::temp_dir().join(format!("fastnn-capi-{}-{name}", std::process::id()));
+        save::save(&path, &[], &BTreeMap::new(), Some(function)).unwrap();
         let text = CString::new(path.to_str().unwrap()).unwrap();
         let mut model = null_mut();
         assert_eq!(unsafe { fastnn_load(text.as_ptr(), &mut model) }, FASTNN_OK, "{}", message());
@@ -131,6 +134,45 @@ fn several_inputs_and_outputs_run_at_once() {
     assert!(message().contains("whole numbers"), "{}", message());
     let huge = [usize::MAX, usize::MAX];
     assert_eq!(wrong(&|a| a.shape = huge.as_ptr()), FASTNN_BAD_SHAPE);
+}
+
+#[test]
+fn inputs_of_other_types_are_taken_as_floats_or_whole_numbers() {
+    let (floats, whole, shape) = ([0.0f32, 2.0, -3.0], [0i32, 2, -3], [1usize, 3]);
+    for dtype in [DType::F32, DType::BF16, DType::F16, DType::I8, DType::I32] {
+        let model = Loaded::new(&format!("other-{}", dtype.name()), &[dtype]);
+        let mut y = [9.0f32; 3];
+        let output = fastnn_output { data: y.as_mut_ptr(), count: 3 };
+        for (data, dtype) in [(floats.as_ptr().cast(), 0), (whole.as_ptr().cast(), 1)] {
+            let input = fastnn_array { data, dtype, rank: 2, shape: shape.as_ptr() };
+            assert_eq!(unsafe { fastnn_run(model.0, &input, 1, &output, 1) }, FASTNN_OK, "{}", message());
+            assert_eq!(y, [0.0, 4.0, -6.0], "{dtype}");
+        }
+    }
+    for (name, dtype, bad) in [("u8", DType::U8, -1.0f32), ("i8", DType::I8, 128.0), ("i32", DType::I32, 0.5)]
+    {
+        let model = Loaded::new(&format!("beyond-{name}"), &[dtype]);
+        let (x, mut y) = ([1.0, bad, 1.0], [0.0f32; 3]);
+        let output = fastnn_output { data: y.as_mut_ptr(), count: 3 };
+        let input = fastnn_array { data: x.as_ptr().cast(), dtype: 0, rank: 2, shape: shape.as_ptr() };
+        assert_eq!(unsafe { fastnn_run(model.0, &input, 1, &output, 1) }, FASTNN_BAD_DATA);
+        assert!(message().contains("value 1 is"), "{}", message());
+    }
+}
+
+#[test]
+fn truth_values_are_taken_and_given_as_floats() {
+    let x = Tensor::placeholder(Ty { shape: Shape::with_batch(&[3]).unwrap(), dtype: DType::Bool }, "x");
+    let not = Tensor::apply(ops::find("logical_not").unwrap(), &[x.clone()], &[]).unwrap();
+    let model = Loaded::of("truth", &Function::new(&[x], &[not], &[]).unwrap());
+    let (floats, whole, shape) = ([0.0f32, 0.5, -1.0], [0i32, 7, -1], [1usize, 3]);
+    let mut y = [9.0f32; 3];
+    let output = fastnn_output { data: y.as_mut_ptr(), count: 3 };
+    for (data, dtype) in [(floats.as_ptr().cast(), 0), (whole.as_ptr().cast(), 1)] {
+        let input = fastnn_array { data, dtype, rank: 2, shape: shape.as_ptr() };
+        assert_eq!(unsafe { fastnn_run(model.0, &input, 1, &output, 1) }, FASTNN_OK, "{}", message());
+        assert_eq!(y, [1.0, 0.0, 0.0]);
+    }
 }
 
 #[test]
