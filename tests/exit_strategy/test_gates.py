@@ -19,6 +19,7 @@ from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.fx import load_rates
 from fastnn.exit_strategy.report.tables import regulator_table, venue_rows
+from fastnn.exit_strategy.wording import venue_name
 
 GATES = load_gates()
 
@@ -172,8 +173,9 @@ def test_hard_gates_close_options_for_the_stated_reason() -> None:
 
 
 def test_old_expired_and_weak_gates_are_flagged() -> None:
-    kinds = {flag.kind for flag in check_age(GATES, dt.date(2026, 11, 22))}
-    assert kinds == {"low_confidence"}
+    assert not check_age(GATES, dt.date(2026, 11, 30))
+    weak = {**GATES.venues[0], "confidence": "low (not verified)"}
+    assert [flag.kind for flag in flags_of(weak, dt.date(2026, 11, 30))] == ["low_confidence"]
     late = check_age(GATES, dt.date(2027, 11, 23))
     old = {flag.id for flag in late if flag.kind == "old"}
     assert len(old) == 20
@@ -471,9 +473,45 @@ def test_main_boards_of_china_ask_for_profit_cash_or_size(
     report = judge_gates(company, GATES, ("ipo",))
     venues = {v.id: v for v in report.venues}
     assert venues["CN_MAIN"].state == state
-    assert venues["SZSE_CHINEXT"].read is None
+
+
+@pytest.mark.parametrize(
+    ("profit", "revenue", "cap", "state"),
+    [
+        ([-1e6, 40e6, 60e6], 1e8, 1e9, "pass"),
+        ([-1e6, 41e6, 59e6], 1e8, 1e9, "fail"),
+        ([-1e6, 39e6, 60e6], 1e8, 1e9, "fail"),
+        ([-1e6, -1e6, 110e6], 1e8, 1e9, "fail"),
+        ([-9e6, -9e6, 1e6], 4e8, 1.5e9, "pass"),
+        ([-9e6, -9e6, 1e6], 3.9e8, 1.5e9, "fail"),
+        ([-9e6, -9e6, -1e6], 3e8, 5e9, "pass"),
+        ([-9e6, -9e6, -1e6], 3e8, 4.9e9, "fail"),
+    ],
+)
+def test_chinext_asks_for_what_it_was_raised_to_in_2024(
+    profit: list[float], revenue: float, cap: float, state: str
+) -> None:
+    company = Profile.from_dict(
+        make_profile_dict(
+            **{"country": "CN", "currency": "CNY", "net_income_fy": profit,
+               "revenue_last_fy": [1e8, 2e8, revenue], "listing.market_cap": cap}
+        ),
+        today=TODAY,
+    )  # fmt: skip
+    report = judge_gates(company, GATES, ("ipo",))
+    venue = next(v for v in report.venues if v.id == "SZSE_CHINEXT")
+    assert venue.state == state
+    assert venue.read is not None
+
+
+def test_a_rule_that_nobody_read_is_never_a_bare_pass() -> None:
+    company = Profile.from_dict(make_profile_dict(**NORTH), today=TODAY)
+    report = judge_gates(company, GATES, ("ipo",))
     shown = {row[0]: row[1] for row in venue_rows(report)}
-    assert shown["ChiNext, Shenzhen"] != "pass"
+    unread = [v for v in report.venues if v.read is None and v.state == "pass"]
+    assert unread
+    for venue in unread:
+        assert shown[venue_name(venue)] == "pass, rule not verified"
 
 
 AIM = {"listing.adviser_agreed": "yes", "audited_years": 1}
