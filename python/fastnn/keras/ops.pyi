@@ -190,6 +190,7 @@ __all__ = [
     "left_shift",
     "less",
     "less_equal",
+    "linear_cross_entropy",
     "linspace",
     "log",
     "log10",

@@ -36,6 +36,7 @@ from fastnn.ops import (
     special,
     thresholds,
     unfolding,
+    vocabulary,
     window,
 )
 from fastnn.tracing.known_ops import enter_ops
@@ -65,6 +66,7 @@ from fastnn.ops.convolution import *  # noqa: F403
 from fastnn.ops.unfolding import *  # noqa: F403
 from fastnn.ops.control import *  # noqa: F403
 from fastnn.ops.ctc import *  # noqa: F403
+from fastnn.ops.vocabulary import *  # noqa: F403
 from fastnn.ops.host import *  # noqa: F403
 # isort: on
 
@@ -72,7 +74,7 @@ from fastnn.ops.host import *  # noqa: F403
 _FAMILIES = (
     rows, convert, elements, thresholds, special, shapes, arrays, diagonals, index, window, reduce,
     order, quantiles, cumulate, contract, linalg, fourier, nn, recurrence, convolution, unfolding,
-    control, ctc, host,
+    control, ctc, vocabulary, host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")

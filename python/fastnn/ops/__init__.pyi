@@ -390,6 +390,7 @@ from fastnn.ops.thresholds import swish as swish
 from fastnn.ops.thresholds import threshold as threshold
 from fastnn.ops.unfolding import fold as fold
 from fastnn.ops.unfolding import unfold as unfold
+from fastnn.ops.vocabulary import linear_cross_entropy as linear_cross_entropy
 from fastnn.ops.window import slice as slice
 from fastnn.ops.window import slice_update as slice_update
 
@@ -583,6 +584,7 @@ __all__ = [
     "left_shift",
     "less",
     "less_equal",
+    "linear_cross_entropy",
     "linspace",
     "log",
     "log10",
