@@ -11,6 +11,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import fastnn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,3 +149,9 @@ def test_a_wheel_names_no_folder_of_the_machine_that_built_it(tmp_path):
     done, _ = made(b"panicked at " + str(ROOT).encode() + b"/rust/x.rs")
     assert done.returncode == 1
     assert "a/_core.so names" in done.stdout
+
+
+@pytest.mark.parametrize("package", [fastnn, fastnn.keras])
+def test_completion_shows_the_public_names_alone(package):
+    public = {n for n in dir(package) if not n.startswith("_")}
+    assert public == set(package.__all__)

@@ -66,6 +66,7 @@ def lazy(
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*package, *names, *modules})
+        own = [n for n in package if n.startswith("__")]  # not what makes the package lazy
+        return sorted({*own, *names, *modules})
 
     return __getattr__, __dir__
