@@ -19,7 +19,7 @@ from fastnn.exit_strategy.errors import ExitError, Issue, unwritable
 from fastnn.exit_strategy.reading.files import home
 from fastnn.files import write_text
 
-from .running import BAD_INPUT, INSUFFICIENT, STALE, Formatter, read_date, run
+from .running import BAD_INPUT, INSUFFICIENT, PROFILE_HELP, STALE, Formatter, read_date, run
 
 __all__ = ["add_commands", "main"]
 
@@ -56,17 +56,17 @@ def _room_run(name: str, args: argparse.Namespace) -> int:
 
 
 def _init_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file")
+    parser.add_argument("file", help="the template to write, such as acme.toml")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("profile")
+    parser.add_argument("profile", help=PROFILE_HELP)
     parser.add_argument("--schema", action="store_true", help="print the profile's JSON Schema")
 
 
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("profile")
+    parser.add_argument("profile", help=PROFILE_HELP)
     _add_settings(parser)
     for name in ("html", "json", "markdown"):
         parser.add_argument(f"--{name}", metavar="FILE", help=f"write the report as {name}")
@@ -81,29 +81,35 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _waterfall_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("profile")
+    parser.add_argument("profile", help=PROFILE_HELP)
     parser.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
-    parser.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
+    parser.add_argument(
+        "--decimal", choices=(".", ","), metavar="MARK", help="decimal mark of the prices"
+    )
 
 
 def _venues_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("profile")
-    parser.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
-    parser.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+    parser.add_argument("profile", help=PROFILE_HELP)
+    parser.add_argument("--gates", metavar="FILE", help="rules laid over the shipped ones (JSON)")
+    parser.add_argument("--strict", action="store_true", help="exit 4 when a rule is out of date")
 
 
 def _batch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE")
+    parser.add_argument("source", help="CSV, Parquet or .xlsx, a company each row")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="CSV or Parquet to write"
+    )
     parser.add_argument("--resume", action="store_true", help="go on where a run was cut off")
     parser.add_argument("--encoding", help="of a CSV file, where it cannot be told: gb18030 ...")
-    parser.add_argument("--decimal", choices=(".", ","), help="decimal mark of numbers as text")
+    parser.add_argument(
+        "--decimal", choices=(".", ","), metavar="MARK", help="decimal mark of numbers as text"
+    )
     parser.add_argument("--workers", type=int, help="processes side by side; default: one a core")
     _add_settings(parser)
 
 
 def _process_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("profile")
+    parser.add_argument("profile", help=PROFILE_HELP)
     parser.add_argument("--mermaid", action="store_true", help="print the repaired chart")
     parser.add_argument("--seed-view", action="store_true", help="print the article's own chart")
     _add_settings(parser)
@@ -111,9 +117,9 @@ def _process_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _gates_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check-age", action="store_true", help="list only what is out of date")
-    parser.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
+    parser.add_argument("--gates", metavar="FILE", help="rules laid over the shipped ones (JSON)")
     parser.add_argument("--on", metavar="DATE", help="judge on this date instead of today")
-    parser.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+    parser.add_argument("--strict", action="store_true", help="exit 4 when a rule is out of date")
 
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,15 +153,24 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default="founder",
         help="founder, investor, cfo, adviser, equal, or a JSON file",
     )
-    parser.add_argument("--draws", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kappa", type=float, default=60.0, help="how firmly weights are held")
-    parser.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
+    parser.add_argument("--draws", type=int, default=10_000, help="default: 10000")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    parser.add_argument(
+        "--kappa",
+        type=float,
+        default=60.0,
+        help="how firmly weights are held; 0 not at all, default: 60",
+    )
+    parser.add_argument("--gates", metavar="FILE", help="rules laid over the shipped ones (JSON)")
     parser.add_argument("--criteria", metavar="FILE", help="your own criteria file")
     parser.add_argument("--model", metavar="NAME", help="learned model; base rates otherwise")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--allow-inconsistent", action="store_true")
-    parser.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+    parser.add_argument("--threads", type=int, help="default: one a core")
+    parser.add_argument(
+        "--allow-inconsistent",
+        action="store_true",
+        help="take weights of contradictory pairwise judgements",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 4 when a rule is out of date")
 
 
 def _model(args: argparse.Namespace) -> int:
@@ -516,7 +531,7 @@ _TOOLS: dict[str, tuple[_Action, str, Callable[[argparse.ArgumentParser], None]]
     "venues": (_venues, "listing venues with what is missing", _venues_arguments),
     "batch": (_batch, "score many companies, CSV or Parquet", _batch_arguments),
     "process": (_process, "next steps, or the process as Mermaid", _process_arguments),
-    "gates": (_gates, "what the gate files hold and what is stale", _gates_arguments),
+    "gates": (_gates, "listing and regulatory rules, and which are out of date", _gates_arguments),
     "model": (
         _model,
         "the learned model: `model card`, `evaluate TABLE`, `explain PROFILE`, with --model DIR",

@@ -8,30 +8,32 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-from .running import read_date
+from .running import PROFILE_HELP, read_date
 
 __all__ = ["add_fund", "add_investor", "add_opm", "run_fund", "run_investor", "run_opm"]
 
 
 def add_investor(parser: argparse.ArgumentParser) -> None:
     """Add what `investor` takes."""
-    parser.add_argument("profile")
+    parser.add_argument("profile", help=PROFILE_HELP)
     parser.add_argument("--holder", required=True, help="a person or a paper of the cap table")
     parser.add_argument("--prices", help="such as 10m,30m; default: around the value")
-    parser.add_argument("--on", help="day of the closing; default: after the months to close")
+    parser.add_argument(
+        "--on", metavar="DAY", help="day of the closing; default: after the months to close"
+    )
     parser.add_argument("--target", help="find the price for it: 3x, or 25%% a year")
 
 
 def add_fund(parser: argparse.ArgumentParser) -> None:
     """Add what `fund` takes."""
-    parser.add_argument("profiles", nargs="+")
+    parser.add_argument("profiles", nargs="+", help="one of each company")
     parser.add_argument("--holder", required=True, help="the fund's name in the cap tables")
     parser.add_argument("--currency", default="USD", help="of the rows")
 
 
 def add_opm(parser: argparse.ArgumentParser) -> None:
     """Add what `opm` takes."""
-    parser.add_argument("profile")
+    parser.add_argument("profile", help=PROFILE_HELP)
     parser.add_argument("--volatility", required=True, help="of the equity a year, such as 60%%")
     parser.add_argument("--years", required=True, type=float, help="to the exit")
     parser.add_argument("--rate", default="0%", help="risk-free a year, such as 4%%")

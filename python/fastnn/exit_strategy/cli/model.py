@@ -32,7 +32,7 @@ def add_commands(subparsers: Any) -> None:
     evaluate.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     evaluate.set_defaults(run=run, action=_evaluate, lang="en")
     explain = commands.add_parser("explain", help="why the model says what it says of a company")
-    explain.add_argument("profile")
+    explain.add_argument("profile", help="of the company: TOML, JSON, YAML or .xlsx")
     explain.add_argument("--model", required=True, metavar="DIR", help="folder of the model")
     explain.add_argument("--outcome", default="acquired", choices=CLASSES[1:])
     explain.add_argument("--lang", choices=("en", "zh"), default="en")

@@ -8,14 +8,14 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-from .running import read_date
+from .running import PROFILE_HELP, read_date
 
 __all__ = ["add_round", "run_round"]
 
 
 def add_round(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("profile")
+    parser.add_argument("profile", help=PROFILE_HELP)
     parser.add_argument("--raise", dest="raised", required=True, help="new money, such as 5m")
     parser.add_argument("--pre-money", help="value of all shares before the money")
     parser.add_argument("--price", help="of a new share, instead of --pre-money")
@@ -25,7 +25,7 @@ def add_round(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pro-rata", help="persons or papers that keep their part, with commas")
     parser.add_argument("--keep", help="SAFEs and notes that do not convert, with commas")
     parser.add_argument("--senior", action="store_true", help="the new class is paid first")
-    parser.add_argument("--date", help="of the closing; interest runs to it")
+    parser.add_argument("--date", metavar="DAY", help="of the closing; interest runs to it")
     parser.add_argument(
         "--term", action="append", default=[], metavar="NAME=VALUE",
         help="of the new class: participation=full, multiple=1.5, anti_dilution=broad ...",

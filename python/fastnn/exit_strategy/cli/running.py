@@ -12,7 +12,10 @@ import sys
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "Formatter", "read_date", "run"]
+__all__ = ["BAD_INPUT", "INSUFFICIENT", "PROFILE_HELP", "STALE", "Formatter", "read_date", "run"]
+
+#: What every command says of its profile.
+PROFILE_HELP = "of the company: TOML, JSON, YAML, .xlsx or a CSV file of one row"
 
 BAD_INPUT, INSUFFICIENT, STALE = 2, 3, 4
 

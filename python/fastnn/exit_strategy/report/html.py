@@ -108,6 +108,7 @@ def _founder(result: Record, lang: str) -> str:
     prices = _table(tables.price_table(result, lang), lang)
     curve = _figure(svg.curve(result, lang), text("text.price_row", lang))
     changes = [*say.change_sentences(result, lang), say.unknown_sentence(result, lang)]
+    played = tables.scenario_table(result, lang)  # of one row: no scenario fits the company
     return (
         _box("report.sure", _figure(svg.bars(result, lang), share), lang)
         + _box("report.why", _lines(why), lang)
@@ -123,7 +124,11 @@ def _founder(result: Record, lang: str) -> str:
         + _box("report.next", _road(result, lang), lang)
         + _box("report.change", _list(changes), lang)
         + "</div>"
-        + _box("report.scenarios", _table(tables.scenario_table(result, lang), lang), lang, True)
+        + (
+            _box("report.scenarios", _table(played, lang), lang, True)
+            if len(played.rows) > 1
+            else ""
+        )
     )
 
 

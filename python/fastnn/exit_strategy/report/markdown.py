@@ -55,7 +55,11 @@ def render(result: Record, lang: str = "en") -> str:
             lang,
             _list([_safe(line) for line in say.change_sentences(result, lang)]),
         ),
-        _table(tables.scenario_table(result, lang)),
+        *(
+            [_table(played)]
+            if len((played := tables.scenario_table(result, lang)).rows) > 1
+            else []
+        ),
         _table(tables.rate_table(result, lang)),
         _section("report.unknown", lang, _safe(say.unknown_sentence(result, lang))),
         _table(tables.venue_table(result, lang)),
