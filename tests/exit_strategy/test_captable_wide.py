@@ -78,6 +78,38 @@ def test_what_does_not_agree_or_can_mean_two_things_is_refused(
     assert says in refused(tmp_path, WIDE.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    "label",
+    ["Post-money valuation", "Pre money", "Original purchase price ($)", "% of class",
+     "Closing date", "Pct. held", "投后估值", "Bewertung", "Preis", "Amount raised (USD)"],
+)  # fmt: skip
+def test_a_row_that_says_something_of_the_classes_is_never_a_holder(
+    tmp_path: Path, label: str
+) -> None:
+    assert "may be of the classes or of a holder" in refused(
+        tmp_path, WIDE.replace("% of total,,", f"{label},,,,20000000,,,\n% of total,,")
+    )
+
+
+def test_a_holder_below_the_total_is_refused_and_one_below_a_subtotal_is_not(
+    tmp_path: Path,
+) -> None:
+    late = "Dora,,100000,,,,100000,\nPrice per share"
+    assert "row 10 ('Dora') stands below the total of row 9" in refused(
+        tmp_path, WIDE.replace("Price per share", late)
+    )
+    part = WIDE.replace("VC One", "Total founders,,7500000,,100000,,7600000,\nVC One")
+    assert read(tmp_path, part) == read(tmp_path, WIDE)
+    # the pool often stands between the shares on issue and all of them
+    pool = "Unissued pool,,,,,100000,100000,1.0%\n"
+    issued = "Total,,7500000,500000,1600000,300000,9900000,\n"
+    last = WIDE.replace(pool, issued + pool).replace(
+        "Total,,7500000,500000,1600000,400000", "Fully diluted,,7500000,500000,1600000,400000"
+    )
+    assert read(tmp_path, last) == read(tmp_path, WIDE)
+    assert "row 8 says 9,900,001" in refused(tmp_path, last.replace("9900000", "9900001"))
+
+
 def test_money_of_a_class_stands_in_a_row_or_in_the_profile(tmp_path: Path) -> None:
     price = "Price per share,,,2.00,4.00,0.50,,\n"
     money = "Amount invested,,,1m,6.4m,,7.4m,\nExercise price,,,,,0.50,,\n"

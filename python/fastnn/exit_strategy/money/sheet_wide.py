@@ -41,6 +41,12 @@ _SUM_OF = (
     r"|preference|options?|team|management|angels?|series|seed|others?)\b.*|"
     r".+ (?:sub ?)?total|.+(?:小计|合计)|total (?:geral|ações|acciones|actions)"
 )
+#: What a row says of the classes, where its name is not known: nobody is called so.
+_SAYS = (
+    r"%|\b(?:valuation|(?:pre|post) money|price|proceeds|raised|dividends?|date|percent(?:age)?|pct"
+    r"|discount|multiple|liquidation|bewertung|preis|datum|preço|prix|valorisation|valoración"
+    r"|avaliação|precio|fecha)\b|估值|价格|每股|投前|投后|比例|占比|日期|倍数|株価|評価額"
+)
 #: Fields that a class may have in rows or columns of its own.
 _OF_A_CLASS = ("price", "invested", "strike", "valuation_cap", "discount", "interest", *CLASS_TERMS)
 _PARTS = ("ownership", "diluted")
@@ -249,6 +255,7 @@ def read_wide(body: Grid, columns: dict[int, WideColumn], reader: Reader) -> Wid
     """
     _check_columns(columns)
     lines = list(_lines(body, columns))
+    _check_labels(lines)
     facts = _facts(lines, columns)
     out = WideTable(stated_roles=any(c.field == "role" for c in columns.values()))
     totals: list[tuple[_Line, list[SheetRow]]] = []
@@ -291,6 +298,23 @@ def _line_kind(line: _Line) -> str:
         return "part"
     total = is_a_sum(line.label) or re.fullmatch(_SUM_OF, plain) or plain in _TOTALS
     return "sum" if total or field == "shares" else "holder"
+
+
+def _check_labels(lines: Sequence[_Line]) -> None:
+    """Refuse rows that say something of the classes in words that are not known."""
+    sums = [line for line in lines if _line_kind(line) == "sum"]
+    last = sums[-1] if sums else None
+    whole = last is not None and (is_a_sum(last.label) or plain_words(last.label) in _TOTALS)
+    for line in lines:
+        if _line_kind(line) != "holder":
+            continue
+        if re.search(_SAYS, line.label.casefold().replace("-", " ")):
+            text = f"row {line.number} may be of the classes or of a holder: {line.label!r}"
+            hint = "name it as a column is named, such as price per share, or delete the row"
+            raise refuse_sheet(text, hint)
+        if whole and last is not None and line.number > last.number:
+            text = f"row {line.number} ({line.label!r}) stands below the total of row {last.number}"
+            raise refuse_sheet(text, "put holders above the total, remarks out of the table")
 
 
 def _facts(lines: list[_Line], columns: Mapping[int, WideColumn]) -> dict[str, dict[str, Any]]:
