@@ -1,5 +1,7 @@
 """Models: three ways to write one, sharing, nesting, several inputs and outputs, texts."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,43 @@ def test_ops_between_layers_are_part_of_the_model(rng):
     again = fastnn.models.model_from_json(model.to_json())
     again.set_weights(model.get_weights())
     assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_json_is_in_kerass_layout_and_brings_the_compile_settings_back():
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(1, kernel_regularizer="l2")])
+    model.compile(fastnn.optimizers.Adam(0.25), "mse", metrics=["mae"])
+    whole = json.loads(model.to_json())
+    dense = whole["config"]["layers"][1]
+    assert (whole["module"], whole["class_name"], whole["registered_name"]) == (
+        "keras", "Sequential", None,
+    )  # fmt: skip
+    assert whole["build_config"] == {"input_shape": [None, 3]}
+    assert dense["module"] == "keras.layers"
+    assert dense["build_config"] == {"input_shape": [None, 3]}
+    assert dense["config"]["dtype"]["class_name"] == "DTypePolicy"
+    assert dense["config"]["kernel_initializer"]["module"] == "keras.initializers"
+    again = fastnn.models.model_from_json(model.to_json())
+    assert again.loss == "mse"
+    assert float(again.optimizer.learning_rate) == 0.25
+    assert again.to_json() == model.to_json()
+
+
+def test_json_of_what_keras_cannot_say_is_in_our_own_layout():
+    class Doubled(fastnn.Model):
+        def __init__(self, n=2, **kwargs):
+            super().__init__(**kwargs)
+            self.n = n
+
+        def call(self, x):
+            return x * self.n
+
+    start = fastnn.Input((4,), dtype="int32")
+    masked = layers.Embedding(5, 2, mask_zero=True)(start)
+    model = fastnn.Model(start, [masked, masked._keras_mask])
+    again = fastnn.models.model_from_json(model.to_json())
+    assert len(again.outputs) == 2
+    own = fastnn.models.model_from_json(Doubled(3).to_json(), {"Doubled": Doubled})
+    assert own.n == 3
 
 
 def test_a_part_of_a_model_is_a_model(rng):

@@ -41,6 +41,7 @@ from fastnn.serialization.encoding import as_json, to_config
 from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import (
     build,
+    clean,
     deserialize,
     functional,
     is_keras_functional,
@@ -79,7 +80,9 @@ _GLOBAL_STATE = "random/global_state"
 
 @hints_arguments
 def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The model that `to_json` wrote, with fresh weights.
+    """The model that `to_json` of fastnn or of Keras wrote, with fresh weights.
+
+    It is compiled when the text holds compile settings.
 
     Args:
         text: The text.
@@ -105,7 +108,12 @@ def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> 
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}\n  hint: use model.to_json()") from None
     try:
-        return deserialize(config, custom_objects)
+        model = deserialize(config, custom_objects)
+        settings = config.get("compile_config")
+        if isinstance(settings, dict) and settings.get("optimizer") is not None:
+            with custom_object_scope(custom_objects):
+                recompile(model, clean(settings), {})
+        return model
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
         if "\n  hint: " in str(error):
             raise

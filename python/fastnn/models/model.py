@@ -387,9 +387,11 @@ class Model(Trainer, Layer):
         recompile(self, config, {})
 
     def to_json(self, **kwargs: Any) -> str:
-        """The layers' configs as JSON, without weights.
+        """The layers' configs and the compile settings as JSON in Keras's layout, without weights.
 
-        Keyword arguments are those of `json.dumps`.
+        Keras reads it as well. Fastnn's own layout, without compile settings, stands for what
+        Keras's cannot say: a mask as an output, or an op that Keras has not. Keyword arguments
+        are those of `json.dumps`.
 
         Args:
             **kwargs: Given to the function.
@@ -402,7 +404,13 @@ class Model(Trainer, Layer):
             >>> fastnn.models.model_from_json(model.to_json()).count_params()
             3
         """
-        return as_json(own_config(self), **kwargs)
+        from fastnn.files.keras.write_config import model_entry
+
+        try:
+            entry = model_entry(self)
+        except ValueError:
+            entry = own_config(self)
+        return as_json(entry, **kwargs)
 
     def save(
         self,

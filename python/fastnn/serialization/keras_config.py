@@ -153,7 +153,8 @@ def restore(entry: dict[str, Any]) -> Any:
         raise
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError,
             ZeroDivisionError) as error:  # fmt: skip
-        raise FormatError(f"{where} cannot be made: {error}") from error
+        hint = "" if "hint: " in str(error) else "\n  hint: is the file or the text damaged?"
+        raise FormatError(f"{where} cannot be made: {error}{hint}") from error
     build(layer, entry.get("build_config"), where)
     return layer
 
