@@ -55,7 +55,7 @@ def relu(
         array([0., 2.], dtype=float32)
     """
     if negative_slope == 0.0 and max_value is None and threshold == 0.0:
-        return _c.relu(x)
+        return ops.relu(x)
     x = ops.convert_to_tensor(x, "float32")
     above = _c.where(x > float(threshold), x, 0.0) if threshold else _c.relu(x)
     if max_value is not None:
@@ -77,7 +77,7 @@ def relu6(x: Any) -> Any:
         >>> fastnn.activations.relu6(np.array([-1.0, 2.0, 9.0])).numpy()
         array([0., 2., 6.], dtype=float32)
     """
-    return _c.relu6(x)
+    return ops.relu6(x)
 
 
 @keras_op
@@ -236,7 +236,7 @@ def hard_tanh(x: Any) -> Any:
         >>> fastnn.activations.hard_tanh(np.array([-4.0, 0.5, 3.0])).numpy()
         array([-1. ,  0.5,  1. ], dtype=float32)
     """
-    return _c.hard_tanh(x)
+    return ops.hard_tanh(x)
 
 
 @keras_op

@@ -63,8 +63,6 @@ NOT_NUMPYS = {
     "saturate_cast", "squareplus", "bincount", "cross", "lstsq", "reciprocal", "fft", "eig",
     "take_along_axis",
 }  # fmt: skip
-#: Results of whole numbers that are float32 here.
-FLOATS = {"relu", "hard_tanh"}
 
 
 def arrays(value):
@@ -363,6 +361,15 @@ def test_fold_and_unfold_are_each_others_transpose_and_place_windows_row_by_row(
         ops.fold(other[:, :-1], (6, 5), **how)
 
 
+@pytest.mark.parametrize("space", [ops, fastnn.activations])
+def test_activations_that_only_cut_keep_whole_numbers(space):
+    x = np.array([-16777217, -1, 3, 9, 16777217], np.int32)
+    for name, low, high in (("relu", 0, None), ("relu6", 0, 6), ("hard_tanh", -1, 1)):
+        got = getattr(space, name)(x)
+        assert got.dtype == "int32"
+        np.testing.assert_array_equal(got.numpy(), np.clip(x, low, high))
+
+
 def test_whole_numbers_to_whole_powers_are_exact():
     x = np.array([4097, -3, 0], np.int32)
     t, v = ops.convert_to_tensor(x), fastnn.Variable(x, dtype="int32")
@@ -371,5 +378,12 @@ def test_whole_numbers_to_whole_powers_are_exact():
         for got in (t**n, v**n, ops.power(x, n), fastnn.jit(lambda a, n=n: a**n)(x)):
             assert str(got.dtype) == "int32"
             np.testing.assert_array_equal(np.asarray(got), wanted)
+    base = np.array([[2], [-3], [7], [0]], np.int32)
+    exponent = np.array([1, 5, 40, 0], np.int32)
+    for got in (ops.power(base, exponent), fastnn.jit(ops.power)(base, exponent)):
+        np.testing.assert_array_equal(got.numpy(), base**exponent)
+        assert got.dtype == "int32"
+    negative = ops.power(np.array([1, -1, -1, 2, 0]), np.array([-3, -3, -2, -1, -1]))
+    np.testing.assert_array_equal(negative.numpy(), [1, -1, 1, 0, 0])
     np.testing.assert_allclose((t[:2] ** -1).numpy(), 1.0 / x[:2], rtol=1e-6)
     np.testing.assert_array_equal((ops.convert_to_tensor([True, False]) ** 2).numpy(), [1, 0])

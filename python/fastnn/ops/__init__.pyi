@@ -109,6 +109,7 @@ from fastnn.ops.elements import fabs as fabs
 from fastnn.ops.elements import fmax as fmax
 from fastnn.ops.elements import fmin as fmin
 from fastnn.ops.elements import fmod as fmod
+from fastnn.ops.elements import hard_tanh as hard_tanh
 from fastnn.ops.elements import heaviside as heaviside
 from fastnn.ops.elements import imag as imag
 from fastnn.ops.elements import isclose as isclose
@@ -121,6 +122,8 @@ from fastnn.ops.elements import isreal as isreal
 from fastnn.ops.elements import nan_to_num as nan_to_num
 from fastnn.ops.elements import power as power
 from fastnn.ops.elements import real as real
+from fastnn.ops.elements import relu as relu
+from fastnn.ops.elements import relu6 as relu6
 from fastnn.ops.elements import round as round
 from fastnn.ops.elements import saturate_cast as saturate_cast
 from fastnn.ops.elements import signbit as signbit
@@ -268,7 +271,6 @@ from fastnn.ops.rows import greater_equal as greater_equal
 from fastnn.ops.rows import gru_grad as gru_grad
 from fastnn.ops.rows import hard_sigmoid as hard_sigmoid
 from fastnn.ops.rows import hard_silu as hard_silu
-from fastnn.ops.rows import hard_tanh as hard_tanh
 from fastnn.ops.rows import iota as iota
 from fastnn.ops.rows import is_finite as is_finite
 from fastnn.ops.rows import is_inf as is_inf
@@ -302,8 +304,6 @@ from fastnn.ops.rows import random_normal as random_normal
 from fastnn.ops.rows import random_permutation as random_permutation
 from fastnn.ops.rows import random_uniform as random_uniform
 from fastnn.ops.rows import reciprocal as reciprocal
-from fastnn.ops.rows import relu as relu
-from fastnn.ops.rows import relu6 as relu6
 from fastnn.ops.rows import rsqrt as rsqrt
 from fastnn.ops.rows import selu as selu
 from fastnn.ops.rows import sigmoid as sigmoid
