@@ -156,6 +156,14 @@ def test_json_of_what_keras_cannot_say_is_in_our_own_layout():
     assert own.n == 3
 
 
+def test_an_input_that_is_an_output_must_be_among_the_inputs():
+    first, second = fastnn.Input((2,)), fastnn.Input((3,))
+    for outputs in (second, [layers.Dense(2)(first), second]):
+        with pytest.raises(ValueError, match=r"not among inputs\n  hint:"):
+            fastnn.Model(first, outputs)
+    assert fastnn.Model([first, second], second).outputs[0].shape == (None, 3)
+
+
 def test_a_part_of_a_model_is_a_model(rng):
     model = fastnn.Sequential(net())
     part = fastnn.Model(model.inputs, model.layers[0].output)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -231,6 +231,16 @@ def _ordered_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor], name: 
     stack: list[tuple[Node, bool]] = [
         (x.node, False) for x in reversed(outputs) if x.node is not None
     ]
+
+    def refuse(x: KerasTensor) -> NoReturn:
+        raise ValueError(
+            f"model {name!r}: an output depends on {x.name!r}, which is not among inputs\n"
+            "  hint: list every Input that the outputs use in inputs="
+        )
+
+    for x in outputs:
+        if id(x) not in ends and (x.node is None or x.node.starts):
+            refuse(x)
     while stack:
         node, ready = stack.pop()
         if id(node) in done:
@@ -248,10 +258,7 @@ def _ordered_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor], name: 
                     order.append(start)
                 continue
             if x.node is None or x.node.starts:
-                raise ValueError(
-                    f"model {name!r}: an output depends on {x.name!r}, which is not among inputs\n"
-                    "  hint: list every Input that the outputs use in inputs="
-                )
+                refuse(x)
             if id(x.node) not in done:
                 stack.append((x.node, False))
     first = [x.node for x in inputs if x.node is not None and x.node.starts]
