@@ -227,6 +227,8 @@ def inner_graphs(node: Node) -> list[Graph]:
 def _unknown(node: Node, known_ops: Any) -> FormatError:
     close = nearest(node.op, known_ops.names(node.domain), 2)
     more = f"; near it are {', '.join(close)}" if close else ""
+    if node.op == "ZipMap":
+        more = "; skl2onnx leaves it out with options={'zipmap': False}"
     return FormatError(
         f"{node.label}: there is no op {node.op!r} of domain {node.domain or 'ai.onnx'!r} here\n"
         f"  hint: docs/howto/onnx.md lists the ops that are read{more}"

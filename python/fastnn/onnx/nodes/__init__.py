@@ -23,6 +23,7 @@ from fastnn.onnx.nodes import (
     sequences,
     shaping,
     signals,
+    tables,
     windows,
 )
 
@@ -38,6 +39,7 @@ _TABLES: dict[str, dict[str, Callable[..., Any]]] = {
         )
         for k, f in family.OPS.items()
     },
+    "ai.onnx.ml": tables.OPS,
 }  # fmt: skip
 
 
