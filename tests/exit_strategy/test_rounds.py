@@ -109,6 +109,21 @@ def test_y_combinators_quick_start_parts_are_those_before_the_new_money() -> Non
     assert got["S1"] / before == pytest.approx(5e5 / 8.3e6)
 
 
+def test_y_combinators_user_guide_prices_a_series_a_of_15m_before_5m() -> None:
+    """SAFE user guide, quoted by search.yahoo.com, read 2026-11-30: 15m over 13,459,705.
+
+    SAFEs of 5 and 10 % on 10m shares, and a pool that is 10 % of all after the round; the guide
+    rounds its increase and prints $1.1144 a share.
+    """
+    table = CapTable(9.25e6, 9.25e6, options=(OptionGrant("granted", 650e3),), pool=1e5,
+                     safes=safes((2e5, 4e6), (8e5, 8e6)))  # fmt: skip
+    made = table.round(5e6, pre_money=15e6, pool=0.10, name="A")
+    got = {row.holder: row.after for row in made.rows}
+    assert got["S0"] + got["S1"] == pytest.approx(11_764_705 - 10e6, abs=1)
+    assert got["unissued pool"] - 1e5 == pytest.approx(1_695_000, abs=500)
+    assert made.price == pytest.approx(1.1144, abs=1e-4)
+
+
 def test_notes_convert_at_a_discount_of_the_round_price() -> None:
     """Funders Club's note in a Series A: $25,000 at a price of $2.50 buy 10,000 shares."""
     note = Note("N", 25e3, discount=0.5)
