@@ -16,6 +16,7 @@ from fastnn.exit_strategy.money.outcomes import run_waterfall
 from fastnn.exit_strategy.money.settling import stable_sets, unsettled
 from fastnn.exit_strategy.money.waterfall import Schedule, profitable_switch
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.report.excel import write_workbook
 
 #: 8m common; A of 4m shares, owed 2m; SAFEs of 3m at 10m and 1m at 5m post-money.
 NONE = CapTable(8e6, 8e6, (ShareClass("A", 4e6, 2e6),),
@@ -142,6 +143,13 @@ class TestToldToTheReader:
         assert any("leaves everybody content" in note for note in map(str, data["warnings"]))
         assert "stable choices of who converts" in result.to_terminal()
         assert "稳定的转换选择" in result.to_html(lang="zh")
+
+    def test_in_the_workbook(self, profile: Profile, tmp_path: Path) -> None:
+        openpyxl = pytest.importorskip("openpyxl")
+        pytest.importorskip("xlsxwriter")
+        sheet = openpyxl.load_workbook(write_workbook(profile, tmp_path / "x.xlsx")).worksheets[0]
+        said = [str(row[0].value) for row in sheet.iter_rows()]
+        assert any("leaves everybody content" in line for line in said)
 
     def test_in_the_waterfall_by_price(self, profile: Profile) -> None:
         table = run_waterfall(profile, [10e6, 11e6, 13e6])
