@@ -159,6 +159,31 @@ def test_names_of_papers_in_other_countries(name: str, kind: str) -> None:
     assert kind_of(name)[0] == kind
 
 
+@pytest.mark.parametrize(
+    ("days", "read_as", "told"),
+    [
+        (("01/15/2024", "03/04/2024"), "2024-03-04", "sheet_month_first"),
+        (("15/01/2024", "03/04/2024"), "2024-04-03", "sheet_day_first"),
+        (("15.01.2024", "3.4.2024"), "2024-04-03", "sheet_day_first"),
+        (("01/15/2024", "2024-03-04"), "2024-03-04", ""),
+        (("01/15/2024", "04/04/2024"), "2024-04-04", ""),
+        (("01/02/2024", "03/04/2024"), "", ""),
+        (("01/15/2024", "03/04/2024", "15/01/2024"), "", ""),
+    ],
+)  # fmt: skip
+def test_days_are_read_as_the_clear_ones_of_their_column(
+    tmp_path: Path, days: tuple[str, ...], read_as: str, told: str
+) -> None:
+    rows = "".join(f"Angel {k},SAFE,,100000,9000000,{day},\n" for k, day in enumerate(days))
+    text = "Holder,Security,Shares,Amount invested,Cap,Issue date,Role\nAda,Common,9000000,,,,founder\n"  # noqa: E501
+    if not read_as:
+        assert "'03/04/2024' may be 2024-04-03 or 2024-03-04" in refused(tmp_path, text + rows)
+        return
+    table = read(tmp_path, text + rows)
+    assert str(table.safes[1].date) == read_as
+    assert [key for key in table.told if key.endswith("_first")] == ([told] if told else [])
+
+
 def test_a_most_favoured_paper_of_a_sheet_is_one(tmp_path: Path) -> None:
     text = """Holder,Security,Shares,Amount invested,Cap,Issue date,Role
 Ada,Common,9000000,,,,founder

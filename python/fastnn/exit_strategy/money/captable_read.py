@@ -59,11 +59,10 @@ def read_cap_table(
         from .captable_sheet import read_sheet
 
         try:
-            data = read_sheet(data, replace(reader, issues=[]))
+            data, told = read_sheet(data, replace(reader, issues=[]))
         except ExitError as error:
             issues.extend(error.issues)
             return None
-        told = ("sheet_terms",)
     if not isinstance(data, Mapping):
         issues.append(
             Issue(

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.reading.dates import order_of_days, turned
 from fastnn.exit_strategy.reading.grids import Grid, read_grid
 from fastnn.exit_strategy.reading.parse import Reader, show
 
@@ -44,8 +45,10 @@ _TAKES_PART = {"yes": "full", "true": "full", "participating": "full", "是": "f
                "capped": "capped"}  # fmt: skip
 
 
-def read_sheet(data: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the cap table of the file that `data["sheet"]` names, as a profile would state it.
+
+    With it come the keys of what a reader should be told of the reading.
 
     `data` may add what a sheet does not say: `founders` (names of holders), the terms of classes
     and papers by their names, `tab`, `encoding`, and `ignore` (columns to leave out).
@@ -86,7 +89,20 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     _mark_founders(rows, [str(name) for name in names], roles, "founders" in data)
     check_sums(rows, sums)
     check_parts(rows, parts)
-    return _merged(_papers(rows, paid, _given(data)), data)
+    told = ("sheet_terms", *_settle_days(rows))
+    return _merged(_papers(rows, paid, _given(data)), data), told
+
+
+def _settle_days(rows: list[SheetRow]) -> tuple[str, ...]:
+    """Read 03/04/2024 as the days of its column are written that can be read in one way alone."""
+    dated = [row for row in rows if isinstance(row.cells.get("date"), str)]
+    order = order_of_days(row.cells["date"] for row in dated)
+    changed = False
+    for row in dated if order else ():
+        day = turned(row.cells["date"], str(order))
+        changed |= day != row.cells["date"]
+        row.cells["date"] = day
+    return (f"sheet_{order}_first",) if changed else ()
 
 
 def _fits(grid: Grid, skip: set[str]) -> bool:

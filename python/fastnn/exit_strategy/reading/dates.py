@@ -5,26 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from .amounts import AmountError
 
-__all__ = ["read_day"]
+__all__ = ["order_of_days", "read_day", "turned"]
 
 #: Names of the months, January first, in English, German, French, Spanish, Italian, Portuguese,
 #: Dutch, Swedish, Russian and Turkish. None of them is another month in another of these languages.
 _NAMES = (
-    "jan january januar jänner janvier enero gennaio janeiro januari января ocak",
-    "feb february februar février fevrier febrero febbraio fevereiro februari февраля şubat",
-    "mar march märz maerz mars marzo março maart марта mart",
-    "apr april avril abril aprile апреля nisan",
-    "may mai mayo maggio maio mei maj мая mayıs",
-    "jun june juni juin junio giugno junho июня haziran",
-    "jul july juli juillet julio luglio julho июля temmuz",
-    "aug august août aout agosto augustus augusti августа ağustos",
-    "sep sept september septembre septiembre settembre setembro сентября eylül",
-    "oct okt october oktober octobre octubre ottobre outubro октября ekim",
+    "jan january januar jänner janvier janv enero ene gennaio gen janeiro januari января ocak",
+    "feb february februar février fevrier févr fév fev febrero febbraio fevereiro februari февраля "
+    "şubat",
+    "mar march märz maerz mär mars marzo março maart mrt марта mart",
+    "apr april avril avr abril abr aprile апреля nisan",
+    "may mai mayo maggio mag maio mei maj мая mayıs",
+    "jun june juni juin junio giugno giu junho июня haziran",
+    "jul july juli juillet juil julio luglio lug julho июля temmuz",
+    "aug august août aout agosto ago augustus augusti августа ağustos",
+    "sep sept september septembre septiembre settembre setembro set сентября eylül",
+    "oct okt october oktober octobre octubre ottobre ott outubro out октября ekim",
     "nov november novembre noviembre novembro ноября kasım",
-    "dec dez december dezember décembre decembre diciembre dicembre dezembro декабря aralık",
+    "dec dez december dezember décembre decembre déc diciembre dic dicembre dezembro декабря "
+    "aralık",
 )
 _MONTHS = {name: k for k, names in enumerate(_NAMES, 1) for name in names.split()}
 
@@ -82,6 +85,30 @@ def read_day(text: str) -> dt.date:
     except (ValueError, KeyError):
         pass
     raise AmountError(f"{words!r} is not a date", "write year-month-day, for example 2026-11-22")
+
+
+def order_of_days(texts: Iterable[str]) -> str | None:
+    """Return "day" or "month", whichever stands first in a column of days such as "03/04/2024".
+
+    One that can only be read in one way tells it; None where none does, or they disagree.
+    """
+    first = set()
+    for text in texts:
+        found = re.fullmatch(_YEAR_LAST, text.strip().translate(_WIDE))
+        if found and int(found[1]) > 12:
+            first.add("day")
+        elif found and int(found[2]) > 12:
+            first.add("month")
+    return first.pop() if len(first) == 1 else None
+
+
+def turned(text: str, order: str) -> str:
+    """Return a day that can be read in two ways as year-month-day; other text as it is."""
+    found = re.fullmatch(_YEAR_LAST, text.strip().translate(_WIDE))
+    if not found or max(int(found[1]), int(found[2])) > 12 or int(found[1]) == int(found[2]):
+        return text
+    day, month = (found[1], found[2]) if order == "day" else (found[2], found[1])
+    return f"{found[3]}-{int(month):02}-{int(day):02}"
 
 
 #: Full-width digits and marks, as Chinese and Japanese keyboards write them.
