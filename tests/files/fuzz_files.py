@@ -112,6 +112,16 @@ def members_of(path):
         return {n: archive.read(n) for n in archive.namelist()}
 
 
+def edit_config(path, change):
+    """Changes the config within a `.keras` file."""
+    with zipfile.ZipFile(path) as archive:
+        members = {n: archive.read(n) for n in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    members["config.json"] = json.dumps(config).encode()
+    write_zip(path, members)
+
+
 def write_zip(path, members, compression=zipfile.ZIP_STORED):
     """A zip of these members."""
     with zipfile.ZipFile(path, "w", compression) as archive:

@@ -1,4 +1,4 @@
-"""Cases of rows for devices: those of `tests/ops/test_ops.py`, and more that follow from what the
+"""Cases of rows for devices: those of `tests/ops/row_table.py`, and more that follow from what the
 op table says of a row: shapes around a workgroup, no elements, one axis for all, types, both ends
 of broadcasting.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-import test_ops
+import row_table
 
 #: One operand.
 SHAPES = [(), (1,), (255,), (257,), (65, 33), (3, 1, 5), (0, 3), (2, 0), (2, 3, 4, 5), (70_001,)]
@@ -63,7 +63,7 @@ def _shapes(row):
 def _elementwise(row):
     """Every shape; whole numbers and truth values where the row takes them as they are."""
     for shapes in _shapes(row):
-        yield test_ops.Case(shapes)
+        yield row_table.Case(shapes)
     if row.accept not in ("Number", "Common", "Exact", "Truth"):
         return
     rng = np.random.default_rng(1)
@@ -75,7 +75,7 @@ def _elementwise(row):
                 continue
             if row.name == "where":
                 arrays[0] = arrays[0] > low
-            yield test_ops.Case(tuple(np.asarray(a) for a in arrays))
+            yield row_table.Case(tuple(np.asarray(a) for a in arrays))
 
 
 def _reductions(row):
@@ -90,11 +90,11 @@ def _reductions(row):
         for keepdims in (False, True):
             axis = axes[0] if one and axes is not None else axes
             attrs = {"axis": axis, "keepdims": keepdims}
-            yield test_ops.Case((shape,), attrs)
+            yield row_table.Case((shape,), attrs)
             if row.accept in ("Number", "Exact", "Truth") and math.prod(shape) < 10_000:
                 whole = rng.integers(-3, 4, shape).astype(np.int32)
-                yield test_ops.Case((whole,), attrs)
-                yield test_ops.Case((whole > 0,), attrs)
+                yield row_table.Case((whole,), attrs)
+                yield row_table.Case((whole > 0,), attrs)
 
 
 def _products(row):
@@ -103,13 +103,13 @@ def _products(row):
             for right in (False, True):
                 x = (*a[:-2], a[-1], a[-2]) if left else a
                 y = (*b[:-2], b[-1], b[-2]) if right else b
-                yield test_ops.Case((x, y), {"transpose_a": left, "transpose_b": right})
+                yield row_table.Case((x, y), {"transpose_a": left, "transpose_b": right})
 
 
 def further(row):
     """Cases besides those of the table's own tests."""
     plain = not any(default is ... for _, _, default in row.attrs)
-    if row.klass == "Elementwise" and row.name not in test_ops.CASES and plain:
+    if row.klass == "Elementwise" and row.name not in row_table.CASES and plain:
         return list(_elementwise(row))
     if row.klass == "Reduce":
         return list(_reductions(row))
@@ -121,10 +121,10 @@ def further(row):
 @functools.cache
 def cases(name):
     """All cases of a row."""
-    row = test_ops.ROWS[name]
+    row = row_table.ROWS[name]
     rng = np.random.default_rng(sum(map(ord, name)))
     found = []
-    for one in [*test_ops.cases_of(row, small=False), *further(row)]:
-        arrays = tuple(np.asarray(a) for a in test_ops.sample(row, one, rng))
+    for one in [*row_table.cases_of(row, small=False), *further(row)]:
+        arrays = tuple(np.asarray(a) for a in row_table.sample(row, one, rng))
         found.append(RowCase(name, arrays, one.attrs))
     return found

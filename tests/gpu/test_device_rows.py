@@ -11,7 +11,8 @@ import pytest
 import row_cases
 
 import fastnn
-import test_ops
+import row_formulas
+import row_table
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
@@ -33,7 +34,7 @@ EXACT = {
 def accepted(name, arrays):
     """The arrays in the types that the row takes: `fastnn.ops` casts so before it makes a node."""
     given = [np.asarray(a) for a in arrays]
-    accept = test_ops.ROWS[name].accept
+    accept = row_table.ROWS[name].accept
     if accept == "Truth":
         return [a != 0 for a in given]
     if accept == "Float":
@@ -106,7 +107,7 @@ def on_cpu(name, arrays, attrs):
 def allowed(row, arrays, attrs, wide):
     """How far a result may be from float64: what the CPU may, and a few units for other orders of
     sums and approximations of the same polynomials."""
-    return 2 * test_ops.bound(row, arrays, attrs, wide) + 2e-7 * (1 + np.abs(wide))
+    return 2 * row_formulas.bound(row, arrays, attrs, wide) + 2e-7 * (1 + np.abs(wide))
 
 
 def check(row, one, arrays, got, cpu, formula):
@@ -115,7 +116,7 @@ def check(row, one, arrays, got, cpu, formula):
     if got.dtype != np.float32 or row.name in EXACT:
         np.testing.assert_array_equal(got, cpu)
         return
-    wide = test_ops.reference(row, arrays, one.attrs, formula) if formula else cpu.astype("f8")
+    wide = row_formulas.reference(row, arrays, one.attrs, formula) if formula else cpu.astype("f8")
     wide = np.broadcast_to(wide, got.shape)
     finite = np.isfinite(wide) & np.isfinite(cpu)
     np.testing.assert_array_equal(got[~finite], cpu[~finite])
@@ -129,14 +130,14 @@ def check(row, one, arrays, got, cpu, formula):
         )
 
 
-NAMES = [n for n in test_ops.table() if n not in WITHOUT]
+NAMES = [n for n in row_table.table() if n not in WITHOUT]
 #: Cases of one program.
 TOGETHER = 24
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_is_the_cpus_and_near_float64(gpu, name):
-    row, cases = test_ops.ROWS[name], row_cases.cases(name)
+    row, cases = row_table.ROWS[name], row_cases.cases(name)
     formulas = [row.formula, *(f for _, f in row.parts)]
     for first in range(0, len(cases), TOGETHER):
         several = cases[first : first + TOGETHER]
@@ -157,10 +158,10 @@ def test_rows_are_tried_in_many_cases():
 def test_every_row_has_a_kernel_or_is_named(gpu):
     """Coverage: rows that no program can hold are listed by name, and nothing else is."""
     lacking = set()
-    for name in test_ops.table():
-        row = test_ops.ROWS[name]
-        one = test_ops.cases_of(row, small=False)[0]
-        arrays = test_ops.sample(row, one, np.random.default_rng(0))
+    for name in row_table.table():
+        row = row_table.ROWS[name]
+        one = row_table.cases_of(row, small=False)[0]
+        arrays = row_table.sample(row, one, np.random.default_rng(0))
         given = accepted(name, arrays)
         inputs = [(list(np.shape(a)), str(_core.tensor(a).dtype)) for a in given]
         try:
@@ -173,15 +174,15 @@ def test_every_row_has_a_kernel_or_is_named(gpu):
 
 
 INTEGERS = [
-    n for n in test_ops.table(elementwise=True)
-    if test_ops.ROWS[n].accept in ("Number", "Common", "Exact", "Truth")
+    n for n in row_table.table(elementwise=True)
+    if row_table.ROWS[n].accept in ("Number", "Common", "Exact", "Truth")
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.bool_])
 @pytest.mark.parametrize("name", INTEGERS)
 def test_a_row_of_whole_numbers_is_the_cpus(gpu, name, dtype, rng):
-    row = test_ops.ROWS[name]
+    row = row_table.ROWS[name]
     low, high = (-9, 9) if dtype is np.int32 else (0, 2)
     arrays = [rng.integers(low, high, 300).astype(dtype) for _ in row.args]
     if name in ("divide", "floor_divide", "mod"):

@@ -14,7 +14,7 @@ from fastnn import _core, layers, ops
 from fastnn.onnx import rows, to_proto
 from fastnn.onnx.traced import TracedModel, _as_file
 from fastnn.onnx.writer import _graph
-from test_ops import ROWS, cases_of, sample
+from row_table import ROWS, cases_of, sample
 
 #: Results of rows that only gradients read, or that ONNX numbers otherwise: they are refused.
 REFUSED = {

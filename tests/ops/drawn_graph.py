@@ -9,7 +9,7 @@ import fastnn
 import network_recipes  # noqa: F401 - adds its recipes to the registry
 from fastnn import _core
 from graph_recipes import RECIPES, broadcasts
-from test_ops import ROWS
+from row_table import ROWS
 
 SPECIALS = np.array(
     [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-38, -1e-40, 1.4e-45, 3e38, -3e38, 1.0, -1.0, 2.0**31],

@@ -4,7 +4,8 @@ import numpy as np
 
 from fastnn import _core
 from network_recipes import RECURRENT
-from test_ops import ROWS, reference
+from row_formulas import reference
+from row_table import ROWS
 
 #: Rows whose result jumps: their inputs must be far from a jump before results can be compared.
 JUMPS = {"floor_divide", "mod"}

@@ -185,7 +185,7 @@ def _sparse_softmax_cross_entropy(g, row):
 
 
 def recurrent(g, gates, operands):
-    """Operands of a recurrent row by letter, as in `test_ops.recurrent`; small, and bounded where
+    """Operands of a recurrent row by letter, as in `row_table.recurrent`; small, and bounded where
     the row would grow without bound."""
     batch, steps, units = (int(g.one((1, 2, 3, 5)) if g.chance(0.9) else 0) for _ in range(3))
     units = units or 1

@@ -15,7 +15,7 @@ import pytest
 import fastnn
 import ops_cases
 from fastnn import _core, ops
-from test_ops import ROWS, cases_of, sample, table
+from row_table import ROWS, cases_of, sample, table
 
 WIDE = {"bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32"}
 STORED = list(WIDE)
