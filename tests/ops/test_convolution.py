@@ -1,7 +1,7 @@
 """Convolutions and pooling as users call them: errors that say what does not fit, sizes left open,
 what is computed in the same step, the same bits on any number of threads, files and loops.
 
-What each row computes stands in test_ops.py.
+What each row computes stands in row_table.py.
 """
 
 import numpy as np
@@ -36,6 +36,8 @@ def normal(rng, *shape):
         (lambda x, w: ops.conv(x, w, strides=0), "strides is 0"),
         (lambda x, w: ops.conv(x, w, strides=(1, -1)), r"strides is \(1, -1\)"),
         (lambda x, w: ops.conv(x, w, strides=(1, 1, 1)), "for 2 spatial axes"),
+        (lambda x, w: ops.conv(x, w, strides=(1.5, 1)), "for 2 spatial axes"),
+        (lambda x, w: ops.unfold(x, 1.5), "for 2 spatial axes"),
         (lambda x, w: ops.conv(x, w[:, :, :2, :5]), "2 groups do not divide 5 filters"),
         (lambda x, w: ops.depthwise_conv(x, w[:, :, :3]), "have 4 channels, kernel .* is for 3"),
         (lambda x, w: ops.conv_transpose(x, w), "have 4 channels, kernel .* is for 6"),

@@ -6,7 +6,8 @@ Depends on `_core`, `convert`, `shapes`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import index
 from typing import Any
 
 from fastnn import _core
@@ -57,14 +58,18 @@ def _back(x: Tensor, first: bool) -> Tensor:
     return transpose(x, [0, x.ndim - 1, *range(1, x.ndim - 1)]) if first else x
 
 
-def _per_axis(name: str, what: str, value: Any, axes: int) -> tuple[int, ...]:
-    numbers = (value,) * axes if isinstance(value, int) else tuple(int(v) for v in value)
+def per_axis(name: str, what: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
+    """A whole number for all spatial axes, or one for each, none of them less than `least`."""
+    try:
+        numbers = tuple(map(index, value if isinstance(value, Iterable) else (value,)))
+    except TypeError:
+        numbers = ()
     if len(numbers) == 1:
         numbers *= axes
-    if len(numbers) != axes or any(n < 1 for n in numbers):
+    if len(numbers) != axes or min(numbers, default=0) < least:
         raise ShapeError(
             f"{name}: {what} is {value!r} for {axes} spatial axes\n"
-            "  hint: a whole number of at least 1, or one per axis"
+            f"  hint: a whole number of at least {least}, or one per axis"
         )
     return numbers
 
@@ -108,8 +113,8 @@ def _convolved(
 ) -> Tensor:
     """The convolution; how many groups there are follows from the channels of the kernel."""
     w, sizes = _kernel(name, kernel, x.ndim)
-    steps = _per_axis(name, "strides", strides, len(sizes))
-    dilated = _per_axis(name, "dilation_rate", dilation, len(sizes))
+    steps = per_axis(name, "strides", strides, len(sizes))
+    dilated = per_axis(name, "dilation_rate", dilation, len(sizes))
     have, wanted = x.shape[-1], w.shape[-2]
     if isinstance(have, int) and isinstance(wanted, int) and (wanted == 0 or have % wanted):
         raise ShapeError(
@@ -173,8 +178,8 @@ def _depthwise(
         )
     # The filters of a channel lie behind each other: the same memory as one group per channel.
     w = reshape(w, (*sizes, 1, channels * each))
-    steps = _per_axis(name, "strides", strides, len(sizes))
-    dilated = _per_axis(name, "dilation_rate", dilation, len(sizes))
+    steps = per_axis(name, "strides", strides, len(sizes))
+    dilated = per_axis(name, "dilation_rate", dilation, len(sizes))
     pads = _padding(name, padding, _spans(sizes, dilated))
     return _c.conv(x, w, strides=steps, padding=pads, dilation=dilated, groups=channels)
 
@@ -309,8 +314,8 @@ def conv_transpose(
     word = padding.lower() if isinstance(padding, str) else padding
     if word not in ("valid", "same"):
         raise ValueError(f"{name}: padding={padding!r}\n  hint: 'valid' or 'same'")
-    steps = _per_axis(name, "strides", strides, len(sizes))
-    dilated = _per_axis(name, "dilation_rate", dilation_rate, len(sizes))
+    steps = per_axis(name, "strides", strides, len(sizes))
+    dilated = per_axis(name, "dilation_rate", dilation_rate, len(sizes))
     extra: Sequence[int | None]
     if output_padding is None or isinstance(output_padding, int):
         extra = (output_padding,) * len(sizes)
@@ -409,8 +414,8 @@ def average_pool(
 def _window(
     name: str, x: Tensor, pool_size: PerAxis, strides: PerAxis | None, padding: Any
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Any, ...]]:
-    window = _per_axis(name, "pool_size", pool_size, x.ndim - 2)
-    steps = window if strides is None else _per_axis(name, "strides", strides, x.ndim - 2)
+    window = per_axis(name, "pool_size", pool_size, x.ndim - 2)
+    steps = window if strides is None else per_axis(name, "strides", strides, x.ndim - 2)
     return window, steps, _padding(name, padding, window)
 
 
@@ -481,7 +486,7 @@ def _adaptive(
     """
     x, first = _channels_last(name, inputs, data_format)
     axes = x.ndim - 2
-    for axis, out in enumerate(_per_axis(name, "output_size", output_size, axes)):
+    for axis, out in enumerate(per_axis(name, "output_size", output_size, axes)):
         n = known_size(name, x, axis + 1)
         if n == 0:
             raise ShapeError(f"{name}: {tuple(x.shape)} is empty\n  hint: sizes of 1 or more")

@@ -16,7 +16,7 @@ from fastnn._core import Tensor
 from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, computed, known_size
-from fastnn.ops.convolution import PerAxis, _per_axis, depthwise_conv
+from fastnn.ops.convolution import PerAxis, depthwise_conv, per_axis
 from fastnn.ops.shapes import moveaxis, reshape, stack
 from fastnn.tracing.symbolic import keras_op
 
@@ -58,9 +58,9 @@ def _patches(
 ) -> Tensor:  # fmt: skip
     """All windows, their elements one after the other along the channels: bits are kept."""
     x, back = _batch(name, images, data_format, spatial)
-    window = _per_axis(name, "size", size, spatial)
-    steps = window if not strides else _per_axis(name, "strides", strides, spatial)
-    apart = _per_axis(name, "dilation_rate", dilation, spatial)
+    window = per_axis(name, "size", size, spatial)
+    steps = window if not strides else per_axis(name, "strides", strides, spatial)
+    apart = per_axis(name, "dilation_rate", dilation, spatial)
     _chosen(name, "padding", padding.lower(), ("valid", "same"))
     widths, places = [0, 0], []
     for axis in range(spatial):

@@ -1,30 +1,22 @@
 """Windows of images as columns, and images from such columns.
 
-Depends on `_core`, `convert`, `shapes`.
+Depends on `_core`, `convert`, `convolution`, `shapes`.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, computed, known_size
+from fastnn.ops.convolution import per_axis
 from fastnn.ops.shapes import pad, reshape, stack
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = ["fold", "unfold"]
-
-
-def _two(name: str, what: str, value: Any, least: int) -> tuple[int, int]:
-    """A number for both axes, or one for each."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    if len(both) != 2 or any(not isinstance(v, int) or v < least for v in both):
-        raise ValueError(
-            f"{name}: {what}={value!r}\n  hint: a whole number from {least} on, or two of them"
-        )
-    return both
 
 
 def _grid(name: str, sizes: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
@@ -66,8 +58,9 @@ def unfold(
     x = computed(x, "float32")
     if x.ndim != 4:
         raise ShapeError(f"unfold: x has shape {tuple(x.shape)}\n  hint: (n, c, h, w)")
-    k, d = _two("unfold", "kernel_size", kernel_size, 1), _two("unfold", "dilation", dilation, 1)
-    p, s = _two("unfold", "padding", padding, 0), _two("unfold", "stride", stride, 1)
+    two = functools.partial(per_axis, "unfold", axes=2)
+    k, d = two("kernel_size", kernel_size), two("dilation", dilation)
+    p, s = two("padding", padding, least=0), two("stride", stride)
     c, h, w = (known_size("unfold", x, axis) for axis in (1, 2, 3))
     rows, columns = _grid("unfold", (h, w), k, d, p, s)
     x = pad(x, ((0, 0), (0, 0), (p[0], p[0]), (p[1], p[1])))
@@ -115,12 +108,10 @@ def fold(
                [1., 2., 1.]], dtype=float32)
     """
     x = computed(x, "float32")
-    size, k = (
-        _two("fold", "output_size", output_size, 1),
-        _two("fold", "kernel_size", kernel_size, 1),
-    )
-    d, p = _two("fold", "dilation", dilation, 1), _two("fold", "padding", padding, 0)
-    s, taps = _two("fold", "stride", stride, 1), k[0] * k[1]
+    two = functools.partial(per_axis, "fold", axes=2)
+    size, k = two("output_size", output_size), two("kernel_size", kernel_size)
+    d, p = two("dilation", dilation), two("padding", padding, least=0)
+    s, taps = two("stride", stride), k[0] * k[1]
     rows, columns = _grid("fold", size, k, d, p, s)
     deep = known_size("fold", x, 1) if x.ndim == 3 else -1
     if x.ndim != 3 or deep % taps or known_size("fold", x, 2) != rows * columns:

@@ -19,6 +19,7 @@ import numpy as np
 
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.json_keys import single_keys
 from fastnn.errors import DataError, FastnnError, ShapeError, hint_of, told as _text
 from fastnn.serving.counts import Counts
 from fastnn.serving.guard import Guard, Limits
@@ -326,16 +327,11 @@ def _no_constant(name: str) -> Any:
     raise _Refused(400, f"the body is not JSON: {name} is not JSON", "send finite numbers alone")
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise _Refused(400, f"the key {twin!r} is given twice", "give each input once")
-    return found
+def _twice(key: str) -> Exception:
+    return _Refused(400, f"the key {key!r} is given twice", "give each input once")
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twins)
+_decoder = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=single_keys(_twice))
 
 
 def _stamp(path: str | None) -> tuple[int, int, int] | None:

@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from typing import Any, NoReturn
 
+from fastnn.base.json_keys import single_keys
 from fastnn.base.messages import escaped
 from fastnn.errors import FormatError
 from fastnn.serialization.encoding import as_json
@@ -30,13 +31,8 @@ def _refuse(path: str, what: str, hint: str) -> NoReturn:
     raise FormatError(f"{path!r}: {what}\n  hint: {hint}")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [k for k, _ in pairs]
-        double = next(k for k in keys if keys.count(k) > 1)
-        raise FormatError(f"the key {double[:80]!r} stands twice in one object")
-    return found
+def _twice(key: str) -> FormatError:
+    return FormatError(f"the key {key[:80]!r} stands twice in one object")
 
 
 def read_json(text: str | bytes, what: str, path: str) -> Any:
@@ -50,7 +46,7 @@ def read_json(text: str | bytes, what: str, path: str) -> Any:
         items = text.count(",") + text.count("[") + text.count("{")
         if items > MAX_ITEMS:
             raise FormatError(f"about {items:,} items, at most {MAX_ITEMS:,} are read")
-        value = json.loads(text, object_pairs_hook=_unique)
+        value = json.loads(text, object_pairs_hook=single_keys(_twice))
         _check_depth(value)
     except RecursionError:
         _refuse(path, f"{what} is nested deeper than {MAX_DEPTH} levels", "is it a model's config?")
