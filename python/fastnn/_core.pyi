@@ -103,6 +103,8 @@ class Function:
     """A compiled function of placeholders: `Function(inputs, outputs, updates=[])`."""
     def __new__(cls, inputs: Sequence[Tensor], outputs: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]] | None = None) -> Self: ...
     def __call__(self, *arrays: Any) -> Any: ...
+    def call_plain(self, array: Any, row: tuple[int, ...]) -> Tensor | None:
+        """A call with one array of float32, NumPy's own and not empty, whose rows have these sizes; `None` for what needs another look. The function has one input and one result."""
     @property
     def captured(self) -> list[Tensor]:
         """The arrays that were captured, as tensors, in the order of their slots, which come after the variables'."""
@@ -116,7 +118,7 @@ class Function:
         """Shapes and types of the outputs; sizes that inputs leave open are open."""
     def predict(self, arrays: Sequence[Any], batch_size: int = 32) -> list[NDArray[Any]]:
         """Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array per output. Detached from the interpreter, unless that would take longer than the run; Ctrl-C is looked for every 50 ms, also inside a batch."""
-    def predict_plain(self, array: Any, row: Sequence[int], batch_size: int) -> NDArray[Any] | None:
+    def predict_plain(self, array: Any, row: tuple[int, ...], batch_size: int) -> NDArray[Any] | None:
         """`predict` for one array of float32, NumPy's own and not empty, whose rows have these sizes; `None` for what needs another look. The function has one input and one result."""
     def repeat(self, count: int, until: Variable | None = None) -> int:
         """Runs up to `count` times without Python, and ends after the run that leaves `until`, a scalar variable of the function's updates, other than 0; gives the number of runs. For functions of updates alone. Ctrl-C is looked for every 50 ms, also inside a run; state is that of whole runs."""
@@ -368,7 +370,7 @@ def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | 
 def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Sets several Variables at one moment; while `fit` updates them in another thread, between two of its steps. Raises ShapeError or DataError, before anything is set, when a value does not fit."""
 def call_key(args: tuple[Any, ...], cells: tuple[Any, ...]) -> bytes | None:
-    """What tells one call of a traced function from another, where it is simple: the types and shapes of `args`, all of them tensors with values, and which objects the cells of its closure hold."""
+    """What tells one call of a traced function from another, where it is simple: the types and shapes of `args`, all of them tensors with values or arrays that are read where they lie, and which objects the cells of its closure hold."""
 def digest(bytes: _Array) -> int:
     """A number of 64 bits that tells contents of a contiguous array apart, as ranks do that compare theirs."""
 def from_dlpack(value: Any) -> Tensor:

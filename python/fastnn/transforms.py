@@ -108,7 +108,7 @@ class Traced:
         self.f, self.transform, self.leaf = f, transform, leaf or _arrays
         self.placements = choice.Placements(KEPT_PROGRAMS)
         self.programs: Recent = Recent(KEPT_PROGRAMS)
-        # Tensors in, one tensor out: found without looking through nested arguments.
+        # Tensors or arrays in, one tensor out: found without looking through nested arguments.
         self.plain: Recent = Recent(KEPT_PROGRAMS)
         # The last of those that was found, and its key.
         self.latest: tuple[Any, Any] = (None, None)
@@ -151,7 +151,7 @@ class Traced:
         out = self._call(args, kwargs)
         if around.mutable or around.holds_layers is not layered:
             return out
-        program = self.programs.find(self._key(args, kwargs, list(args)))
+        program = self.programs.find(self._key(args, kwargs, [self.leaf(x) for x in args]))
         if program is not None and out.__class__ is Tensor and program[1].__class__ is Tensor:
             # With the captured objects, so that no other gets the address of one.
             self.plain.keep(key, (program[0], captured, program[3]))

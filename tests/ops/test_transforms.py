@@ -67,6 +67,21 @@ def test_jit_traces_once_per_shape():
     assert len(calls) == 2
 
 
+def test_jit_takes_arrays_and_tensors_alike():
+    factor = [2.0]
+    run = fastnn.jit(lambda x, y: x * factor[0] - y)
+    x, y = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((2, 3), np.int32)
+    for _ in range(3):
+        for given in ((x, y), (fastnn.tensor(x), y), (x, fastnn.tensor(y)), (x.T.copy().T, y)):
+            np.testing.assert_array_equal(run(*given).numpy(), x * factor[0] - y)
+    assert run.trace_count() == 1
+    factor[0] = 3.0
+    np.testing.assert_array_equal(run(x, y).numpy(), x * 3 - 1)
+    np.testing.assert_array_equal(run(x[:, :2], y[:, :2]).numpy(), x[:, :2] * 3 - 1)
+    np.testing.assert_array_equal(run(x.astype("f8"), y > 0).numpy(), x * 3 - 1)
+    assert run.trace_count() == 4
+
+
 def test_jit_updates_variables_at_every_call():
     count = fastnn.Variable(np.float32(0.0), name="count")
 

@@ -94,8 +94,11 @@ class Model(Trainer, Layer):
                 bring_home(self.variables)
         if whole and plain and len(args) == 1 and getattr(_scopes, "scope", None) is None:
             x = args[0]
-            is_data = x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
+            is_array = x.__class__ is np.ndarray
+            is_data = is_array or (x.__class__ is _core.Tensor and not x.is_traced)
             if is_data and (version == variables._version or self._is_current()):
+                if is_array and (out := function.call_plain(x, shape)) is not None:  # type: ignore[union-attr]
+                    return out
                 if x.shape[1:] == shape:
                     return function(x)  # type: ignore[misc]
                 if self._known_size(x):

@@ -1,9 +1,9 @@
 //! Sums over processes: in memory that those of one machine share (`fastnn::kernels::team`), else by a
 //! Python function. See `fastnn::ops::collective`.
 
-use crate::convert::View;
 use crate::error::{data_error, enter};
 use crate::interpreter::{attach, detach};
+use crate::view::View;
 use fastnn::error::{Error, Result};
 use fastnn::kernels::team::{self, Team};
 use fastnn::ops::collective;

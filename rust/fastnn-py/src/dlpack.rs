@@ -1,8 +1,12 @@
 //! DLPack in both directions, without copies. The memory layout is that of `dlpack.h` 1.0
 //! (github.com/dmlc/dlpack); capsules of before 1.0 are taken and given as well.
 
-use crate::convert::{Borrowed, as_array, kind_of, tensor_from};
+use crate::borrow::Borrowed;
+use crate::convert::kind_of;
 use crate::error::{Result, data_error};
+use crate::numpy::as_array;
+use crate::operand::tensor_from;
+use crate::view::View;
 use fastnn::function::{array_bytes, write_array};
 use fastnn::graph::Ty;
 use fastnn::shape::{DType, Shape};
@@ -307,7 +311,7 @@ pub(crate) fn share(value: &Bound<'_, PyAny>, dtype: Option<DType>) -> Result<Te
             kind_of(value)
         ))
     };
-    let Some(view) = crate::convert::View::get(value, "the value")? else { return refuse() };
+    let Some(view) = View::get(value, "the value")? else { return refuse() };
     let dtype = dtype.unwrap_or_else(|| view.natural());
     if view.cells(dtype).is_none() {
         return refuse();

@@ -1,17 +1,23 @@
-//! A tensor's value as NumPy arrays: views of its memory, and arrays of the caller's own.
+//! A tensor's value as NumPy arrays: views of its memory, and arrays of the caller's own; and as a buffer
+//! for whoever reads those.
 
-use crate::array::Access;
-use crate::convert::{View, numpy, shape_tuple};
+use crate::convert::shape_tuple;
 use crate::error::Result;
 use crate::interpreter;
-use crate::tensor::{PyTensor, WORTH_DETACHING, read};
+use crate::numpy::{Access, numpy};
+use crate::tensor::{PyTensor, WORTH_DETACHING, compute, read};
+use crate::view::View;
 use fastnn::buffer::Buffer;
+use fastnn::error::Error;
 use fastnn::function::{array_bytes, is_plain, write_array};
 use fastnn::graph::Ty;
+use fastnn::shape::DType;
 use fastnn::tensor::Tensor;
+use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use std::ffi::{CString, c_int, c_void};
 
 /// From here on an array of the caller's own is over a block of the core's, which keeps freed blocks:
 /// new memory of the system's costs more, page by page, than most ops.
@@ -125,4 +131,82 @@ fn compute_into(py: Python<'_>, tensor: &Tensor, address: usize) -> fastnn::erro
     // SAFETY: the caller's array has room for the value, and nobody else has the array yet.
     let work = || unsafe { tensor.compute_into(address as *mut u8) };
     if tensor.cost() < WORTH_DETACHING { work() } else { interpreter::detach(py, work) }
+}
+
+/// What one exported buffer needs beside the storage.
+pub(crate) struct Exported {
+    shape: [ffi::Py_ssize_t; 8],
+    strides: [ffi::Py_ssize_t; 8],
+    format: CString,
+    /// Truth values as bytes.
+    _bytes: Vec<u8>,
+}
+
+pub(crate) unsafe fn export_buffer(
+    slf: &Bound<'_, PyTensor>,
+    view: *mut ffi::Py_buffer,
+    flags: c_int,
+) -> Result<()> {
+    (*view).obj = std::ptr::null_mut();
+    if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
+        return Err(PyBufferError::new_err(
+            "tensors are immutable\n  hint: np.array(t) is a copy to write to",
+        )
+        .into());
+    }
+    let tensor = &slf.get().0;
+    let storage = match compute(slf.py(), tensor) {
+        // NumPy drops what is raised here and asks `__array__` next: a KeyboardInterrupt would be lost,
+        // so the handler is left to run there.
+        Err(Error::Interrupted) => {
+            return Err(PyBufferError::new_err(
+                "the tensor's computation was interrupted\n  hint: read it again",
+            )
+            .into());
+        }
+        done => done?,
+    };
+    let Ty { shape, dtype } = tensor.ty();
+    let mut bytes: Vec<u8> = Vec::new();
+    let (data, format, size) = match dtype {
+        DType::F32 => (storage.ptr().cast::<c_void>(), c"f", 4),
+        DType::I32 => (storage.ptr().cast(), c"i", 4),
+        DType::F16 => (storage.ptr().cast(), c"e", 2),
+        DType::I8 => (storage.ptr().cast(), c"b", 1),
+        DType::U8 => (storage.ptr().cast(), c"B", 1),
+        DType::Bool => {
+            bytes = fastnn::buffer::zeros(array_bytes(tensor.ty()))?;
+            write_array(storage, tensor.ty(), &mut bytes);
+            (bytes.as_mut_ptr().cast(), c"?", 1)
+        }
+        // NumPy asks `__array__` next.
+        DType::BF16 => {
+            return Err(PyBufferError::new_err(
+                "the buffer protocol has no bfloat16\n  hint: np.asarray(t) is float32; or t.astype('float32')",
+            )
+            .into());
+        }
+    };
+    let mut exported =
+        Box::new(Exported { shape: [0; 8], strides: [0; 8], format: format.into(), _bytes: bytes });
+    for (axis, (&dim, stride)) in shape.sizes().iter().zip(shape.strides()).enumerate() {
+        exported.shape[axis] = dim as ffi::Py_ssize_t;
+        exported.strides[axis] = (stride * size) as ffi::Py_ssize_t;
+    }
+    let asked = |flag: c_int| flags & flag == flag;
+    (*view).buf = data;
+    (*view).len = (shape.count() * size) as ffi::Py_ssize_t;
+    (*view).readonly = 1;
+    (*view).itemsize = size as ffi::Py_ssize_t;
+    (*view).ndim = if asked(ffi::PyBUF_ND) { shape.rank() as c_int } else { 1 };
+    (*view).format =
+        if asked(ffi::PyBUF_FORMAT) { exported.format.as_ptr().cast_mut() } else { std::ptr::null_mut() };
+    (*view).shape = if asked(ffi::PyBUF_ND) { exported.shape.as_mut_ptr() } else { std::ptr::null_mut() };
+    (*view).strides =
+        if asked(ffi::PyBUF_STRIDES) { exported.strides.as_mut_ptr() } else { std::ptr::null_mut() };
+    (*view).suboffsets = std::ptr::null_mut();
+    (*view).internal = Box::into_raw(exported).cast();
+    // The view keeps the tensor, and the tensor keeps the storage.
+    (*view).obj = slf.clone().into_any().into_ptr();
+    Ok(())
 }

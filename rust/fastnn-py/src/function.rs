@@ -1,9 +1,11 @@
 //! `Function` as Python sees it: arrays in without a copy, tensors or NumPy arrays out.
 
-use crate::convert::Borrowed;
+use crate::borrow::{Borrowed, Borrows};
+use crate::convert::shape_tuple;
 use crate::error::{Fault, Result, data_error, enter};
 use crate::export::{NewArray, new_array};
 use crate::interpreter;
+use crate::numpy;
 use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
 use fastnn::dim::Dim;
@@ -97,20 +99,21 @@ impl PyFunction {
     }
 
     /// Borrows the arrays of a call.
-    pub(crate) fn borrow(&self, arrays: &Bound<'_, PyTuple>) -> Result<SmallVec<[Borrowed; 4]>> {
-        self.borrowed(arrays, Borrowed::new)
+    pub(crate) fn borrow(&self, arrays: &Bound<'_, PyTuple>, borrowed: &mut Borrows) -> Result<()> {
+        self.borrow_by(Borrowed::new, arrays, borrowed)
     }
 
     /// Borrows arrays that are read batch by batch.
-    pub(crate) fn borrow_rows(&self, arrays: &Bound<'_, PyTuple>) -> Result<SmallVec<[Borrowed; 4]>> {
-        self.borrowed(arrays, Borrowed::rows)
+    pub(crate) fn borrow_rows(&self, arrays: &Bound<'_, PyTuple>, borrowed: &mut Borrows) -> Result<()> {
+        self.borrow_by(Borrowed::rows, arrays, borrowed)
     }
 
-    fn borrowed(
+    fn borrow_by(
         &self,
-        arrays: &Bound<'_, PyTuple>,
         borrow: fn(&Bound<'_, PyAny>, DType, &str) -> Result<Borrowed>,
-    ) -> Result<SmallVec<[Borrowed; 4]>> {
+        arrays: &Bound<'_, PyTuple>,
+        borrowed: &mut Borrows,
+    ) -> Result<()> {
         let inputs = self.function.inputs();
         if arrays.len() != inputs.len() {
             let text = format!(
@@ -121,11 +124,10 @@ impl PyFunction {
             );
             return data_error(text);
         }
-        let mut borrowed = SmallVec::new();
         for (value, input) in arrays.iter_borrowed().zip(inputs) {
             borrowed.push(borrow(&value, input.ty.dtype, &input.name)?);
         }
-        Ok(borrowed)
+        Ok(())
     }
 
     fn run(&self, py: Python<'_>, args: &[Arg]) -> Result<Values> {
@@ -157,7 +159,7 @@ impl PyFunction {
         py: Python<'py>,
         args: &[Arg],
         batch: usize,
-    ) -> Result<Vec<Bound<'py, PyAny>>> {
+    ) -> Result<SmallVec<[Bound<'py, PyAny>; 2]>> {
         struct Job<'a> {
             args: &'a [Arg],
             outputs: SmallVec<[*mut u8; 2]>,
@@ -192,6 +194,9 @@ impl PyFunction {
                 let bytes = unsafe { std::slice::from_raw_parts_mut(target.new.memory, array_bytes(ty)) };
                 write_array(cells, ty, bytes);
             }
+        }
+        if function.take_storm() {
+            warn_of_storm(py, function)?;
         }
         Ok(targets.into_iter().map(|t| t.new.array).collect())
     }
@@ -241,7 +246,8 @@ impl PyFunction {
     #[pyo3(signature = (*arrays))]
     fn __call__<'py>(&self, py: Python<'py>, arrays: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         enter(|| {
-            let borrowed = self.borrow(arrays)?;
+            let mut borrowed = Borrows::new();
+            self.borrow(arrays, &mut borrowed)?;
             let args: SmallVec<[Arg; 4]> = borrowed.iter().map(Borrowed::arg).collect();
             let mut results = self.run(py, &args)?;
             if results.len() == 1
@@ -252,6 +258,21 @@ impl PyFunction {
             let tensors =
                 results.into_iter().map(|(ty, storage)| Ok(PyTensor::new(Tensor::new(ty, storage)?)));
             Ok(PyTuple::new(py, tensors.collect::<Result<Vec<_>>>()?)?.into_any())
+        })
+    }
+
+    /// A call with one array of float32, NumPy's own and not empty, whose rows have these sizes; `None`
+    /// for what needs another look. The function has one input and one result.
+    fn call_plain<'py>(
+        &self,
+        py: Python<'py>,
+        array: &Bound<'py, PyAny>,
+        row: &Bound<'py, PyTuple>,
+    ) -> PyResult<Option<Bound<'py, PyTensor>>> {
+        enter(|| {
+            let Some(borrowed) = Borrowed::plain(array, row)? else { return Ok(None) };
+            let Some((ty, storage)) = self.run(py, &[borrowed.arg()])?.pop() else { return Ok(None) };
+            Ok(Some(Bound::new(py, PyTensor::new(Tensor::new(ty, storage)?))?))
         })
     }
 
@@ -270,16 +291,10 @@ impl PyFunction {
                 Ok(tuple) => tuple.clone(),
                 Err(_) => PyTuple::new(py, arrays.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
             };
-            let borrowed = self.borrow_rows(&arrays)?;
+            let mut borrowed = Borrows::new();
+            self.borrow_rows(&arrays, &mut borrowed)?;
             let args: SmallVec<[Arg; 4]> = borrowed.iter().map(Borrowed::arg).collect();
-            let list = PyList::empty(py);
-            for array in self.predict_rows(py, &args, batch_size)? {
-                list.append(array)?;
-            }
-            if self.function.take_storm() {
-                warn_of_storm(py, &self.function)?;
-            }
-            Ok(list)
+            Ok(PyList::new(py, self.predict_rows(py, &args, batch_size)?)?)
         })
     }
 
@@ -289,16 +304,12 @@ impl PyFunction {
         &self,
         py: Python<'py>,
         array: &Bound<'py, PyAny>,
-        row: Vec<usize>,
+        row: &Bound<'py, PyTuple>,
         batch_size: usize,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         enter(|| {
-            let Some(borrowed) = Borrowed::plain(array, &row)? else { return Ok(None) };
-            let result = self.predict_rows(py, &[borrowed.arg()], batch_size)?.pop();
-            if self.function.take_storm() {
-                warn_of_storm(py, &self.function)?;
-            }
-            Ok(result)
+            let Some(borrowed) = Borrowed::plain(array, row)? else { return Ok(None) };
+            Ok(self.predict_rows(py, &[borrowed.arg()], batch_size)?.pop())
         })
     }
 
@@ -346,7 +357,7 @@ impl PyFunction {
     #[getter]
     fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyTuple>, &'static str)>> {
         let row = |i: &fastnn::function::Input| {
-            Ok((i.name.clone(), crate::convert::shape_tuple(py, &i.ty.shape)?, i.ty.dtype.name()))
+            Ok((i.name.clone(), shape_tuple(py, &i.ty.shape)?, i.ty.dtype.name()))
         };
         self.function.inputs().iter().map(row).collect()
     }
@@ -372,7 +383,7 @@ impl PyFunction {
     /// Shapes and types of the outputs; sizes that inputs leave open are open.
     #[getter]
     fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyTuple>, &'static str)>> {
-        let row = |ty: &Ty| Ok((crate::convert::shape_tuple(py, &ty.shape)?, ty.dtype.name()));
+        let row = |ty: &Ty| Ok((shape_tuple(py, &ty.shape)?, ty.dtype.name()));
         self.function.outputs().iter().map(row).collect()
     }
 
@@ -500,7 +511,7 @@ impl PyRecording {
 }
 
 /// What tells one call of a traced function from another, where it is simple: the types and shapes of
-/// `args`, all of them tensors with values, and which objects the cells of its closure hold.
+/// `args`, all of them tensors with values or arrays that are read where they lie, and which objects the cells of its closure hold.
 ///
 /// Returns:
 ///     Bytes that equal those of another call for the same types, shapes and objects; None where an
@@ -518,11 +529,11 @@ fn call_key<'py>(
 ) -> Option<Bound<'py, PyBytes>> {
     let mut words: SmallVec<[u64; 24]> = SmallVec::new();
     for value in args.iter_borrowed() {
-        let tensor = &value.cast_exact::<PyTensor>().ok()?.get().0;
-        if tensor.is_traced() {
-            return None;
-        }
-        let Ty { shape, dtype } = tensor.ty();
+        let Ty { shape, dtype } = match value.cast_exact::<PyTensor>() {
+            Ok(tensor) if tensor.get().0.is_traced() => return None,
+            Ok(tensor) => tensor.get().0.ty(),
+            Err(_) => [DType::F32, DType::I32].into_iter().find_map(|dtype| numpy::cells(&value, dtype))?.0,
+        };
         // The rank says how many sizes follow, so no two lists of shapes share a key.
         words.push((dtype as u64) << 32 | shape.rank() as u64);
         words.extend(shape.sizes().iter().map(|&n| n as u64));

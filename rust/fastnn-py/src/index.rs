@@ -1,11 +1,13 @@
 //! `tensor[key]`: integers, slices, `None`, `...` and integer arrays as ops, so that indexing can
 //! be traced; other keys of NumPy's on tensors with values go through NumPy.
 
-use crate::convert::{numpy, operand, tensor_from};
 use crate::dim::size_from;
 use crate::error::{Result, data_error};
 use crate::export::to_numpy;
-use crate::tensor::{PyTensor, build};
+use crate::numpy::numpy;
+use crate::operand::{operand, tensor_from};
+use crate::operators::build;
+use crate::tensor::PyTensor;
 use fastnn::dim::Dim;
 use fastnn::graph::Attr;
 use fastnn::ops::{self, movement};

@@ -1,7 +1,7 @@
 //! Thin PyO3 binding over the core crate: `fastnn._core`. Converts at the door, maps errors,
 //! detaches around long work; everything else is the core's.
 
-mod array;
+mod borrow;
 mod classes;
 mod collective;
 mod convert;
@@ -14,12 +14,16 @@ mod function;
 mod gpu;
 mod index;
 mod interpreter;
+mod numpy;
+mod operand;
+mod operators;
 mod ops;
 mod save;
 mod scan;
 mod tensor;
 mod train;
 mod variable;
+mod view;
 
 use fastnn::simd::{self, Isa};
 use pyo3::prelude::*;
@@ -96,9 +100,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<dim::PySizeGuards>()?;
     variable::register(module)?;
     module.add_function(wrap_pyfunction!(classes::set_classes, module)?)?;
-    module.add_function(wrap_pyfunction!(tensor::tensor, module)?)?;
-    module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;
-    module.add_function(wrap_pyfunction!(tensor::placeholder, module)?)?;
+    module.add_function(wrap_pyfunction!(operand::tensor, module)?)?;
+    module.add_function(wrap_pyfunction!(operand::from_dlpack, module)?)?;
+    module.add_function(wrap_pyfunction!(operand::placeholder, module)?)?;
     ensemble::register(module)?;
     function::register(module)?;
     train::register(module)?;

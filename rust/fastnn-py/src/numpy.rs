@@ -1,13 +1,122 @@
-//! NumPy arrays over a tensor's memory, arrays of the caller's own and NumPy scalars, made through the
-//! table of functions that NumPy has for C. It is looked up when NumPy is imported, so no NumPy
-//! version is compiled in: the entries used have had their places and meanings since NumPy 1.7.
-//! Where the table is of a version that is not known here, NumPy's Python functions do the same, in
-//! three times the time.
+//! What is used of NumPy: its Python functions, and the table of functions that it has for C, by which
+//! arrays over a tensor's memory, arrays of the caller's own and NumPy scalars are made. The table is
+//! looked up when NumPy is imported, so no NumPy version is compiled in: the entries used have had
+//! their places and meanings since NumPy 1.7. Where the table is of a version that is not known here,
+//! NumPy's Python functions do the same, in three times the time.
 
-use fastnn::shape::MAX_RANK;
+use crate::convert::kind_of;
+use crate::error::{Fault, Result};
+use fastnn::error::Error;
+use fastnn::function::is_plain;
+use fastnn::graph::Ty;
+use fastnn::shape::{DType, MAX_RANK, Shape};
+use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use std::ffi::{c_int, c_uint, c_void};
+
+/// What we use of NumPy.
+pub(crate) struct NumPy {
+    pub(crate) asarray: Py<PyAny>,
+    pub(crate) empty: Py<PyAny>,
+    pub(crate) ndarray: Py<PyAny>,
+    /// `None` where only NumPy's Python functions will do.
+    pub(crate) arrays: Option<Arrays>,
+    /// Whether a single reference to what a method is called on is the call's own. From Python 3.14 on
+    /// it may be that of a local variable, which calls borrow.
+    pub(crate) counts_calls: bool,
+    /// By number of the type.
+    dtypes: Vec<Py<PyAny>>,
+}
+
+static NUMPY: PyOnceLock<NumPy> = PyOnceLock::new();
+
+/// NumPy, imported when it is first needed.
+pub(crate) fn numpy(py: Python<'_>) -> PyResult<&NumPy> {
+    NUMPY.get_or_try_init(py, || {
+        let np = py.import("numpy").map_err(|e| {
+            let error = PyImportError::new_err("fastnn needs NumPy for arrays\n  hint: pip install numpy");
+            error.set_cause(py, Some(e));
+            error
+        })?;
+        let dtype = |name: &str| -> PyResult<Py<PyAny>> { Ok(np.getattr("dtype")?.call1((name,))?.unbind()) };
+        Ok(NumPy {
+            asarray: np.getattr("asarray")?.unbind(),
+            empty: np.getattr("empty")?.unbind(),
+            ndarray: np.getattr("ndarray")?.unbind(),
+            arrays: Arrays::find(py),
+            counts_calls: py.version_info() < (3, 14),
+            dtypes: DType::ALL.into_iter().map(|d| dtype(array_type(d))).collect::<PyResult<_>>()?,
+        })
+    })
+}
+
+impl NumPy {
+    pub(crate) fn dtype(&self, dtype: DType) -> &Py<PyAny> {
+        &self.dtypes[dtype as usize]
+    }
+}
+
+/// The NumPy type of a value's array; NumPy has no bfloat16.
+fn array_type(dtype: DType) -> &'static str {
+    if dtype == DType::BF16 { "float32" } else { dtype.name() }
+}
+
+/// Anything array-like as a NumPy array.
+pub(crate) fn as_array<'py>(value: &Bound<'py, PyAny>, name: &str) -> Result<Bound<'py, PyAny>> {
+    let py = value.py();
+    numpy(py)?.asarray.bind(py).call1((value,)).map_err(|error| {
+        if error.is_instance_of::<pyo3::exceptions::PyValueError>(py)
+            || error.is_instance_of::<pyo3::exceptions::PyTypeError>(py)
+        {
+            let kind = kind_of(value);
+            Fault::Core(Error::Data(format!(
+                "{name} is a {kind} that does not make an array: {}\n  hint: all rows need the same length",
+                error.value(py)
+            )))
+        } else {
+            error.into()
+        }
+    })
+}
+
+/// Shape, type and memory of an array of NumPy's own class whose elements are those of a tensor of this
+/// type, one after another; `None` for all else, which its buffer may tell.
+#[inline]
+pub(crate) fn cells(value: &Bound<'_, PyAny>, dtype: DType) -> Option<(Ty, *mut u8)> {
+    let np = numpy(value.py()).ok()?;
+    if np.arrays.is_none() || !is_plain(dtype) || !value.get_type().is(np.ndarray.bind(value.py())) {
+        return None;
+    }
+    // SAFETY: an array of this class begins with these fields in the versions that are known.
+    let fields = unsafe { &*value.as_ptr().cast::<Fields>() };
+    let is_in_order = fields.flags & Access::Read as c_int == Access::Read as c_int;
+    let rank = fields.rank as usize;
+    if fields.dtype != np.dtype(dtype).as_ptr() || !is_in_order || rank > MAX_RANK {
+        return None;
+    }
+    let mut sizes = [0; MAX_RANK];
+    for (axis, size) in sizes[..rank].iter_mut().enumerate() {
+        // SAFETY: an array has as many sizes as axes.
+        *size = unsafe { *fields.sizes.add(axis) } as usize;
+    }
+    let shape = Shape::new(&sizes[..rank]).ok()?;
+    Some((Ty { shape, dtype }, fields.data))
+}
+
+/// What NumPy's headers tell of an array: they compile these places into whoever includes them.
+#[repr(C)]
+struct Fields {
+    head: ffi::PyObject,
+    data: *mut u8,
+    rank: c_int,
+    sizes: *const isize,
+    steps: *const isize,
+    base: *mut ffi::PyObject,
+    dtype: *mut ffi::PyObject,
+    flags: c_int,
+}
 
 /// Version, scalar, array of a description, address of an element, and what an array keeps alive:
 /// their places in the table.

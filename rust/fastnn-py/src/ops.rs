@@ -1,10 +1,12 @@
 //! `ops`: one builtin function per row of the op table, made at import. Calls go through the
 //! vectorcall protocol with no tuple, no dict and no string made on the way.
 
-use crate::convert::{dtype_of, kind_of, operand, tensor_from};
+use crate::convert::{dtype_of, kind_of};
 use crate::dim::{size_from, size_object};
 use crate::error::{Fault, Result, data_error, enter};
-use crate::tensor::{PyTensor, build, build_all};
+use crate::operand::{operand, tensor_from};
+use crate::operators::{build, build_all};
+use crate::tensor::PyTensor;
 use fastnn::dim::Dim;
 use fastnn::graph::{Attr, AttrDef, AttrKind, OpDef, Vjp};
 use fastnn::ops;

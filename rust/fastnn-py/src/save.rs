@@ -1,8 +1,10 @@
 //! Files as Python sees them: `save_file`, `load_file`, `Model`.
 
-use crate::convert::{Borrowed, shape_tuple, tensor_from};
+use crate::borrow::{Borrowed, Borrows};
+use crate::convert::shape_tuple;
 use crate::error::{Result, enter};
 use crate::function::PyFunction;
+use crate::operand::tensor_from;
 use crate::tensor::{PyTensor, read};
 use crate::variable::PyVariable;
 use fastnn::error::shown;
@@ -146,7 +148,8 @@ impl PyModel {
         batch_size: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         enter(|| {
-            let borrowed = self.function.borrow_rows(arrays)?;
+            let mut borrowed = Borrows::new();
+            self.function.borrow_rows(arrays, &mut borrowed)?;
             let args: Vec<Arg> = borrowed.iter().map(Borrowed::arg).collect();
             let mut results = self.function.predict_rows(py, &args, batch_size)?;
             match (results.len(), results.pop()) {

@@ -2,7 +2,8 @@
 
 use crate::dim::size_from;
 use crate::error::{Result, data_error, enter};
-use crate::tensor::{PyTensor, check_room, read};
+use crate::operators::check_room;
+use crate::tensor::{PyTensor, read};
 use fastnn::graph::Ty;
 use fastnn::shape::Shape;
 use fastnn::tensor::{Round, Tensor};

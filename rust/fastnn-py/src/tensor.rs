@@ -2,27 +2,26 @@
 //! interpreter when the work behind it is worth more than the switch.
 
 use crate::classes::{dtype_object, shape_object};
-use crate::convert::{dtype_of, kind_of, operand_or_list, shape_from, tensor_from};
+use crate::convert::dtype_of;
 use crate::error::{Result, data_error, enter};
-use crate::export::{own_array, to_numpy};
+use crate::export::{Exported, export_buffer, own_array, to_numpy};
 use crate::index;
 use crate::interpreter;
-use fastnn::error::Error;
-use fastnn::function::{array_bytes, is_plain, write_array};
-use fastnn::graph::{Attr, OpDef, Ty};
-use fastnn::ops::{compare, elementwise, matmul, movement};
+use crate::operators::{binary, build, logical, product, unary, whole_power};
+use fastnn::function::is_plain;
+use fastnn::graph::Attr;
+use fastnn::ops::{compare, elementwise, movement};
 use fastnn::shape::DType;
 use fastnn::sync::Lock;
-use fastnn::tensor::{Attrs, Operands, Storage, Tensor, convert};
+use fastnn::tensor::{Attrs, Storage, Tensor};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 use smallvec::smallvec;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Element operations from which on computing detaches from the interpreter: about 10 µs.
 pub(crate) const WORTH_DETACHING: f32 = 20_000.0;
@@ -49,7 +48,7 @@ impl PyTensor {
 }
 
 /// The value of a tensor, if nothing interrupts it; detaches while it is computed if that takes a while.
-fn compute<'a>(py: Python<'_>, tensor: &'a Tensor) -> fastnn::error::Result<&'a Arc<Storage>> {
+pub(crate) fn compute<'a>(py: Python<'_>, tensor: &'a Tensor) -> fastnn::error::Result<&'a Arc<Storage>> {
     if tensor.cost() < WORTH_DETACHING {
         return tensor.storage();
     }
@@ -59,94 +58,6 @@ fn compute<'a>(py: Python<'_>, tensor: &'a Tensor) -> fastnn::error::Result<&'a 
 /// The value of a tensor. Python's signal handlers may run, and stop it.
 pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Storage>> {
     interpreter::persist(py, || compute(py, tensor))
-}
-
-/// Looks from time to time whether there is room for some more tensors.
-pub(crate) fn check_room() -> Result<()> {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    // Far more than the tensors until the next look take, and only asked for, not touched.
-    if MADE.fetch_add(1, Relaxed).is_multiple_of(128) {
-        Ok(fastnn::buffer::headroom(2 << 20)?)
-    } else {
-        Ok(())
-    }
-}
-
-/// An op on converted operands; runs the pending graph when it has grown past its ceiling.
-pub(crate) fn build(py: Python<'_>, op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
-    check_room()?;
-    let tensor = Tensor::build(op, convert(op, inputs)?, attrs)?;
-    if tensor.is_crowded() {
-        read(py, &tensor)?;
-    }
-    Ok(tensor)
-}
-
-/// All results of an op with several, as [`build`].
-pub(crate) fn build_all(
-    py: Python<'_>,
-    op: &'static OpDef,
-    inputs: Operands,
-    attrs: Attrs,
-) -> Result<Vec<Tensor>> {
-    check_room()?;
-    let results = Tensor::results(op, convert(op, inputs)?, attrs)?;
-    if results.iter().any(Tensor::is_crowded) {
-        read(py, &results[0])?;
-    }
-    Ok(results)
-}
-
-fn binary(
-    slf: &Bound<'_, PyTensor>,
-    other: &Bound<'_, PyAny>,
-    op: &'static OpDef,
-    swap: bool,
-) -> PyResult<Py<PyAny>> {
-    let py = slf.py();
-    enter(|| {
-        let this = slf.get().0.clone();
-        let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
-        let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
-        let tensor = build(py, op, inputs, Attrs::default())?;
-        Ok(Bound::new(py, PyTensor::new(tensor))?.into_any().unbind())
-    })
-}
-
-/// A whole number to a power of whole numbers, which floats would round.
-fn whole_power(py: Python<'_>, base: &Tensor, mut exponent: u32) -> Result<PyTensor> {
-    let times = |a: &Tensor, b: &Tensor| {
-        build(py, &elementwise::MULTIPLY, smallvec![a.clone(), b.clone()], Attrs::default())
-    };
-    let mut base = base.cast(DType::I32)?;
-    let ones = times(&base, &Tensor::scalar(0.0, DType::I32)?)?;
-    let one = Tensor::scalar(1.0, DType::I32)?;
-    let mut out = build(py, &elementwise::ADD, smallvec![ones, one], Attrs::default())?;
-    while exponent > 0 {
-        if exponent & 1 == 1 {
-            out = times(&out, &base)?;
-        }
-        exponent >>= 1;
-        if exponent > 0 {
-            base = times(&base, &base)?;
-        }
-    }
-    Ok(PyTensor::new(out))
-}
-
-fn product(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, swap: bool) -> PyResult<Py<PyAny>> {
-    let py = slf.py();
-    enter(|| {
-        let this = slf.get().0.clone();
-        let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
-        let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
-        let attrs = Attrs::new(&[Attr::Bool(false), Attr::Bool(false)]);
-        Ok(Bound::new(py, PyTensor::new(build(py, &matmul::MATMUL, inputs, attrs)?))?.into_any().unbind())
-    })
-}
-
-fn unary(slf: &Bound<'_, PyTensor>, op: &'static OpDef) -> PyResult<PyTensor> {
-    enter(|| Ok(PyTensor::new(build(slf.py(), op, smallvec![slf.get().0.clone()], Attrs::default())?)))
 }
 
 #[pymethods]
@@ -568,17 +479,6 @@ impl PyTensor {
     }
 }
 
-/// `&`, `|` and `^` are logical, so they take truth values only.
-fn logical(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: &'static OpDef) -> PyResult<Py<PyAny>> {
-    if slf.get().0.ty().dtype != DType::Bool {
-        return Err(PyTypeError::new_err(format!(
-            "&, | and ^ take bool tensors, got {}\n  hint: compare first: (a > 0) & (b > 0)",
-            slf.get().0.ty().dtype.name()
-        )));
-    }
-    binary(slf, other, op, false)
-}
-
 impl PyTensor {
     fn number(&self, py: Python<'_>) -> Result<f64> {
         if !self.0.is_ready() {
@@ -586,146 +486,4 @@ impl PyTensor {
         }
         Ok(self.0.item()?)
     }
-}
-
-/// What one exported buffer needs beside the storage.
-struct Exported {
-    shape: [ffi::Py_ssize_t; 8],
-    strides: [ffi::Py_ssize_t; 8],
-    format: CString,
-    /// Truth values as bytes.
-    _bytes: Vec<u8>,
-}
-
-unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, flags: c_int) -> Result<()> {
-    (*view).obj = std::ptr::null_mut();
-    if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
-        return Err(PyBufferError::new_err(
-            "tensors are immutable\n  hint: np.array(t) is a copy to write to",
-        )
-        .into());
-    }
-    let tensor = &slf.get().0;
-    let storage = match compute(slf.py(), tensor) {
-        // NumPy drops what is raised here and asks `__array__` next: a KeyboardInterrupt would be lost,
-        // so the handler is left to run there.
-        Err(Error::Interrupted) => {
-            return Err(PyBufferError::new_err(
-                "the tensor's computation was interrupted\n  hint: read it again",
-            )
-            .into());
-        }
-        done => done?,
-    };
-    let Ty { shape, dtype } = tensor.ty();
-    let mut bytes: Vec<u8> = Vec::new();
-    let (data, format, size) = match dtype {
-        DType::F32 => (storage.ptr().cast::<c_void>(), c"f", 4),
-        DType::I32 => (storage.ptr().cast(), c"i", 4),
-        DType::F16 => (storage.ptr().cast(), c"e", 2),
-        DType::I8 => (storage.ptr().cast(), c"b", 1),
-        DType::U8 => (storage.ptr().cast(), c"B", 1),
-        DType::Bool => {
-            bytes = fastnn::buffer::zeros(array_bytes(tensor.ty()))?;
-            write_array(storage, tensor.ty(), &mut bytes);
-            (bytes.as_mut_ptr().cast(), c"?", 1)
-        }
-        // NumPy asks `__array__` next.
-        DType::BF16 => {
-            return Err(PyBufferError::new_err(
-                "the buffer protocol has no bfloat16\n  hint: np.asarray(t) is float32; or t.astype('float32')",
-            )
-            .into());
-        }
-    };
-    let mut exported =
-        Box::new(Exported { shape: [0; 8], strides: [0; 8], format: format.into(), _bytes: bytes });
-    for (axis, (&dim, stride)) in shape.sizes().iter().zip(shape.strides()).enumerate() {
-        exported.shape[axis] = dim as ffi::Py_ssize_t;
-        exported.strides[axis] = (stride * size) as ffi::Py_ssize_t;
-    }
-    let asked = |flag: c_int| flags & flag == flag;
-    (*view).buf = data;
-    (*view).len = (shape.count() * size) as ffi::Py_ssize_t;
-    (*view).readonly = 1;
-    (*view).itemsize = size as ffi::Py_ssize_t;
-    (*view).ndim = if asked(ffi::PyBUF_ND) { shape.rank() as c_int } else { 1 };
-    (*view).format =
-        if asked(ffi::PyBUF_FORMAT) { exported.format.as_ptr().cast_mut() } else { std::ptr::null_mut() };
-    (*view).shape = if asked(ffi::PyBUF_ND) { exported.shape.as_mut_ptr() } else { std::ptr::null_mut() };
-    (*view).strides =
-        if asked(ffi::PyBUF_STRIDES) { exported.strides.as_mut_ptr() } else { std::ptr::null_mut() };
-    (*view).suboffsets = std::ptr::null_mut();
-    (*view).internal = Box::into_raw(exported).cast();
-    // The view keeps the tensor, and the tensor keeps the storage.
-    (*view).obj = slf.clone().into_any().into_ptr();
-    Ok(())
-}
-
-/// A tensor of a value: arrays, numbers, nested lists, anything with `__array__` or `__dlpack__`.
-///
-/// Args:
-///     value: What the tensor holds.
-///     dtype: The type as text, which may be a storage type; None: float32 of floats, int32 of
-///         integers, bool of truth values.
-///     copy: False shares the memory of a contiguous float32 or int32 array, or fails where it
-///         cannot; otherwise the value is copied.
-///
-/// Returns:
-///     A tensor of the value's shape.
-///
-/// Raises:
-///     DataError: The value holds text or objects, or an integer that does not fit; the message
-///         names value and position.
-///
-/// Example:
-///     >>> fastnn.tensor([[1, 2], [3, 4]]).dtype
-///     'int32'
-#[pyfunction]
-#[pyo3(signature = (value, dtype=None, copy=None))]
-pub(crate) fn tensor(
-    value: &Bound<'_, PyAny>,
-    dtype: Option<&Bound<'_, PyAny>>,
-    copy: Option<bool>,
-) -> PyResult<Py<PyTensor>> {
-    enter(|| {
-        let py = value.py();
-        let dtype = dtype.map(dtype_of).transpose()?;
-        if let Ok(tensor) = value.cast_exact::<PyTensor>()
-            && dtype.is_none_or(|d| d == tensor.get().0.ty().dtype)
-        {
-            return Ok(tensor.clone().unbind());
-        }
-        if copy == Some(false) {
-            return Ok(Py::new(py, PyTensor::new(crate::dlpack::share(value, dtype)?))?);
-        }
-        Ok(Py::new(py, PyTensor::new(tensor_from(value, dtype, "the value")?))?)
-    })
-}
-
-/// A tensor that shares the memory of another library's CPU array, without a copy.
-///
-/// The memory must not change while the tensor or anything computed from it is in use.
-#[pyfunction]
-pub(crate) fn from_dlpack(value: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-    enter(|| match crate::dlpack::import(value)? {
-        Some(tensor) => Ok(PyTensor::new(tensor)),
-        None => data_error(format!("from_dlpack: a {} has no __dlpack__", kind_of(value))),
-    })
-}
-
-/// A tensor without data, to be given to `Function`; a leading `None` is any batch, other
-/// sizes of None (or a name) take any size.
-#[pyfunction]
-#[pyo3(signature = (shape, dtype=None, name=None))]
-pub(crate) fn placeholder(
-    shape: &Bound<'_, PyAny>,
-    dtype: Option<&Bound<'_, PyAny>>,
-    name: Option<&str>,
-) -> PyResult<PyTensor> {
-    enter(|| {
-        let dtype = dtype.map_or(Ok(DType::F32), dtype_of)?;
-        let ty = Ty { shape: shape_from(shape)?, dtype };
-        Ok(PyTensor::new(Tensor::placeholder(ty, name.unwrap_or(""))))
-    })
 }

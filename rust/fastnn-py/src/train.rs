@@ -1,9 +1,10 @@
 //! `Loop` and `optimizer_update` as Python sees them. The loop runs detached; Python is entered
 //! for signals, for the heartbeat and, when asked, around each batch.
 
-use crate::convert::{Borrowed, operand};
+use crate::borrow::{Borrowed, Borrows};
 use crate::error::{Fault, Result, data_error, enter};
 use crate::function::{PyFunction, check_signals};
+use crate::operand::operand;
 use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
 use fastnn::error::Error;
@@ -76,7 +77,8 @@ impl PyLoop {
     ) -> PyResult<Vec<Vec<f32>>> {
         enter(|| {
             let arrays = PyTuple::new(py, arrays.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
-            let borrowed = self.step.get().borrow(&arrays)?;
+            let mut borrowed = Borrows::new();
+            self.step.get().borrow(&arrays, &mut borrowed)?;
             let order = order.map(|order| rows_of(&order)).transpose()?;
             let schedule = Schedule { batch_size, epochs, first_epoch, seed, steps, order, goes_on };
             let job = Job { args: borrowed.iter().map(Borrowed::arg).collect() };

@@ -1,9 +1,10 @@
 //! `Variable` as Python sees it, one or several at a moment.
 
 use crate::classes::{dtype_object, shape_object};
-use crate::convert::{dtype_of, tensor_from};
+use crate::convert::dtype_of;
 use crate::error::{Result, data_error, enter};
 use crate::export::to_numpy;
+use crate::operand::tensor_from;
 use crate::tensor::{PyTensor, read};
 use fastnn::tensor::{Storage, Tensor, Variable};
 use pyo3::prelude::*;

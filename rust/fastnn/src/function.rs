@@ -425,7 +425,8 @@ impl Function {
     /// call returns.
     pub unsafe fn call(&self, args: &[Arg]) -> Result<Values> {
         let plan = self.plan(&self.bindings(args)?)?;
-        let mut session = Session::open(self)?;
+        let mut session = Session::closed(self);
+        session.take()?;
         let mut wide: SmallVec<[Buffer; 1]> = SmallVec::new();
         for (slot, arg) in args.iter().enumerate() {
             let to = self.inputs[slot].ty.dtype;
@@ -509,12 +510,14 @@ impl Function {
             .iter()
             .map(|ty| ty.shape.sizes()[1..].iter().product::<usize>() * ty.dtype.size())
             .collect();
-        let mut session = Session::open(self)?;
+        let mut session = Session::closed(self);
+        session.take()?;
         let feed =
             |(input, arg): (&Input, &Arg)| Feed::new(input.ty, *arg, &bindings, batch.min(rows.max(1)));
         let mut feeds = self.inputs.iter().zip(args).map(feed).collect::<Result<SmallVec<[_; 4]>>>()?;
         let mut targets = SmallVec::<[*mut u8; 4]>::from_slice(outputs);
-        let mut clock = Ticker::new(Duration::from_millis(50));
+        // One batch has nothing between.
+        let mut clock = (rows > batch).then(|| Ticker::new(Duration::from_millis(50)));
         let mut plan: Option<(usize, Arc<Plan>)> = None;
         for start in (0..rows).step_by(batch) {
             let n = batch.min(rows - start);
@@ -538,7 +541,7 @@ impl Function {
                     done => break done?,
                 }
             }
-            if clock.is_due() {
+            if clock.as_mut().is_some_and(Ticker::is_due) {
                 tick()?;
             }
         }

@@ -141,16 +141,12 @@ impl Tensor {
             Origin::Variable { .. } => data.is_none(),
             _ => false,
         };
-        let cell = Slot::new();
-        if let Some(storage) = data {
-            debug_assert!(storage.fills(ty));
-            cell.set(storage);
-        }
+        debug_assert!(data.as_ref().is_none_or(|storage| storage.fills(ty)));
         Tensor(Arc::new(Inner {
             ty,
             traced,
             origin,
-            data: cell,
+            data: data.map_or_else(Slot::new, Slot::full),
             pending: Lock::new(None),
             nodes: AtomicU32::new(0),
             bytes: AtomicU64::new(0),

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Session<'a> {
     function: &'a Function,
     pub(crate) pointers: SmallVec<[*mut u8; 32]>,
-    /// For each pointer the version of what a run writes there, 0 where it writes nothing.
+    /// For each pointer the version of what a run writes there, 0 where it writes nothing; empty where
+    /// the function updates nothing.
     versions: SmallVec<[u64; 32]>,
     /// The values behind the pointers of variables, with their versions, where they are only read.
     held: SmallVec<[Option<Versioned>; 16]>,
@@ -36,40 +37,45 @@ pub(crate) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Takes the variables out. Waits for other runs that hold them.
     pub(crate) fn open(function: &'a Function) -> Result<Session<'a>> {
-        let first = function.inputs.len();
-        let mut session = Session {
+        let mut session = Session::closed(function);
+        session.take()?;
+        Ok(session)
+    }
+
+    /// A session that has taken nothing yet. It is large: who opens one for a single short call makes
+    /// it where it stays, and then calls [`Session::take`].
+    #[inline]
+    pub(crate) fn closed(function: &'a Function) -> Session<'a> {
+        Session {
             function,
-            pointers: SmallVec::from_elem(std::ptr::null_mut(), first + function.variables.len()),
-            versions: SmallVec::from_elem(0, first + function.variables.len()),
+            pointers: SmallVec::new(),
+            versions: SmallVec::new(),
             held: SmallVec::new(),
             bound: None,
             prepared: SmallVec::new(),
             late: None,
             taken: 0,
-        };
-        session.pointers.extend(function.captured.iter().map(|s| s.ptr()));
-        session.take()?;
-        Ok(session)
+        }
     }
 
-    fn take(&mut self) -> Result<()> {
-        let first = self.function.inputs.len();
+    /// Takes the variables out of a session that has none. Waits for other runs that hold them.
+    pub(crate) fn take(&mut self) -> Result<()> {
+        let function = self.function;
+        let (first, variables) = (function.inputs.len(), &function.variables);
         // Snapshots come first: waiting for one while holding a variable could wait for ever.
-        let variables = &self.function.variables;
-        let only_read = variables.iter().filter(|b| !b.updated).map(|b| &b.variable);
-        let mut values = Variable::versioned(only_read).into_iter();
-        for (at, bound) in variables.iter().enumerate() {
-            let value = if bound.updated { None } else { values.next() };
-            if let Some((value, _)) = &value {
-                self.pointers[first + at] = value.ptr();
-            }
-            self.held.push(value);
-        }
-        if !self.function.updates() {
+        Variable::versioned(variables.iter().map(|b| (!b.updated).then_some(&b.variable)), &mut self.held);
+        // Inputs stay where they were set, also after a pause.
+        self.pointers.truncate(first);
+        self.pointers.resize(first, std::ptr::null_mut());
+        let memory = |held: &Option<Versioned>| held.as_ref().map_or(std::ptr::null_mut(), |(v, _)| v.ptr());
+        self.pointers.extend(self.held.iter().map(memory));
+        self.pointers.extend(function.captured.iter().map(|value| value.ptr()));
+        if !function.updates() {
             return Ok(());
         }
         self.give_way();
-        for (at, bound) in self.function.variables.iter().enumerate() {
+        self.versions.resize(first + variables.len(), 0);
+        for (at, bound) in variables.iter().enumerate() {
             if bound.updated {
                 (self.pointers[first + at], self.versions[first + at]) = bound.variable.check_out()?;
             }
@@ -171,11 +177,12 @@ impl<'a> Session<'a> {
     /// # Safety
     /// As `Program::run`, of the inputs that were set.
     pub(crate) unsafe fn once(&mut self, plan: &Arc<Plan>) -> Result<SmallVec<[Arc<Storage>; 2]>> {
+        if !plan.outputs().is_empty() {
+            let before = Before { late: None, versions: &self.versions };
+            return plan.run_after(&self.pointers, before);
+        }
         let (pointers, versions) = (std::mem::take(&mut self.pointers), std::mem::take(&mut self.versions));
         let before = Before { late: None, versions: &versions };
-        if !plan.outputs().is_empty() {
-            return plan.run_after(&pointers, before);
-        }
         let mut leaving = Leaving { session: self, plan, batch: None };
         plan.program().run_or_leave(&pointers, &mut leaving, before).map(|_| SmallVec::new())
     }

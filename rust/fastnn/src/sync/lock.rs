@@ -151,6 +151,11 @@ impl<T> Slot<T> {
         Slot { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
+    /// A value that is set from the start.
+    pub const fn full(value: T) -> Slot<T> {
+        Slot { state: AtomicU8::new(FULL), value: UnsafeCell::new(MaybeUninit::new(value)) }
+    }
+
     /// The value, once it is set.
     pub fn get(&self) -> Option<&T> {
         // SAFETY: FULL says that the value was written.

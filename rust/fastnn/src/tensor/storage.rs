@@ -318,47 +318,63 @@ impl Variable {
     /// The values of several variables at one moment, between steps of the runs that update them.
     #[must_use]
     pub fn snapshots<'a>(variables: impl Iterator<Item = &'a Arc<Variable>> + Clone) -> Vec<Arc<Storage>> {
-        Variable::versioned(variables).into_iter().map(|(value, _)| value).collect()
+        let mut values = SmallVec::new();
+        Variable::versioned(variables.map(Some), &mut values);
+        values.into_iter().flatten().map(|(value, _)| value).collect()
     }
 
-    /// [`Variable::snapshots`] with the version of each: no other value of the variable has it.
+    /// Appends to `values` what [`Variable::snapshots`] gives, each with its version, which no other value
+    /// of the variable has; `None` where there is no variable.
     pub(crate) fn versioned<'a>(
-        variables: impl Iterator<Item = &'a Arc<Variable>> + Clone,
-    ) -> SmallVec<[Versioned; 16]> {
-        let read = || {
-            let mut values = SmallVec::new();
+        variables: impl Iterator<Item = Option<&'a Arc<Variable>>> + Clone,
+        values: &mut SmallVec<[Option<Versioned>; 16]>,
+    ) {
+        let before = values.len();
+        let read = |values: &mut SmallVec<[Option<Versioned>; 16]>| {
+            values.truncate(before);
             let out = sync::section(|section| {
-                variables.clone().find(|variable| {
-                    variable.cell.within(section, |cell| {
+                for variable in variables.clone() {
+                    let Some(variable) = variable else {
+                        values.push(None);
+                        continue;
+                    };
+                    let is_out = variable.cell.within(section, |cell| {
                         if !cell.is_out() {
-                            values.push((cell.value.clone(), variable.version.load(Relaxed)));
+                            values.push(Some((cell.value.clone(), variable.version.load(Relaxed))));
                         }
                         cell.is_out()
-                    })
-                })
+                    });
+                    if is_out {
+                        return Some(variable);
+                    }
+                }
+                None
             });
             if let Some(variable) = out {
                 return Err(variable);
             }
             // What was free when it was read, and is of the same version now that all are read, had
             // its value in between.
-            let mut held = variables.clone().zip(&values);
-            let same = held.all(|(v, (_, version))| v.version.load(Acquire) == *version);
-            if same { Ok(Some(values)) } else { Ok(None) }
+            let is_same = |(variable, value): (Option<&Arc<Variable>>, &Option<Versioned>)| {
+                variable
+                    .zip(value.as_ref())
+                    .is_none_or(|(v, (_, version))| v.version.load(Acquire) == *version)
+            };
+            Ok(variables.clone().zip(&values[before..]).all(is_same))
         };
-        if let Ok(Some(values)) = read() {
-            return values;
+        if let Ok(true) = read(values) {
+            return;
         }
         sync::outside(|| {
-            let _wish = Wish::new(variables.clone().map(|v| &**v).collect());
+            let _wish = Wish::new(variables.clone().flatten().map(|v| &**v).collect());
             loop {
-                match read() {
-                    Ok(Some(values)) => return values,
-                    Ok(None) => std::thread::yield_now(),
+                match read(values) {
+                    Ok(true) => return,
+                    Ok(false) => std::thread::yield_now(),
                     Err(variable) => variable.free_outside(&mut |_| ()),
                 }
             }
-        })
+        });
     }
 
     /// Replaces the value; waits while a run has it checked out. Errors when it does not fill the type.

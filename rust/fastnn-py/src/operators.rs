@@ -1,0 +1,120 @@
+//! Operators of tensors: what stands behind `a + b`, `a @ b`, `-a` and their kind.
+
+use crate::error::{Result, enter};
+use crate::operand::operand_or_list;
+use crate::tensor::{PyTensor, read};
+use fastnn::graph::{Attr, OpDef};
+use fastnn::ops::{elementwise, matmul};
+use fastnn::shape::DType;
+use fastnn::tensor::{Attrs, Operands, Tensor, convert};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use smallvec::smallvec;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Looks from time to time whether there is room for some more tensors.
+pub(crate) fn check_room() -> Result<()> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    // Far more than the tensors until the next look take, and only asked for, not touched.
+    if MADE.fetch_add(1, Relaxed).is_multiple_of(128) {
+        Ok(fastnn::buffer::headroom(2 << 20)?)
+    } else {
+        Ok(())
+    }
+}
+
+/// An op on converted operands; runs the pending graph when it has grown past its ceiling.
+pub(crate) fn build(py: Python<'_>, op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
+    check_room()?;
+    let tensor = Tensor::build(op, convert(op, inputs)?, attrs)?;
+    if tensor.is_crowded() {
+        read(py, &tensor)?;
+    }
+    Ok(tensor)
+}
+
+/// All results of an op with several, as [`build`].
+pub(crate) fn build_all(
+    py: Python<'_>,
+    op: &'static OpDef,
+    inputs: Operands,
+    attrs: Attrs,
+) -> Result<Vec<Tensor>> {
+    check_room()?;
+    let results = Tensor::results(op, convert(op, inputs)?, attrs)?;
+    if results.iter().any(Tensor::is_crowded) {
+        read(py, &results[0])?;
+    }
+    Ok(results)
+}
+
+pub(crate) fn binary(
+    slf: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    op: &'static OpDef,
+    swap: bool,
+) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    enter(|| {
+        let this = slf.get().0.clone();
+        let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
+        let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
+        let tensor = build(py, op, inputs, Attrs::default())?;
+        Ok(Bound::new(py, PyTensor::new(tensor))?.into_any().unbind())
+    })
+}
+
+/// A whole number to a power of whole numbers, which floats would round.
+pub(crate) fn whole_power(py: Python<'_>, base: &Tensor, mut exponent: u32) -> Result<PyTensor> {
+    let times = |a: &Tensor, b: &Tensor| {
+        build(py, &elementwise::MULTIPLY, smallvec![a.clone(), b.clone()], Attrs::default())
+    };
+    let mut base = base.cast(DType::I32)?;
+    let ones = times(&base, &Tensor::scalar(0.0, DType::I32)?)?;
+    let one = Tensor::scalar(1.0, DType::I32)?;
+    let mut out = build(py, &elementwise::ADD, smallvec![ones, one], Attrs::default())?;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            out = times(&out, &base)?;
+        }
+        exponent >>= 1;
+        if exponent > 0 {
+            base = times(&base, &base)?;
+        }
+    }
+    Ok(PyTensor::new(out))
+}
+
+pub(crate) fn product(
+    slf: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    swap: bool,
+) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    enter(|| {
+        let this = slf.get().0.clone();
+        let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
+        let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
+        let attrs = Attrs::new(&[Attr::Bool(false), Attr::Bool(false)]);
+        Ok(Bound::new(py, PyTensor::new(build(py, &matmul::MATMUL, inputs, attrs)?))?.into_any().unbind())
+    })
+}
+
+pub(crate) fn unary(slf: &Bound<'_, PyTensor>, op: &'static OpDef) -> PyResult<PyTensor> {
+    enter(|| Ok(PyTensor::new(build(slf.py(), op, smallvec![slf.get().0.clone()], Attrs::default())?)))
+}
+
+/// `&`, `|` and `^` are logical, so they take truth values only.
+pub(crate) fn logical(
+    slf: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    op: &'static OpDef,
+) -> PyResult<Py<PyAny>> {
+    if slf.get().0.ty().dtype != DType::Bool {
+        return Err(PyTypeError::new_err(format!(
+            "&, | and ^ take bool tensors, got {}\n  hint: compare first: (a > 0) & (b > 0)",
+            slf.get().0.ty().dtype.name()
+        )));
+    }
+    binary(slf, other, op, false)
+}
