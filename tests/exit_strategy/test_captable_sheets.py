@@ -109,6 +109,12 @@ def test_what_does_not_agree_or_cannot_be_told_is_refused_by_its_row(
     assert says in refused(tmp_path, EXPORT.replace(old, new))
 
 
+@pytest.mark.parametrize("name", ["A Ordinary", "Ordinary B", "A shares", "Class D"])
+def test_a_lettered_class_is_asked_for_its_rank(tmp_path: Path, name: str) -> None:
+    said = refused(tmp_path, EXPORT.replace("Carl,Common", f"Carl,{name}"))
+    assert "Class A common where it ranks with the others" in said
+
+
 def test_a_preference_without_money_or_price_is_refused(tmp_path: Path) -> None:
     text = EXPORT.replace("100000,4,0.4", "100000,,").replace(",8.4,", ",,")
     assert "row 8 says neither the price nor the money" in refused(tmp_path, text)

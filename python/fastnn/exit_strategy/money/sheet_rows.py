@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -38,6 +39,8 @@ TERMS_OF = {
     "safe": ("invested", *PAPER_TERMS["safe"]),
     "note": ("invested", "multiple", *PAPER_TERMS["note"]),
 }  # fmt: skip
+#: "A Ordinary", "Ordinary B", "C shares": with a preference in some companies, without in others.
+_LETTERED = r"^(?:class )?[a-z] (?:ordinary|shares?|stock)\b|^ordinary [a-z]\b|^class [a-z]$"
 _ALWAYS = ("holder", "class", "role", "status", "currency", "ownership", "diluted")
 _STANDS = frozenset(("", "outstanding", "issued", "active", "已发行", "有效", "在册"))
 _YES = frozenset(("yes", "true", "是", "ja", "sim", "sí", "oui", "y", "x"))
@@ -63,6 +66,8 @@ def paper_of(
     kind, said = kind_of(name)
     if not kind:
         hint = "write common, Series A preferred, options granted, unissued pool, warrants or SAFE"
+        if re.search(_LETTERED, plain_words(name)):
+            hint = "write Class A common where it ranks with the others, else Series A preferred"
         raise refuse_sheet(f"row {number}: the class {name!r} can be several things", hint)
     if not holder and kind != "pool":
         raise refuse_sheet(f"row {number} has no holder", "name who holds it")

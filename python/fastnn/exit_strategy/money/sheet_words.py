@@ -129,6 +129,7 @@ _NOTE = (
     r"可转换债券|过桥可转债|wandeldarlehen|wandelanleihe|mútuo conversível|nota convertible|cln"
 )
 _PREFERRED = (
+    r"(?![a-h] ?[0-9]? ?(?:stock|shares?)$)"  # common with more votes in some countries
     r"(?:series |round |serie )?(?:pre )?(?:seed|angel|[a-h])(?: ?[0-9])?"
     r"(?: (?:preferred|preference|pref|prime))*(?: (?:stock|shares?))?|"
     r"(?:preferred|preference|pref|prefs)(?: (?:stock|shares?))?(?: .{1,12})?|"
