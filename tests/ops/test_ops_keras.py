@@ -370,6 +370,21 @@ def test_activations_that_only_cut_keep_whole_numbers(space):
         np.testing.assert_array_equal(got.numpy(), np.clip(x, low, high))
 
 
+def test_positions_of_extremes_of_large_whole_numbers_are_exact():
+    x = np.array([[16777216, 16777217, -16777216, -16777217], [3, 3, 2, 2]], np.int32)
+    for name in ("argmax", "argmin"):
+        for how in ({}, {"axis": 0}, {"axis": -1, "keepdims": True}):
+            op = getattr(ops, name)
+            for got in (op(x, **how), fastnn.jit(lambda a, op=op, how=how: op(a, **how))(x)):
+                np.testing.assert_array_equal(got.numpy(), getattr(np, name)(x, **how))
+
+
+def test_full_is_of_floats_unless_told():
+    for value in (3, True, np.int64(3), ops.convert_to_tensor(3)):
+        assert ops.full((2,), value).dtype == "float32"
+        assert ops.full((2,), value, "int32").dtype == "int32"
+
+
 def test_whole_numbers_to_whole_powers_are_exact():
     x = np.array([4097, -3, 0], np.int32)
     t, v = ops.convert_to_tensor(x), fastnn.Variable(x, dtype="int32")

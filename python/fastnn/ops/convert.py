@@ -339,7 +339,8 @@ def full(
     Args:
         shape: The sizes; None stands for the batch.
         fill_value: The value.
-        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
+        dtype: The type of the result: `"float32"` unless told, `"int32"`, `"bool"` or a storage
+            type.
 
     Returns:
         A tensor.
@@ -348,7 +349,7 @@ def full(
         >>> fastnn.ops.full((2,), 7.0).numpy()
         array([7., 7.], dtype=float32)
     """
-    dtype = stored_dtype(dtype) if dtype is not None else None
+    dtype = stored_dtype(dtype or "float32")
     sizes = sizes_of("full", shape)
     if None in sizes or isinstance(fill_value, Tensor | Variable):
         return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)

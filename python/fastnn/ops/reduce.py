@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastnn import _core
 from fastnn._core import Tensor
@@ -296,7 +296,7 @@ def argmax(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
         >>> fastnn.ops.argmax(np.array([[1.0, 5.0], [2.0, 0.0]]), axis=1).numpy()
         array([1, 0], dtype=int32)
     """
-    return _c.argmax(x, axis=axis, keepdims=keepdims)
+    return _c.argmax(_told_apart(x, axis, _c.max), axis=axis, keepdims=keepdims)
 
 
 @keras_op
@@ -315,7 +315,16 @@ def argmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
         >>> fastnn.ops.argmin(np.array([[1.0, 5.0], [2.0, 0.0]]), axis=1).numpy()
         array([0, 1], dtype=int32)
     """
-    return _c.argmin(x, axis=axis, keepdims=keepdims)
+    return _c.argmin(_told_apart(x, axis, _c.min), axis=axis, keepdims=keepdims)
+
+
+def _told_apart(x: TensorLike, axis: Axis, extreme: Callable[..., Tensor]) -> Tensor:
+    """`x`; of whole numbers where the extreme is: the row compares in float32, which blurs them."""
+    x = computed(x)
+    if x.dtype != "int32" or 0 in x.shape:
+        return x
+    there = x == extreme(x, axis=axis, keepdims=True)
+    return _c.cast(there, dtype="int32") if extreme is _c.max else _c.where(there, -1, 0)
 
 
 @keras_op

@@ -85,7 +85,7 @@ from fastnn.tensorflow.sparse import (
 from fastnn.tensorflow.strings import as_string as as_string
 from fastnn.tensorflow.windows import dropout as dropout
 from fastnn.tracing.own_gradients import custom_gradient as custom_gradient
-from fastnn.tracing.symbolic import keras_op
+from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.tape import GradientTape
 from fastnn.transforms import jit
 
@@ -272,7 +272,10 @@ def identity(input: TensorLike, name: Any = None) -> Tensor:
 
 def fill(dims: Sequence[int], value: TensorLike, name: Any = None) -> Tensor:
     """`value` everywhere."""
-    return ops.full(dims, value)
+    if isinstance(value, Tensor | KerasTensor) or hasattr(value, "value"):
+        return ops.full(dims, value, str(value.dtype))
+    kind = np.asarray(value).dtype.kind
+    return ops.full(dims, value, {"b": "bool", "i": "int32", "u": "int32"}.get(kind))
 
 
 def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> Tensor:
