@@ -1,6 +1,8 @@
 """`Predictor`: the answers of the model, for many threads, joined where they wait."""
 
+import copy
 import os
+import pickle
 import threading
 import time
 
@@ -309,11 +311,32 @@ def test_files_without_a_graph_and_no_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         fastnn.Predictor(tmp_path / "none.safetensors")
     (tmp_path / "junk.safetensors").write_bytes(b"not a model")
-    with pytest.raises(fastnn.FormatError):
+    with pytest.raises(
+        fastnn.FormatError, match=r"junk.safetensors.*\n  hint: is the file damaged"
+    ):
         fastnn.Predictor(tmp_path / "junk.safetensors")
+    (tmp_path / "m.onnx").write_bytes(b"whatever")
+    with pytest.raises(fastnn.FormatError, match=r"is an ONNX file.*\n  hint: fastnn.onnx.load"):
+        fastnn.Predictor(tmp_path / "m.onnx")
     net().save_weights(tmp_path / "w.safetensors")
     with pytest.raises(fastnn.FormatError, match="no inference graph"):
         fastnn.Predictor(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
+def test_copies_answer_as_the_first_one_and_with_threads_of_their_own(saved, of_file, copied, rng):
+    path, model = saved
+    x = rng.normal(size=(5, 4)).astype("float32")
+    with fastnn.Predictor(path if of_file else model, max_delay=0.001, max_batch_size=3) as first:
+        wanted = first.predict(x)
+        with copied(first) as second:
+            first.close()
+            assert (second.predict(x) == wanted).all()
+            assert second.path == (os.path.abspath(path) if of_file else None)
+            assert (second._max_delay, second._max_rows) == (0.001, 3)
 
 
 def test_waiting_costs_no_processor(saved):

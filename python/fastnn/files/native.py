@@ -451,6 +451,14 @@ def _json(metadata: dict[str, str], key: str, path: Any) -> Any:
     return read_json(metadata[key], f"{key!r}", os.fspath(path))
 
 
+def refuse_onnx(path: str) -> None:
+    """FormatError for a file that another function reads."""
+    if path.endswith(".onnx"):
+        raise FormatError(
+            f"{path!r} is an ONNX file, not one of a model's layers\n  hint: fastnn.onnx.load(path)"
+        )
+
+
 @hints_arguments
 def load_model(
     filepath: str | os.PathLike[str],
@@ -486,11 +494,7 @@ def load_model(
     """
     from fastnn.files import keras as keras_files
 
-    if local_path(filepath).endswith(".onnx"):
-        raise FormatError(
-            f"{local_path(filepath)!r} is an ONNX file, not one of a model's layers\n"
-            "  hint: fastnn.onnx.load(path)"
-        )
+    refuse_onnx(local_path(filepath))
     if _is_keras(path := _existing(filepath)):
         return keras_files.load_model(path, custom_objects, compile, max_bytes)
     tensors, metadata = _read(filepath)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -19,8 +20,9 @@ from fastnn.base import tree
 from fastnn.base.arguments import as_number, is_whole, local_path
 from fastnn.data.arrays import as_arrays, leaf
 from fastnn.errors import DataError, FormatError, ShapeError, nearest
-from fastnn.files.native import inference
+from fastnn.files.native import inference, refuse_onnx
 from fastnn.models import Model, load_model
+from fastnn.serialization.file_budget import format_errors
 from fastnn.serving.joining import Joiner
 from fastnn.tracing.tables import naming_table
 
@@ -62,7 +64,7 @@ class Predictor:
     It holds the inference graph and weights of a file, without layers, losses or optimiser.
     Computing releases Python's lock, calls wait for each other only where there are fewer cores,
     and every answer has the bits that `model.predict` gives. The file may be replaced meanwhile;
-    `reload` takes the new one.
+    `reload` takes the new one. Copies and pickles read the file again, or take the model along.
 
     Args:
         source: The path of a saved model, or a built model, whose weights it then shares.
@@ -113,6 +115,7 @@ class Predictor:
             )
         self._max_delay, self._max_rows = max_delay, max_batch_size
         self._objects = custom_objects
+        self._model = source if isinstance(source, Model) else None
         self.path = None if isinstance(source, Model) else local_path(source)
         self._served = _load(source if self.path is None else self.path, custom_objects)
         self._served.warm()
@@ -323,6 +326,17 @@ class Predictor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies, in this process or another, read the file again, or hold the model; threads and
+        # what waits stay here.
+        source = self._model if self.path is None else os.path.abspath(self.path)
+        settings = {
+            "max_delay": self._max_delay,
+            "max_batch_size": self._max_rows,
+            "custom_objects": self._objects,
+        }
+        return functools.partial(Predictor, **settings), (source,)
+
     def __repr__(self) -> str:
         what = f"{_ports(self._served.inputs)} -> {_ports(self._served.outputs)}"
         return f"<fastnn.Predictor {self.path or 'of a model'}: {what}>"
@@ -505,7 +519,9 @@ def _checked(value: Any, port: Port, name: str) -> Array:
 def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
     if not isinstance(source, Model):
         if not source.endswith((".keras", ".h5", ".hdf5")):
-            file = _core.Model.load(source)
+            refuse_onnx(source)
+            with format_errors(source):
+                file = _core.Model.load(source)
             config = file.metadata.get("fastnn.config")
             return _Served(file, True, *_of_config(config), _tables_of(config))
         source = load_model(source, custom_objects=objects, compile=False)
