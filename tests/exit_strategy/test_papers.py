@@ -129,6 +129,20 @@ def test_undated_papers_of_the_standard_deal_are_known_and_both_readings_can_be_
         assert pay(CapTable(9e6, 9e6, safes=(other, most)), 50e6)["YC MFN"] > 375e3
 
 
+def test_terms_that_are_rare_are_told() -> None:
+    a, note = ShareClass("A", 1e6, 4e6), Note("N", 1e6, 0.08, 1.0)
+    assert CapTable(9e6, 9e6, (a,), notes=(note,)).told == ()
+    for key, table in {
+        "rate_high": CapTable(9e6, 9e6, (a,), notes=(replace(note, interest=0.8),)),
+        "multiple_low": CapTable(9e6, 9e6, (replace(a, multiple=0.5),)),
+        "notes_with_classes": CapTable(9e6, 9e6, (replace(a, seniority=0),), notes=(note,)),
+    }.items():
+        assert table.told == (key,)
+    loan = Note("L", 1e6, accruals=(Accrual(0.6, dt.date(2025, 1, 1)),))
+    assert CapTable(9e6, 9e6, notes=(loan,)).told == ("rate_high",)
+    assert CapTable(9e6, 9e6, (replace(a, multiple=0.0),)).told == ()
+
+
 def test_most_favoured_paper_becomes_identical_to_the_one_it_takes() -> None:
     """The amended SAFE is "identical" to the later one: discount and pool go with the cap."""
     later = Safe("later", 1e6, 10e6, counts_pool=True, date=dt.date(2024, 5, 1))

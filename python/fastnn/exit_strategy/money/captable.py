@@ -59,6 +59,8 @@ __all__ = [
 
 N = TypeVar("N", float, Decimal)
 
+_HIGH_RATE = 0.3  # a year; interest and dividends above it are rare, a lost zero is not
+
 
 @dataclass(frozen=True, slots=True)
 class CapTable:
@@ -127,6 +129,14 @@ class CapTable:
             out.append("mfn_standard_deal")
         if any(not is_standard_deal(p, o) for p, o in pairs):
             out.append("mfn_undated")
+        rates = [n.interest for n in self.notes] + [c.dividend_rate for c in self.classes]
+        rates += [period.rate for n in self.notes for period in n.accruals]
+        if any(rate > _HIGH_RATE for rate in rates):
+            out.append("rate_high")
+        if any(0 < c.multiple < 1 for c in self.classes):
+            out.append("multiple_low")
+        if {n.seniority for n in self.notes} & {c.seniority for c in self.classes}:
+            out.append("notes_with_classes")
         if self.as_of and any(not is_as_dated(n, self.as_of) for n in self.notes):
             out.append("note_years")
         return tuple(dict.fromkeys(out))
