@@ -302,3 +302,10 @@ def test_other_channels_than_before_are_refused():
     layer(np.zeros((1, 8, 8, 3)))
     with pytest.raises(ValueError, match="hint"):
         layer(np.zeros((1, 8, 8, 4)))
+
+
+def test_windows_of_pooling_are_of_two_by_default(rng):
+    x = rng.normal(size=(1, 4, 6, 1))
+    blocks = x.reshape(1, 2, 2, 3, 2, 1)
+    assert np.asarray(layers.AveragePooling2D()(x)) == pytest.approx(blocks.mean((2, 4)), abs=1e-6)
+    assert np.asarray(layers.MaxPooling2D()(x)) == pytest.approx(blocks.max((2, 4)), abs=1e-6)

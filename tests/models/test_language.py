@@ -434,6 +434,29 @@ def test_a_stretched_model_is_saved_with_its_scaling(tmp_path, rng):
     assert np.asarray(again(tokens)).tolist() == np.asarray(model(tokens)).tolist()
 
 
+@pytest.mark.parametrize("kind", ["m.safetensors", "m.keras"])
+@pytest.mark.parametrize("which", range(3))
+def test_a_language_model_comes_back_from_its_file(tmp_path, rng, which, kind):
+    """By its name alone, also in a program that has not imported it."""
+    model = shaken(models()[which], rng)
+    tokens = rng.integers(0, 32, (2, 9))
+    model.save(tmp_path / kind)
+    again = fastnn.models.load_model(tmp_path / kind)
+    assert type(again) is type(model)
+    assert np.asarray(again(tokens)).tolist() == np.asarray(model(tokens)).tolist()
+    if kind == "m.safetensors":
+        model.quantize("int8")
+        model.save(tmp_path / kind)
+    said = fastnn.generate(model, [1, 2], 5, temperature=0)
+    program = (
+        "import fastnn\n"
+        f"model = fastnn.load_model({str(tmp_path / kind)!r})\n"
+        "print(fastnn.generate(model, [1, 2], 5, temperature=0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == str(said), done.stderr
+
+
 def test_weights_in_several_files_are_read_through_their_list(tmp_path, rng):
     model = shaken(Llama(32, 16, 2, heads=4, shared_heads=2, tied=False), rng)
     tensors, places = _written(model), {}

@@ -124,9 +124,12 @@ class Net:
         return self.layer(kind, self.sizes(3), **settings)
 
     def adaptive(self):
-        sizes = tuple(self.d.whole(1, n) for n in self.room)
+        sizes = [self.d.whole(1, n) for n in self.room]
+        if not TORCH:  # Keras on JAX reads past the end, and gives NaN, where 7 or 14 stay as many
+            sizes = [n - 1 if n == out and n % 7 == 0 else out
+                     for n, out in zip(self.room, sizes, strict=True)]  # fmt: skip
         name = self.d.among("AdaptiveAveragePooling", "AdaptiveMaxPooling")
-        return self.layer(name, sizes if self.rank > 1 else sizes[0])
+        return self.layer(name, tuple(sizes) if self.rank > 1 else sizes[0])
 
     def norm(self):
         d, L = self.d, self.k.layers

@@ -17,6 +17,7 @@ from fastnn.errors import FormatError, nearest
 from fastnn.serialization.custom_objects import custom_objects
 from fastnn.serialization.registry import (
     MODULES,
+    OF_KERAS_NETWORKS,
     OF_NETWORKS,
     Registry,
     model_class,
@@ -79,8 +80,8 @@ def module_of(class_name: str, key: str | None) -> str | None:
             return module
     if class_name in MODELS and class_name not in custom_objects():
         return MODELS[class_name][-1 if class_name == "Functional" else 0]
-    if class_name in OF_NETWORKS and class_name not in custom_objects():
-        return f"keras.src.{OF_NETWORKS[class_name]}"
+    if class_name in OF_KERAS_NETWORKS and class_name not in custom_objects():
+        return f"keras.src.{OF_KERAS_NETWORKS[class_name]}"
     return FEATURES.get(class_name)
 
 

@@ -17,8 +17,8 @@ from fastnn.serialization.custom_objects import custom_objects
 from fastnn.serialization.encoding import FunctionName
 
 __all__ = [
-    "MODEL_CLASSES", "MODULES", "OF_NETWORKS", "Registry", "layer_class", "model_class",
-    "network_layer", "table",
+    "MODEL_CLASSES", "MODULES", "OF_KERAS_NETWORKS", "OF_NETWORKS", "Registry", "layer_class",
+    "model_class", "network_layer", "table",
 ]  # fmt: skip
 
 
@@ -29,16 +29,18 @@ MODULES = {
     "learning rate schedule": "optimizers.schedules", "optimizer": "optimizers", "layer": "layers",
     "model": "models",
 }  # fmt: skip
-#: Layers that only the networks of a module have, which files of these name.
-OF_NETWORKS = {
+#: Layers that only the networks of a module have, here as in Keras.
+OF_KERAS_NETWORKS = {
     "CustomScaleLayer": "applications.inception_resnet_v2",
     "LayerScale": "applications.convnext",
 }
+#: Layers and models that only a module of networks has, which files of these name.
+OF_NETWORKS = OF_KERAS_NETWORKS | {"GPT": "applications.gpt", "Llama": "applications.llama"}
 _tables: dict[str, Registry] = {}
 
 
 def network_layer(name: str) -> Any:
-    """The layer of a network that has this name; None for any other name."""
+    """The layer or model of a network that has this name; None for any other name."""
     return getattr(load(OF_NETWORKS[name]), name) if name in OF_NETWORKS else None
 
 

@@ -26,7 +26,7 @@ class _Pooling(Layer):
 
     def __init__(
         self,
-        pool_size: Any,
+        pool_size: Any = 2,  # of averages too, as in Keras 2
         strides: Any = None,
         padding: str = "valid",
         data_format: str | None = None,
@@ -56,17 +56,6 @@ class _Pooling(Layer):
 
 
 class _MaxPooling(_Pooling):
-    def __init__(
-        self,
-        pool_size: Any = 2,
-        strides: Any = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, name, **kwargs)
-
     def call(self, inputs: Any) -> Any:
         """The largest element of each window."""
         return ops.max_pool(inputs, **self._given())
