@@ -61,6 +61,8 @@ def test_a_wide_table_is_the_table_of_its_papers(tmp_path: Path) -> None:
         ("Series Seed", "SAFE", "the column 'SAFE' may hold money or shares"),
         ("Series Seed", "Series Seed (USD)", "'Series Seed (USD)' holds money, not shares"),
         ("Series Seed", "series a", "say the same"),
+        ("Series Seed", "Series A Preferred", "say the same"),
+        ("Series Seed", "Common shares", "say the same"),
         ("VC One,,,500000", "VC One,,,0.05", "read as 0.05 shares"),
         ("VC One,,,500000", "VC One,,,5.0%", "a part of the shares, not their number"),
         ("VC One,,,500000", "VC One,,,n.k.", "expected a number"),

@@ -205,11 +205,18 @@ def _check_columns(columns: Mapping[int, WideColumn]) -> None:
             raise refuse_sheet(text, f"name it {c.name} invested, beside a column of the shares")
         if c.field in ("", "total", *_PARTS):
             continue
-        key = (plain_words(c.name), c.field)
+        key = (_bared(c.name), c.field)
         if key in known:
             text = f"the columns {known[key]!r} and {c.shown!r} say the same"
             raise refuse_sheet(text, f'keep one of them: ignore = ["{c.shown}"]')
         known[key] = c.shown
+
+
+def _bared(name: str) -> str:
+    """A class's name without the words that are left out at will: Series A Preferred is A."""
+    plain = plain_words(name)
+    bare = re.sub(r"\b(?:preferred|preference|pref|stock|shares?|series|serie|round)\b", "", plain)
+    return " ".join(bare.split()) or plain
 
 
 def _is_money(unit: str) -> bool:
