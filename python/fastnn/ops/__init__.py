@@ -25,6 +25,7 @@ from fastnn.ops import (
     image,
     index,
     linalg,
+    matrices,
     nn,
     numpy,
     order,
@@ -59,6 +60,7 @@ from fastnn.ops.quantiles import *  # noqa: F403
 from fastnn.ops.cumulate import *  # noqa: F403
 from fastnn.ops.contract import *  # noqa: F403
 from fastnn.ops.linalg import *  # noqa: F403
+from fastnn.ops.matrices import *  # noqa: F403
 from fastnn.ops.fourier import *  # noqa: F403
 from fastnn.ops.nn import *  # noqa: F403
 from fastnn.ops.recurrence import *  # noqa: F403
@@ -73,8 +75,8 @@ from fastnn.ops.host import *  # noqa: F403
 #: What `fastnn.ops` is made of; later ones win.
 _FAMILIES = (
     rows, convert, elements, thresholds, special, shapes, arrays, diagonals, index, window, reduce,
-    order, quantiles, cumulate, contract, linalg, fourier, nn, recurrence, convolution, unfolding,
-    control, ctc, vocabulary, host,
+    order, quantiles, cumulate, contract, linalg, matrices, fourier, nn, recurrence, convolution,
+    unfolding, control, ctc, vocabulary, host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")

@@ -24,7 +24,7 @@ from fastnn.ops.convert import (
     zeros_like,
 )
 from fastnn.ops.convolution import depthwise_conv
-from fastnn.ops.linalg import solve
+from fastnn.ops.matrices import solve
 from fastnn.ops.shapes import concatenate, moveaxis, reshape, stack
 from fastnn.tracing.symbolic import keras_op
 
