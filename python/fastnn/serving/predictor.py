@@ -330,7 +330,7 @@ class Predictor:
         # Copies, in this process or another, read the file again, or hold the model; threads and
         # what waits stay here.
         source = self._model if self.path is None else os.path.abspath(self.path)
-        settings = {
+        settings: dict[str, Any] = {
             "max_delay": self._max_delay,
             "max_batch_size": self._max_rows,
             "custom_objects": self._objects,
