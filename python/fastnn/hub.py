@@ -152,9 +152,17 @@ def load_pretrained(
                 "  hint: fastnn.hub.save_pretrained(model, folder) writes it"
             )
     elif place.count("/") == 1 and not place.startswith((".", "/", "~")):
-        path = _needed("load_pretrained").hf_hub_download(
-            place, WEIGHTS, revision=revision, local_files_only=local_files_only, **download
-        )
+        download |= {"revision": revision, "local_files_only": local_files_only}
+        hub = _needed("load_pretrained")
+        try:
+            path = hub.hf_hub_download(place, WEIGHTS, **download)
+        except Exception as error:  # classes of the Hub's and of its HTTP library
+            error.add_note(
+                f"  {place!r} is no folder here, so the Hub was asked for it\n"
+                "  hint: the path of the folder from os.getcwd() on, or the name on the Hub; "
+                "local_files_only=True asks its cache alone"
+            )
+            raise
     else:
         raise FileNotFoundError(
             f"{place!r} is neither a folder nor the name of a repository\n"

@@ -63,6 +63,15 @@ def test_the_cache_of_the_hub_is_read_offline(tmp_path, rng, monkeypatch):
         hub.load_pretrained("me/other", local_files_only=True, cache_dir=tmp_path)
 
 
+def test_a_name_that_is_nowhere_is_told_to_be_no_folder(tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs the `hub` extra")
+    with pytest.raises(FileNotFoundError) as caught:
+        fastnn.hub.load_pretrained("models/mine", local_files_only=True, cache_dir=tmp_path)
+    (note,) = caught.value.__notes__
+    assert "'models/mine' is no folder here" in note
+    assert "\n  hint: " in note
+
+
 def test_a_model_is_pushed_with_all_its_files_and_private(monkeypatch):
     """Against the calls of the Hub's library that are used: the network is no part of a test."""
     library = pytest.importorskip("huggingface_hub", reason="needs the `hub` extra")
