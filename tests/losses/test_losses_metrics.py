@@ -121,6 +121,25 @@ def test_rows_and_columns_meet():
     )
 
 
+def test_the_reduction_of_a_loss_of_ones_own_is_in_its_config():
+    class Scaled(losses.Loss):
+        def __init__(self, factor=1.0, **kwargs):
+            super().__init__(**kwargs)
+            self.factor = factor
+
+        def call(self, y_true, y_pred):
+            return self.factor * fastnn.ops.mean(y_pred - y_true, axis=-1)
+
+    class Bare(Scaled):
+        def __init__(self, factor=1.0):
+            super().__init__(factor)
+
+    made = Scaled(2.0, reduction="sum", name="far")
+    again = Scaled.from_config(made.get_config())
+    assert (again.factor, again.reduction, again.name) == (2.0, "sum", "far")
+    assert Bare.from_config(Bare(3.0).get_config()).factor == 3.0
+
+
 def test_losses_round_trip_through_their_config():
     for cls in losses.lookup.CLASSES:
         loss = cls()

@@ -39,3 +39,21 @@ def test_overlaps_of_class_numbers_name_the_setting_for_scores():
         M.MeanIoU(3)(np.array([0, 1, 2]), np.eye(3))
     with pytest.raises(ShapeError, match="hint: sparse_y_true=False takes scores"):
         M.MeanIoU(3)(np.eye(3), np.array([0, 1, 2]))
+
+
+def test_functions_are_reported_under_the_names_that_keras_gives_them():
+    def RMSELoss(y, p):
+        return K.ops.mean(y - p)
+
+    def camelCase(y, p):
+        return K.ops.mean(p)
+
+    class Gap:
+        def __call__(self, y, p):
+            return K.ops.mean(y)
+
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1)])
+    alike = [lambda y, p: K.ops.mean(y), lambda y, p: K.ops.mean(p)]
+    model.compile("sgd", "mse", metrics=[RMSELoss, camelCase, Gap(), *alike])
+    names = ["camel_case", "gap", "lambda", "lambda_1", "loss", "rmse_loss"]
+    assert sorted(model.fit(X, Y, verbose=0).history) == names

@@ -5,6 +5,7 @@ The mean divides by the number of elements also with sample weights.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -148,6 +149,14 @@ class Loss(Configurable):
             )
         self.reduction = reduction
         computing_dtype(dtype, self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with those of this class that `**kwargs` took."""
+        config = super().get_config()
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            config = {"name": self.name, "reduction": self.reduction} | config
+        return config
 
     @property
     def dtype(self) -> str:

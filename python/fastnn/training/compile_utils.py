@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn import losses, metrics, ops
 from fastnn.base import tree
-from fastnn.config import is_accuracy_by_loss
+from fastnn.config import is_accuracy_by_loss, snake_case
 from fastnn.errors import DataError, unknown_name
 from fastnn.losses.targets import Targets, classes_of, is_fed, labels_are_checked, targets_of
 
@@ -521,7 +521,17 @@ def _resolve(entry: Any, y: Any, p: Any, from_logits: bool, kind: str | None) ->
     found = metrics.get(entry)
     if isinstance(found, metrics.Metric):
         return found
-    return metrics.MeanMetricWrapper(found, getattr(found, "__name__", "metric"))
+    return metrics.MeanMetricWrapper(found, _name_of(found))
+
+
+def _name_of(function: Any) -> str:
+    """The name under which Keras reports a function or callable object: `camelCase` is camel_case.
+
+    A lambda is lambda, an object without a name is called after its class.
+    """
+    name = getattr(function, "name", None)
+    own = getattr(function, "__name__", type(function).__name__)
+    return name if isinstance(name, str) else snake_case(own)
 
 
 class OlderMetrics:
