@@ -195,3 +195,21 @@ def test_ctc_counts_labels_that_are_the_class_of_nothing_as_labels():
     logits = (np.arange(24).reshape(2, 4, 3).astype("f") - 12) / 100
     loss = losses.CTC(reduction=None)([[1, 2, 1, 0], [1, 2, 0, 2]], logits)
     np.testing.assert_allclose(loss.numpy(), [2.4429314, 2.4543595], rtol=1e-5)
+
+
+def test_ctc_refuses_lengths_beyond_labels_and_steps():
+    """They were read as another length, or gave a loss of 2e5 in silence."""
+    scores, labels = np.zeros((2, 4, 3), "float32"), [[1, 2], [1, 1]]
+    for words, wrong in (
+        (r"target_length\[1\] is 3", lambda: ops.ctc_loss(labels, scores, [2, 3], [4, 4])),
+        (r"target_length\[0\] is -1", lambda: ops.ctc_loss(labels, scores, [-1, 2], [4, 4])),
+        (r"output_length\[0\] is 5", lambda: ops.ctc_loss(labels, scores, [2, 2], [5, 4])),
+        (r"shape \(1,\)", lambda: ops.ctc_loss(labels, scores, [2], [4, 4])),
+        (r"sequence_lengths\[0\] is 9", lambda: ops.ctc_decode(scores, [9, 4])),
+        (
+            r"sequence_lengths\[1\] is -1",
+            lambda: ops.ctc_decode(scores, [4, -1], "beam_search", beam_width=2),
+        ),
+    ):
+        with pytest.raises(ValueError, match=rf"{words}(.|\n)*hint:"):
+            wrong()

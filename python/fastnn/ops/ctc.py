@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
-from fastnn.errors import ShapeError
+from fastnn.errors import DataError, ShapeError
 from fastnn.ops.control import scan
 from fastnn.ops.convert import TensorLike, arange, cast, computed, shape
 from fastnn.ops.host import tensor, value
@@ -29,6 +29,16 @@ __all__ = ["ctc_decode", "ctc_loss"]
 _c = _core.ops
 #: The logarithm of what cannot be: small enough, and far from where float32 ends.
 _NEVER = -1e5
+
+
+def _check_lengths(where: str, name: str, lengths: Any, most: int, of: str) -> None:
+    """DataError for a length beyond what there is, by which scores would be read as others."""
+    odd = np.flatnonzero((lengths < 0) | (lengths > most))
+    if odd.size:
+        raise DataError(
+            f"{where}: {name}[{odd[0]}] is {lengths[odd[0]]}, there are {most} {of}\n"
+            f"  hint: numbers from 0 to {most}"
+        )
 
 
 @keras_op
@@ -56,6 +66,7 @@ def ctc_loss(
 
     Raises:
         ShapeError: The shapes do not go together.
+        DataError: A length that is given as a number is beyond the labels or steps there are.
 
     Example:
         >>> scores = np.zeros((1, 2, 3))
@@ -70,6 +81,19 @@ def ctc_loss(
             f"{tuple(scores.shape)}, wanted (batch, labels) and (batch, steps, classes)\n"
             "  hint: scores of every step"
         )
+    for name, lengths, axis, of in (
+        ("target_length", target_length, labels.shape, "labels"),
+        ("output_length", output_length, scores.shape, "steps"),
+    ):
+        if isinstance(lengths, list | tuple | np.ndarray):
+            sizes = np.shape(lengths)
+            if len(sizes) != 1 or sizes[0] not in (labels.shape[0], None):
+                raise ShapeError(
+                    f"ctc_loss: {name} has shape {sizes}, the labels {tuple(labels.shape)}\n"
+                    "  hint: one number a sample"
+                )
+            if isinstance(axis[1], int):
+                _check_lengths("ctc_loss", name, np.asarray(lengths), axis[1], of)
     batch, count = shape(labels)
     log = log_softmax(scores, axis=-1)
     # The labels with "nothing" before, between and after: 2 * count + 1 places.
@@ -151,6 +175,7 @@ def ctc_decode(
             f"ctc_decode: scores of shape {scores.shape} and lengths of shape {lengths.shape}, "
             "wanted (batch, steps, classes) and (batch,)\n  hint: scores of every step"
         )
+    _check_lengths("ctc_decode", "sequence_lengths", lengths, scores.shape[1], "steps")
     if strategy not in ("greedy", "beam_search"):
         raise ValueError(
             f"Invalid strategy {strategy}. Supported values are 'greedy' and 'beam_search'.\n"
