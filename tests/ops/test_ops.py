@@ -6,14 +6,11 @@ that kind fails until it gets some. The whole file runs again under every instru
 machine.
 """
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from fastnn import _core
+from instruction_sets import assert_holds_on, each_lower_set
 from row_formulas import bound, reference, widen
 from row_table import CASES, ROWS, cases_of, needs_cases, sample, table
 
@@ -197,16 +194,7 @@ def test_a_second_derivative_matches_finite_differences(name, one, rng):
     assert_gradient(got, wanted, scale=10.0)
 
 
-@pytest.mark.parametrize("isa", [i for i in _core.info()["isa_available"] if i != "avx512"])
-@pytest.mark.skipif("FASTNN_ISA" in os.environ, reason="already a run under one instruction set")
+@each_lower_set
 def test_the_rows_hold_on_every_instruction_set(isa):
     """This file again in a process that is limited to one instruction set."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
-        env={**os.environ, "FASTNN_ISA": isa},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert_holds_on(isa, __file__)

@@ -5,8 +5,6 @@ The whole file runs again under every instruction set of the machine.
 """
 
 import os
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 import fastnn
 import ops_cases
 from fastnn import _core, ops
+from instruction_sets import assert_holds_on, each_lower_set
 from row_table import ROWS, cases_of, sample, table
 
 WIDE = {"bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32"}
@@ -430,16 +429,7 @@ def test_a_model_built_on_narrow_samples_takes_others(rng):
     assert np.isfinite(wide).all()
 
 
-@pytest.mark.parametrize("isa", [i for i in _core.info()["isa_available"] if i != "avx512"])
-@pytest.mark.skipif("FASTNN_ISA" in os.environ, reason="already a run under one instruction set")
+@each_lower_set
 def test_storage_types_hold_on_every_instruction_set(isa):
     """This file again in a process that is limited to one instruction set."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
-        env={**os.environ, "FASTNN_ISA": isa},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert_holds_on(isa, __file__)
