@@ -283,6 +283,35 @@ fn a_deep_training_step_keeps_activations_no_longer_than_it_needs_them() {
 }
 
 #[test]
+fn a_program_of_very_many_values_shares_memory_and_is_right() {
+    // More values than are placed pair by pair; those of the first size are read in the end only.
+    let rounds = 3000;
+    let mut g = Graph::new();
+    let x = g.input(Ty::f32(shape(&[8, 4])));
+    let w = g.input(Ty::f32(shape(&[4, 4])));
+    let mut kept = vec![x];
+    let (mut narrow, mut sum) = (w, x);
+    for i in 0..rounds {
+        let h = g.matmul(kept[i], w, false, false);
+        kept.push(g.tanh(h));
+        let own = g.matmul(kept[i + 1], kept[i + 1], true, false);
+        let own = g.tanh(own);
+        let both = g.add_(own, narrow);
+        let next = g.matmul(both, w, false, false);
+        narrow = g.tanh(next);
+    }
+    for h in kept.into_iter().rev() {
+        let both = g.add_(sum, h);
+        let next = g.matmul(both, w, false, false);
+        sum = g.tanh(next);
+    }
+    g.outputs = vec![sum, narrow];
+    let program = Program::compile(&g).unwrap();
+    assert!(program.arena() < (rounds + 32) * 8 * 4 * 4, "{} bytes", program.arena());
+    check(&g, &mut Rng(15), "very many values");
+}
+
+#[test]
 fn a_table_that_is_read_again_is_still_updated_in_place() {
     let mut g = Graph::new();
     let (rows, n) = (500, 8);

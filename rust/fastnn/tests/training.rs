@@ -62,13 +62,13 @@ struct Log {
     epochs: Vec<Vec<f32>>,
     batches: usize,
     stop_at: Option<(usize, bool)>,
-    /// Stops at the first tick.
+    /// Stops at the first tick after an epoch.
     impatient: bool,
 }
 
 impl Observer for Log {
     fn tick(&mut self) -> Result<()> {
-        if self.impatient { Err(Error::Interrupted) } else { Ok(()) }
+        if self.impatient && !self.epochs.is_empty() { Err(Error::Interrupted) } else { Ok(()) }
     }
     fn wants_heartbeat(&self) -> bool {
         false

@@ -187,9 +187,8 @@ impl TileProgram {
     ) -> TileProgram {
         let fits = inputs.len() <= MAX_INPUTS && outputs <= MAX_OUTPUTS;
         assert!(fits && inputs.len() + outputs + temps <= MAX_OPERANDS, "invariant: fuse limits operands");
-        let row =
-            inputs.iter().map(|a| if let Access::Cycle(p) | Access::Hold(p) = a { *p } else { 0 }).max();
-        let row = row.filter(|&r| r >= TILE).unwrap_or(0);
+        let length = |a: &Access| if let Access::Cycle(p) | Access::Hold(p) = a { Some(*p) } else { None };
+        let row = inputs.iter().filter_map(length).filter(|&r| r >= TILE).max().unwrap_or(0);
         // Equal tiles across a long row, so that its end is not a sliver.
         let tile =
             if row == 0 { TILE } else { row.div_ceil(row.div_ceil(TILE)).next_multiple_of(LANES).min(TILE) };

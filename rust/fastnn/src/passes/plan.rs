@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::graph::{DATA, Graph, INPUT, Id, Kind, SCALAR, Ty};
 use crate::ops::elementwise::{ADD, RELU};
 use crate::shape::DType;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,13 +114,18 @@ pub fn plan_as(graph: &Graph, fusion: &Fusion, layout: Layout) -> Result<Plan> {
             _ => {}
         }
     }
+    // Values that the program hands out.
+    let mut leaves = vec![false; n];
+    for &value in graph.outputs.iter().chain(graph.updates.iter().map(|(_, value)| value)) {
+        leaves[fusion.root(value).at()] = true;
+    }
     let mut copies = vec![];
     let mut late = vec![];
     let mut updated = vec![];
     for &(slot, value) in &graph.updates {
         let root = fusion.root(value);
         let size = layout.bytes(graph.ty(root));
-        if locs[root.at()].is_none() && in_place(graph, fusion, layout, &readers, slot, root) {
+        if locs[root.at()].is_none() && in_place(graph, fusion, layout, &readers, &leaves, slot, root) {
             locs[root.at()] = Some(Loc::Input(slot));
             updated.push((slot, root));
         } else {
@@ -134,15 +141,18 @@ pub fn plan_as(graph: &Graph, fusion: &Fusion, layout: Layout) -> Result<Plan> {
             late.push((root, Loc::Output(k), size));
         }
     }
-    let kept: Vec<Id> = late.iter().map(|(root, _, _)| *root).collect();
+    let mut kept = vec![false; n];
+    for (root, _, _) in &late {
+        kept[root.at()] = true;
+    }
     for (slot, root) in updated {
         // A chain of changes of one state happens in its memory from the first one on.
         let mut value = root;
         loop {
             let before = replaced(graph, fusion, layout, &readers, value).into_iter().find(|&old| {
                 locs[old.at()].is_none()
-                    && !kept.contains(&old)
-                    && in_place(graph, fusion, layout, &readers, slot, old)
+                    && !kept[old.at()]
+                    && in_place(graph, fusion, layout, &readers, &leaves, slot, old)
             });
             let Some(before) = before else { break };
             locs[before.at()] = Some(Loc::Input(slot));
@@ -154,7 +164,7 @@ pub fn plan_as(graph: &Graph, fusion: &Fusion, layout: Layout) -> Result<Plan> {
         let mut value = fusion.root(graph.outputs[k]);
         while locs[value.at()] == Some(Loc::Output(k)) {
             let before = replaced(graph, fusion, layout, &readers, value);
-            let free = |old: &&Id| locs[old.at()].is_none() && !kept.contains(*old);
+            let free = |old: &&Id| locs[old.at()].is_none() && !kept[old.at()];
             let Some(&before) = before.iter().find(free) else { break };
             locs[before.at()] = Some(Loc::Output(k));
             value = before;
@@ -212,14 +222,13 @@ fn in_place(
     fusion: &Fusion,
     layout: Layout,
     readers: &[Vec<usize>],
+    leaves: &[bool],
     slot: usize,
     root: Id,
 ) -> bool {
     let old = graph.inputs[slot];
     let Some(writer) = fusion.work_of[root.at()] else { return false };
-    let leaves_here = graph.outputs.iter().any(|&o| fusion.root(o) == old)
-        || graph.updates.iter().any(|&(_, v)| fusion.root(v) == old);
-    if leaves_here || graph.ty(old) != graph.ty(root) {
+    if leaves[old.at()] || graph.ty(old) != graph.ty(root) {
         return false;
     }
     readers[old.at()]
@@ -321,7 +330,7 @@ fn place(
     fusion: &Fusion,
     layout: Layout,
     readers: &[Vec<usize>],
-    kept: &[Id],
+    kept: &[bool],
     locs: &mut [Option<Loc>],
 ) -> (usize, Vec<usize>) {
     let mut lives: Vec<Life> = vec![];
@@ -330,11 +339,11 @@ fn place(
     order.sort_by_key(|id| fusion.work_of[id.at()]);
     for id in order {
         let Some(born) = fusion.work_of[id.at()] else { continue };
-        if locs[id.at()].is_some() || (readers[id.at()].is_empty() && !kept.contains(&id)) {
+        if locs[id.at()].is_some() || (readers[id.at()].is_empty() && !kept[id.at()]) {
             continue;
         }
         let last = readers[id.at()].iter().copied().max().unwrap_or(born);
-        let dies = if kept.contains(&id) { fusion.works.len() } else { last };
+        let dies = if kept[id.at()] { fusion.works.len() } else { last };
         let size = layout.bytes(graph.ty(id)).next_multiple_of(LINE).max(LINE);
         // The memory of an operand that dies here, if nobody took it before.
         let taken = replaced(graph, fusion, layout, readers, id).into_iter().find_map(|old| {
@@ -350,7 +359,7 @@ fn place(
         life_of[id.at()] = Some(life);
     }
     // Large values first: they are the hardest to place well.
-    lives.sort_by_key(|l| (std::cmp::Reverse(l.size), l.born));
+    lives.sort_by_key(|l| (Reverse(l.size), l.born));
     let places = match layout {
         Layout::Arena => offsets(&lives),
         Layout::Slots => slots(&lives),
@@ -368,26 +377,65 @@ fn place(
     (arena, if layout == Layout::Slots { begins } else { vec![] })
 }
 
-/// Best-fit offsets.
+/// Values up to which each is placed where it fits best among all. The search looks at every pair; what
+/// is beyond, the smallest values of a large program, shares memory with values of its size alone.
+const SEARCHED: usize = 1 << 13;
+
+/// Offsets: best-fit, size by size, and memory by size for what is beyond [`SEARCHED`].
 fn offsets(lives: &[Life]) -> Vec<usize> {
-    // What has a place already, by address.
-    let mut placed: Vec<(usize, &Life)> = vec![];
+    // What has a place already, by address: when it is there, and where.
+    let (mut times, mut spans): (Vec<(usize, usize)>, Vec<(usize, usize)>) = (vec![], vec![]);
     let mut places = vec![];
-    for life in lives {
-        let mut best: Option<(usize, usize)> = None;
-        let mut free = 0;
-        for (at, other) in placed.iter().filter(|(_, o)| o.born <= life.dies && life.born <= o.dies) {
-            let gap = at.saturating_sub(free);
-            if gap >= life.size && best.is_none_or(|(g, _)| gap < g) {
-                best = Some((gap, free));
+    let mut sizes = lives.chunk_by(|a, b| a.size == b.size).peekable();
+    while let Some(same) = sizes.next_if(|same| times.len() + same.len() <= SEARCHED) {
+        for life in same {
+            let mut best: Option<(usize, usize)> = None;
+            let mut free = 0;
+            for (&(born, dies), &(at, end)) in times.iter().zip(&spans) {
+                if born > life.dies || life.born > dies {
+                    continue;
+                }
+                let gap = at.saturating_sub(free);
+                if gap >= life.size && best.is_none_or(|(g, _)| gap < g) {
+                    best = Some((gap, free));
+                    if gap == life.size {
+                        break;
+                    }
+                }
+                free = free.max(end);
             }
-            free = free.max(at + other.size);
+            let at = best.map_or(free, |(_, at)| at);
+            let before = spans.partition_point(|&(other, _)| other <= at);
+            times.insert(before, (life.born, life.dies));
+            spans.insert(before, (at, at + life.size));
+            places.push(at);
         }
-        let at = best.map_or(free, |(_, at)| at);
-        placed.insert(placed.partition_point(|(other, _)| *other <= at), (at, life));
-        places.push(at);
+    }
+    let mut end = spans.iter().map(|&(_, end)| end).max().unwrap_or(0);
+    for same in sizes {
+        let at = places.len();
+        places.extend(in_turn(same).into_iter().map(|slot| end + slot * same[0].size));
+        end = places[at..].iter().map(|&place| place + same[0].size).fold(end, usize::max);
     }
     places
+}
+
+/// A slot for each of these lives of one size, by birth: as few as are alive at once.
+fn in_turn(lives: &[Life]) -> Vec<usize> {
+    let mut ends: BinaryHeap<Reverse<(usize, usize)>> = BinaryHeap::new();
+    let mut slots = vec![];
+    for life in lives {
+        let slot = match ends.peek() {
+            Some(&Reverse((dies, slot))) if dies < life.born => {
+                ends.pop();
+                slot
+            }
+            _ => ends.len(),
+        };
+        ends.push(Reverse((life.dies, slot)));
+        slots.push(slot);
+    }
+    slots
 }
 
 /// One offset for all lives of a slot: the smallest slot that is free then. The lives come by size, so
