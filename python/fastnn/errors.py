@@ -33,6 +33,7 @@ __all__ = [
     "GpuOutOfMemoryError",
     "GpuUnavailableError",
     "InternalError",
+    "NotCompiledError",
     "RankError",
     "ShapeError",
     "TraceError",
@@ -68,6 +69,13 @@ def hint_of(error: BaseException) -> str | None:
 
 class RankError(FastnnError, RuntimeError):
     """The ranks of a distributed run differ, or one of them failed or ended."""
+
+
+class NotCompiledError(FastnnError, RuntimeError, ValueError):
+    """A model that is to be trained or evaluated has no loss and optimizer yet.
+
+    Keras 3 raises a ValueError here, Keras 2 a RuntimeError.
+    """
 
 
 class ConfigError(ValueError, TypeError):

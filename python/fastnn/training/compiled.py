@@ -15,7 +15,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
 from fastnn.data.batches import unpack
 from fastnn.devices import choice
-from fastnn.errors import reject_arguments
+from fastnn.errors import NotCompiledError, reject_arguments
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Variable, gradients
 from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics, OlderMetrics
@@ -129,7 +129,7 @@ class Compiled(Tracing):
 
     def _require_compiled(self, verb: str) -> None:
         if not self.compiled:
-            raise RuntimeError(
+            raise NotCompiledError(
                 f"{verb} needs a compiled model\n"
                 "  hint: model.compile(optimizer='adam', loss='mse') before it"
             )
