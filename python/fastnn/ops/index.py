@@ -28,7 +28,7 @@ from fastnn.ops.convert import (
     shape,
     zeros,
 )
-from fastnn.ops.shapes import moveaxis, reshape
+from fastnn.ops.shapes import moveaxis, reshape, stack
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -48,6 +48,9 @@ __all__ = [
 ]
 
 _c = _core.ops
+_WHOLE = ("bool", "int8", "int32", "uint8")
+#: Rows of whole numbers whose bytes add up exactly in float32.
+_EXACT = 1 << 16
 
 
 @hints_arguments
@@ -231,7 +234,8 @@ def bincount(
     if weights is None:
         return cast(_c.sum(hits, axis=-2), "int32")
     w = convert_to_tensor(weights)
-    total = _c.sum(hits * _c.expand_dims(cast(w, "float32"), axis=[-1]), axis=-2)
+    kind = "int32" if w.dtype in _WHOLE else "float32"  # sums of whole numbers are exact
+    total = _c.sum(cast(hits, kind) * _c.expand_dims(cast(w, kind), axis=[-1]), axis=-2)
     return cast(total, w.dtype)
 
 
@@ -304,6 +308,27 @@ def _flat_places(name: str, indices: Any, sizes: Sequence[Any]) -> tuple[Any, in
     return flat, total, math.prod(sizes[k:])
 
 
+def _added(data: Any, at: Any, sizes: list[Any]) -> Any:
+    """Zeros of `sizes` with rows of `data` added at positions; whole numbers add up exactly.
+
+    The row adds floats: a whole number goes as four bytes, whose sums are exact for 65,536 rows.
+    """
+    if data.dtype == "float32":
+        return _c.take_grad(data, at, shape=sizes, axis=0)
+    x = cast(data, "int32")
+    parts = [x % 256, x // 256 % 256, x // 65536 % 256, x // 16777216]
+    rows_ = cast(stack(parts, axis=-1), "float32")
+    count = shape(x)[0]
+    known = isinstance(count, int)
+    blocks = [slice(i, i + _EXACT) for i in range(0, count, _EXACT)] if known else [slice(None)]
+    total = zeros(sizes, "int32")
+    for block in blocks:
+        sums = cast(_c.take_grad(rows_[block], at[block], shape=[*sizes, 4], axis=0), "int32")
+        for i, weight in enumerate((1, 256, 65536, 16777216)):
+            total = total + sums[..., i] * weight
+    return cast(total, data.dtype)
+
+
 @keras_op
 def scatter(indices: TensorLike, values: TensorLike, shape: Sequence[int]) -> Tensor:
     """Zeros of `shape` with `values` added at positions; where positions repeat, values add up.
@@ -322,9 +347,8 @@ def scatter(indices: TensorLike, values: TensorLike, shape: Sequence[int]) -> Te
     """
     values = computed(values)
     flat, total, rest = _flat_places("scatter", indices, list(shape))
-    rows_ = reshape(cast(values, "float32"), (-1, rest))
-    out = _c.take_grad(rows_, flat, shape=[total, rest], axis=0)
-    return cast(reshape(out, list(shape)), values.dtype)
+    out = _added(reshape(values, (-1, rest)), flat, [total, rest])
+    return reshape(out, list(shape))
 
 
 @keras_op
@@ -362,8 +386,7 @@ def scatter_update(
     if reduction is None:
         out = _last(table, flat, new, total)
     elif reduction == "add":
-        added = _c.take_grad(cast(new, "float32"), flat, shape=[total, rest], axis=0)
-        out = table + cast(added, x.dtype)
+        out = table + _added(new, flat, [total, rest])
     elif reduction in ("max", "min", "mul"):
         kind = "prod" if reduction == "mul" else reduction
         joined = _segments(kind, new, flat, total, keep=True)
@@ -421,8 +444,7 @@ def _segments(kind: str, data: Any, ids: Any, total: int, keep: bool = False) ->
         inside = _c.logical_and(_c.greater_equal(ids, 0), _c.less(ids, total))
         at = _c.where(inside, ids, cast(total, "int32"))
         sizes = [total + 1, *shape(data)[1:]]
-        out = _c.take_grad(cast(data, "float32"), at, shape=sizes, axis=0)
-        return cast(out, data.dtype)[:total]
+        return _added(data, at, sizes)[:total]
     hit = _c.equal(_c.expand_dims(ids, axis=[0]), _c.expand_dims(arange(total), axis=[1]))
     hit = reshape(hit, [total, shape(ids)[0], *[1] * (rank - 1)])
     whole = data.dtype == "int32"

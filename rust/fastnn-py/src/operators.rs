@@ -9,6 +9,7 @@ use fastnn::shape::DType;
 use fastnn::tensor::{Attrs, Operands, Tensor, convert};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 use smallvec::smallvec;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -85,19 +86,46 @@ pub(crate) fn whole_power(py: Python<'_>, base: &Tensor, mut exponent: u32) -> R
     Ok(PyTensor::new(out))
 }
 
+/// `fastnn.ops.matmul` or `power` of the operands: vectors, and whole numbers that stay whole.
+pub(crate) fn by_front(
+    slf: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    swap: bool,
+    name: &str,
+) -> PyResult<Py<PyAny>> {
+    let this = slf.as_any();
+    let operands = if swap { (other, this) } else { (this, other) };
+    Ok(slf.py().import("fastnn.ops")?.call_method1(name, operands)?.unbind())
+}
+
 pub(crate) fn product(
     slf: &Bound<'_, PyTensor>,
     other: &Bound<'_, PyAny>,
     swap: bool,
 ) -> PyResult<Py<PyAny>> {
     let py = slf.py();
+    let this = slf.get().0.clone();
+    let Some(that) = enter(|| operand_or_list(other))? else { return Ok(py.NotImplemented()) };
+    let (a, b) = (this.ty(), that.ty());
+    if a.shape.rank().min(b.shape.rank()) < 2 || !(a.dtype.is_float() || b.dtype.is_float()) {
+        return by_front(slf, other, swap, "matmul");
+    }
     enter(|| {
-        let this = slf.get().0.clone();
-        let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
-        let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
+        let inputs = if swap { smallvec![that, this] } else { smallvec![this, that] };
         let attrs = Attrs::new(&[Attr::Bool(false), Attr::Bool(false)]);
         Ok(Bound::new(py, PyTensor::new(build(py, &matmul::MATMUL, inputs, attrs)?))?.into_any().unbind())
     })
+}
+
+/// A power: of whole numbers by whole numbers where both may be.
+pub(crate) fn power(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, swap: bool) -> PyResult<Py<PyAny>> {
+    if !slf.get().0.ty().dtype.is_float() && !other.is_exact_instance_of::<PyFloat>() {
+        if enter(|| operand_or_list(other))?.is_none() {
+            return Ok(slf.py().NotImplemented());
+        }
+        return by_front(slf, other, swap, "power");
+    }
+    binary(slf, other, &elementwise::POWER, swap)
 }
 
 pub(crate) fn unary(slf: &Bound<'_, PyTensor>, op: &'static OpDef) -> PyResult<PyTensor> {

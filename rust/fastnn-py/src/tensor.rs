@@ -7,7 +7,7 @@ use crate::error::{Result, data_error, enter};
 use crate::export::{Exported, export_buffer, own_array, to_numpy};
 use crate::index;
 use crate::interpreter;
-use crate::operators::{binary, build, logical, product, unary, whole_power};
+use crate::operators::{binary, build, logical, power, product, unary, whole_power};
 use fastnn::function::is_plain;
 use fastnn::graph::Attr;
 use fastnn::ops::{compare, elementwise, movement};
@@ -414,14 +414,14 @@ impl PyTensor {
                 Ok(whole_power(py, &slf.get().0, exponent)?.into_pyobject(py)?.into_any().unbind())
             });
         }
-        binary(slf, other, &elementwise::POWER, false)
+        power(slf, other, false)
     }
     fn __rpow__(
         slf: &Bound<'_, Self>,
         other: &Bound<'_, PyAny>,
         _modulo: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        binary(slf, other, &elementwise::POWER, true)
+        power(slf, other, true)
     }
     fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         product(slf, other, false)

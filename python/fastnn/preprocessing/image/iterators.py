@@ -469,13 +469,14 @@ class DirectoryIterator(BatchFromFiles):
     Example:
         >>> import pathlib, tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> (folder / "cat").mkdir()
-        >>> fastnn.utils.save_img(folder / "cat" / "0.png", np.zeros((4, 4, 3)))
+        >>> for name in ("cat", "dog"):
+        ...     (folder / name).mkdir()
+        ...     fastnn.utils.save_img(folder / name / "0.png", np.zeros((4, 4, 3)))
         >>> gen = fastnn.preprocessing.image.ImageDataGenerator()
         >>> it = gen.flow_from_directory(folder, target_size=(8, 8))
-        Found 1 images belonging to 1 classes.
+        Found 2 images belonging to 2 classes.
         >>> it[0][0].shape, it.class_indices
-        ((1, 8, 8, 3), {'cat': 0})
+        ((2, 8, 8, 3), {'cat': 0, 'dog': 1})
     """
 
     directory: str

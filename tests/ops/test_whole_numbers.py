@@ -1,0 +1,65 @@
+"""Whole numbers stay whole, and exact, where float32 would round them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import ops
+
+BIG = 2**24 + 1
+
+
+def both(f, *args):
+    """What `f` gives as it is and compiled, which must agree."""
+    result, compiled = f(*args), fastnn.jit(f)(*args)
+    assert result.dtype == compiled.dtype
+    np.testing.assert_array_equal(result, compiled)
+    return result
+
+
+def test_operators_keep_products_and_powers_of_whole_numbers():
+    row, column = fastnn.tensor([[BIG, 1]]), fastnn.tensor([[1], [1]])
+    product = both(lambda a, b: a @ b, row, column)
+    assert (product.dtype, product.tolist()) == ("int32", [[BIG + 1]])
+    assert (np.array([[1, 2]], np.int32) @ column).tolist() == [[3]]
+    power = both(lambda a, b: a**b, fastnn.tensor([4097, 3]), fastnn.tensor([2, 2]))
+    assert (power.dtype, power.tolist()) == ("int32", [4097**2, 9])
+    assert (2 ** fastnn.tensor([3, 25])).tolist() == [8, 2**25]
+    for x in (fastnn.tensor([3]) ** 0.5, 2.0 ** fastnn.tensor([3]), fastnn.tensor([3]) ** -1):
+        assert x.dtype == "float32"
+
+
+def test_the_operator_of_products_takes_vectors():
+    v, m = fastnn.tensor([1.0, 2.0]), fastnn.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert both(lambda a, b: a @ b, v, v).numpy() == 5.0
+    assert (m @ v).tolist() == [5.0, 11.0]
+    assert (v @ m).tolist() == [7.0, 10.0]
+    assert ([1.0, 2.0] @ m).tolist() == [7.0, 10.0]
+    assert (np.ones((3, 2), np.float32) @ v).tolist() == [3.0, 3.0, 3.0]
+    gradient = fastnn.grad(lambda v: ops.sum(m @ v))(np.array([1.0, 2.0]))
+    assert gradient.tolist() == [4.0, 6.0]
+    with pytest.raises(fastnn.ShapeError, match=r"matmul: .*\n +hint: "):
+        v @ 3
+
+
+@pytest.mark.parametrize("rows", [0, 1, 70_000])
+def test_sums_at_positions_are_exact(rows):
+    draw = np.random.default_rng(0)
+    x = draw.integers(-(2**31), 2**31, size=(rows, 2)).astype(np.int32)
+    ids = draw.integers(0, 3, size=rows).astype(np.int32)
+    want = np.zeros((3, 2), np.int64)
+    np.add.at(want, ids, x)
+    want = want.astype(np.int32)  # sums beyond int32 wrap around
+    got = both(lambda x, ids: ops.segment_sum(x, ids, num_segments=3), x, ids)
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(ops.scatter(ids[:, None], x, (3, 2)), want)
+    table = np.full((3, 2), BIG, np.int32)
+    updated = ops.scatter_update(table, ids[:, None], x, reduction="add")
+    np.testing.assert_array_equal(updated, want + table)
+
+
+def test_weighted_counts_of_whole_numbers_are_exact():
+    counts = ops.bincount([0, 0, 1], weights=[BIG, 1, 3])
+    assert (counts.dtype, counts.tolist()) == ("int32", [BIG + 1, 3])
