@@ -384,7 +384,8 @@ const SEARCHED: usize = 1 << 13;
 /// Offsets: best-fit, size by size, and memory by size for what is beyond [`SEARCHED`].
 fn offsets(lives: &[Life]) -> Vec<usize> {
     // What has a place already, by address: when it is there, and where.
-    let (mut times, mut spans): (Vec<(usize, usize)>, Vec<(usize, usize)>) = (vec![], vec![]);
+    let mut times: Vec<(usize, usize)> = vec![];
+    let mut spans: Vec<(usize, usize)> = vec![];
     let mut places = vec![];
     let mut sizes = lives.chunk_by(|a, b| a.size == b.size).peekable();
     while let Some(same) = sizes.next_if(|same| times.len() + same.len() <= SEARCHED) {
