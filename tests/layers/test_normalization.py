@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import layers
 
 
@@ -73,8 +74,73 @@ def test_axes_in_any_order_normalise_alike(rng):
     assert np.array_equal(*outs)
 
 
-def test_batch_normalization_takes_renorm_as_keras_writes_it_and_refuses_the_method():
+def test_settings_of_renormalisation_are_left_out_of_configs_where_they_change_nothing():
     layer = layers.BatchNormalization(renorm=False, renorm_clipping=None, renorm_momentum=0.99)
-    assert "renorm" not in layer.get_config()
-    with pytest.raises(ValueError, match="batch renormalisation is not there"):
-        layers.BatchNormalization(renorm=True)
+    assert not [k for k in layer.get_config() if "renorm" in k]
+
+
+@pytest.mark.parametrize(
+    ("clipping", "affine"),
+    [(None, True), ({"rmax": 1.2, "rmin": 0.9, "dmax": 0.1}, True), ({"dmax": 0.3}, False)],
+)
+def test_batch_renormalisation_follows_its_formula(rng, clipping, affine):
+    layer = layers.BatchNormalization(
+        momentum=0.8, renorm=True, renorm_clipping=clipping, renorm_momentum=0.6,
+        scale=affine, center=affine,
+    )  # fmt: skip
+    layer.build((None, 3))
+    if affine:
+        layer.gamma.assign([1.0, 2.0, 0.5])
+        layer.beta.assign([0.0, 1.0, -1.0])
+    mean, stddev = np.zeros(3), np.ones(3)
+    moving_mean, moving_stddev = np.zeros(3), np.ones(3)
+    bounds = {"rmin": -np.inf, "rmax": np.inf, "dmax": np.inf, **(clipping or {})}
+    for _ in range(3):
+        x = (rng.normal(size=(6, 3)) * [1, 2, 3] + 1).astype(np.float32)
+        m, s = x.mean(0), np.sqrt(x.var(0) + 1e-3)
+        r = np.clip(s / stddev, bounds["rmin"], bounds["rmax"])
+        d = np.clip((m - mean) / stddev, -bounds["dmax"], bounds["dmax"])
+        want = (x - m) / s * r + d
+        if affine:
+            want = want * layer.gamma.numpy() + layer.beta.numpy()
+        np.testing.assert_allclose(layer(x, training=True), want, rtol=2e-5, atol=2e-5)
+        mean, stddev = 0.6 * mean + 0.4 * m, 0.6 * stddev + 0.4 * s
+        moving_mean, moving_stddev = 0.8 * moving_mean + 0.2 * m, 0.8 * moving_stddev + 0.2 * s
+    np.testing.assert_allclose(layer.renorm_mean, mean, rtol=1e-5)
+    np.testing.assert_allclose(layer.renorm_stddev, stddev, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean, moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, moving_stddev**2 - 1e-3, rtol=1e-4)
+    want = (x - moving_mean) / moving_stddev
+    if affine:
+        want = want * layer.gamma.numpy() + layer.beta.numpy()
+    np.testing.assert_allclose(layer(x, training=False), want, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("ending", ["keras", "safetensors"])
+def test_batch_renormalisation_is_kept_in_files(tmp_path, ending):
+    if ending == "keras":
+        pytest.importorskip("h5py")
+    bounds = {"rmax": 2.0, "rmin": 0.5}
+    model = fastnn.Sequential([
+        fastnn.Input((2,)), layers.BatchNormalization(renorm=True, renorm_clipping=bounds),
+        layers.Dense(1),
+    ])  # fmt: skip
+    model.compile("sgd", "mse")
+    x = np.arange(8.0).reshape(4, 2)
+    model.fit(x, x[:, :1], verbose=0)
+    model.save(tmp_path / f"m.{ending}")
+    again = fastnn.load_model(tmp_path / f"m.{ending}")
+    assert again.layers[0].renorm_clipping == bounds
+    for a, b in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for m in (model, again):
+        m.fit(x, x[:, :1], verbose=0)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"rmx": 1.0}, {"rmax": 0.5, "rmin": 1.0}, {"dmax": -1.0}], ids=str
+)
+def test_bounds_of_renormalisation_that_are_none_are_refused(bounds):
+    with pytest.raises(ValueError, match=r"renorm_clipping.*\n +hint: "):
+        layers.BatchNormalization(renorm=True, renorm_clipping=bounds)

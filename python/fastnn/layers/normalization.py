@@ -70,6 +70,33 @@ class _Affine(Layer):
         return tuple(input_shape)
 
 
+def _follow(average: Any, value: Any, keep: float) -> None:
+    average.assign(average * keep + value * (1.0 - keep))
+
+
+def _clipping(bounds: Any) -> dict[str, Any]:
+    """The bounds of batch renormalisation, checked."""
+    keys = ["rmax", "rmin", "dmax"]
+    unknown = set(bounds) - set(keys)
+    if unknown:
+        raise ValueError(
+            f"Received invalid keys for `renorm_clipping` argument: {bounds}. Supported values: "
+            f"{keys}.\n  hint: renorm_clipping={{'rmax': 3.0, 'rmin': 1 / 3, 'dmax': 5.0}}"
+        )
+    rmax, rmin, dmax = (bounds.get(key) for key in keys)
+    if rmax is not None and rmin is not None and rmax < rmin:
+        raise ValueError(
+            "rmax should be greater than rmin in the `renorm_clipping` argument. Received: "
+            f"rmax={rmax}, rmin={rmin}.\n  hint: rmin=1 / rmax"
+        )
+    if dmax is not None and dmax < 0:
+        raise ValueError(
+            "dmax should be non-negative in the `renorm_clipping` argument. Received: "
+            f"dmax={dmax}.\n  hint: the largest offset in either direction"
+        )
+    return dict(bounds)
+
+
 class BatchNormalization(_Affine):
     """Normalises over the batch in training, by moving averages otherwise.
 
@@ -93,15 +120,17 @@ class BatchNormalization(_Affine):
         gamma_regularizer: Penalty on `gamma`, added to the loss.
         beta_constraint: What `beta` is brought back to after each step.
         gamma_constraint: What `gamma` is brought back to after each step.
-        renorm: Only False: batch renormalisation is not there.
-        renorm_clipping: Only None.
-        renorm_momentum: Without effect.
+        renorm: Whether training normalises towards moving averages of its own, `renorm_mean` and
+            `renorm_stddev`, so that small batches do not decide alone: (x * r + d) * gamma + beta,
+            where gradients take r and d as given. Source: Ioffe 2017.
+        renorm_clipping: Bounds of these corrections by name, "rmax", "rmin" and "dmax"; None: none.
+        renorm_momentum: The share of the old value that those averages keep each step.
         synchronized: Accepted for Keras's sake: ranks that train together (`fastnn.distributed`)
             always normalise by the rows of all of them.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: Batch renormalisation is asked for.
+        ValueError: The axis is no whole number, or the bounds of `renorm_clipping` are none.
 
     Example:
         >>> layer = fastnn.layers.BatchNormalization()
@@ -119,6 +148,12 @@ class BatchNormalization(_Affine):
     moving_variance_initializer: Any
     moving_mean: Any
     moving_variance: Any
+    renorm: bool
+    renorm_clipping: Any
+    renorm_momentum: float
+    moving_stddev: Any
+    renorm_mean: Any
+    renorm_stddev: Any
     input_spec: Any
 
     def __init__(
@@ -143,27 +178,28 @@ class BatchNormalization(_Affine):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if renorm or renorm_clipping is not None:
-            raise ValueError(
-                f"renorm={renorm!r}, renorm_clipping={renorm_clipping!r}: batch renormalisation is "
-                "not there, wanted renorm=False\n  hint: GroupNormalization for small batches"
-            )
         if not isinstance(axis, int):
             raise ValueError(f"axis is {axis!r}, wanted a whole number\n  hint: axis=-1")
         self.axis, self.momentum, self.epsilon = axis, float(momentum), epsilon
         self.synchronized = synchronized
+        self.renorm, self.renorm_momentum = bool(renorm), float(renorm_momentum)
+        self.renorm_clipping = _clipping(renorm_clipping or {}) if renorm else renorm_clipping
         self._set_affine(center, scale, locals())
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self.supports_masking = True
 
     def get_config(self) -> dict[str, Any]:
-        """The settings, without those that older Keras does not know and that change nothing."""
+        """The settings, without those that older Keras does not know where they change nothing."""
         config = super().get_config()
+        if self.renorm:
+            return config
         return {k: v for k, v in config.items() if not k.startswith("renorm")}
 
     def build(self, input_shape: Any) -> None:
-        """gamma, beta, moving_mean, moving_variance, each of the size of the axis."""
+        """gamma, beta, moving_mean, moving_variance, each of the size of the axis; with `renorm`
+        moving_stddev, renorm_mean and renorm_stddev too.
+        """
         (size,) = sizes_along(input_shape, [self.axis], f"BatchNormalization {self.name!r}")
         self._add_affine((size,))
         self.moving_mean = self.add_weight(
@@ -172,31 +208,72 @@ class BatchNormalization(_Affine):
         self.moving_variance = self.add_weight(
             (size,), self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
+        if self.renorm:
+            for name, first in (
+                ("moving_stddev", self._first_stddev),
+                ("renorm_mean", self.moving_mean_initializer),
+                ("renorm_stddev", self._first_stddev),
+            ):
+                setattr(self, name, self.add_weight((size,), first, trainable=False, name=name))
         self.input_spec = InputSpec(min_ndim=2, axes={self.axis: size})
         self.built = True
+
+    def _first_stddev(self, shape: Any, dtype: Any = None) -> Any:
+        return ops.sqrt(self.moving_variance_initializer(shape, dtype))
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalised inputs; in training the moving averages follow."""
         x = ops.convert_to_tensor(inputs, "float32")
         rank = ops.ndim(x)
+        moved = None
         if training and self.trainable:
             axes = [i for i in range(rank) if i != self.axis % rank]
             shrink = shrink_for(float(self.epsilon))
             mean, power = self._batch_moments(x, axes, mask, shrink)
-            keep, variance = self.momentum, power * shrink**-2
-            self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
-            self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+            variance = power * shrink**-2
             scale = ops.rsqrt(power + self.epsilon * shrink**2) * shrink
+            _follow(self.moving_mean, mean, self.momentum)
+            if self.renorm:
+                stddev = ops.sqrt(variance + self.epsilon)
+                r, moved = self._corrections(mean, stddev)
+                scale = scale * r
+                self._follow_stddev(mean, stddev)
+            else:
+                _follow(self.moving_variance, variance, self.momentum)
         else:
             mean = self.moving_mean.value
             scale = ops.rsqrt(self.moving_variance.value + self.epsilon)
         if self.gamma is not None:
             scale = scale * self.gamma
+            moved = None if moved is None else moved * self.gamma
         shift = -mean * scale
+        if moved is not None:
+            shift = shift + moved
         if self.beta is not None:
             shift = shift + self.beta
         axis = [self.axis]
         return x * spread_along(scale, x.shape, axis) + spread_along(shift, x.shape, axis)
+
+    def _corrections(self, mean: Any, stddev: Any) -> tuple[Any, Any]:
+        """The factor and the offset that lead from the batch's statistics to the averages."""
+        usual = ops.maximum(self.renorm_stddev.value, float(self.epsilon) ** 0.5)
+        r, d = stddev / usual, (mean - self.renorm_mean.value) / usual
+        bounds = self.renorm_clipping
+        if bounds.get("rmin") is not None:
+            r = ops.maximum(r, float(bounds["rmin"]))
+        if bounds.get("rmax") is not None:
+            r = ops.minimum(r, float(bounds["rmax"]))
+        if bounds.get("dmax") is not None:
+            d = ops.clip(d, -float(bounds["dmax"]), float(bounds["dmax"]))
+        return ops.stop_gradient(r), ops.stop_gradient(d)
+
+    def _follow_stddev(self, mean: Any, stddev: Any) -> None:
+        _follow(self.renorm_mean, mean, self.renorm_momentum)
+        _follow(self.renorm_stddev, stddev, self.renorm_momentum)
+        _follow(self.moving_stddev, stddev, self.momentum)
+        # What inference reads; rounding must not make it negative.
+        variance = ops.square(self.moving_stddev.value) - self.epsilon
+        self.moving_variance.assign(ops.relu(variance))
 
     def _batch_moments(self, x: Any, axes: list[int], mask: Any, shrink: float) -> tuple[Any, Any]:
         """The mean, and the variance of `x * shrink`, over the rows of all ranks."""

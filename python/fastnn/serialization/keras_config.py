@@ -42,7 +42,6 @@ __all__ = [
 #: Settings of Keras that fastnn has not, with the values that change nothing.
 NO_EFFECT: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,), "lora_rank": (None,), "lora_alpha": (None,),
-    "renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (0.99,),
     "input_axes": (None,), "output_axes": (None,),
     "ragged": (False, None), "sparse": (False, None), "input_length": (None,), "initial": (None,),
     "virtual_batch_size": (None,), "fused": (None, True, False), "decay": (0.0,), "jit_compile":
