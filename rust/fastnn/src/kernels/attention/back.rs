@@ -56,7 +56,7 @@ unsafe fn task_generic<S: Simd>(isa: Isa, call: &Attention, grads: &Grads, [batc
     let share = call.heads / call.groups;
     let heads = group * share..(group + 1) * share;
     let (dpad, epad) = (d.next_multiple_of(LANES), e.next_multiple_of(LANES));
-    let floats = KEYS * (d + e + dpad + epad) + (2 * QUERIES + 2) * KEYS + share * t;
+    let floats = KEYS * (d + e + dpad + epad) + (2 * QUERIES + 1) * KEYS + share * t;
     let mut room = scratch(floats);
     let mut at = room.as_mut_ptr();
     let mut take = |n: usize| {
@@ -66,8 +66,7 @@ unsafe fn task_generic<S: Simd>(isa: Isa, call: &Attention, grads: &Grads, [batc
     };
     let (kt, vt) = (take(KEYS * d), take(KEYS * e));
     let (dk, dv) = (take(KEYS * dpad), take(KEYS * epad));
-    let (weights, flows) = (take(QUERIES * KEYS), take(QUERIES * KEYS));
-    let (drops, chances) = (take(KEYS), take(KEYS));
+    let (weights, flows, drops) = (take(QUERIES * KEYS), take(QUERIES * KEYS), take(KEYS));
     let inner = take(share * t);
     for (i, head) in heads.clone().enumerate() {
         for query in 0..t {
@@ -97,13 +96,7 @@ unsafe fn task_generic<S: Simd>(isa: Isa, call: &Attention, grads: &Grads, [batc
                         continue;
                     }
                     let block = Block { call, grads, at: [batch, head], key, keys, first, count };
-                    block.weights::<S>(
-                        isa,
-                        micro,
-                        [kt, vt],
-                        inner.add(i * t),
-                        [weights, flows, drops, chances],
-                    );
+                    block.weights::<S>(isa, micro, [kt, vt], inner.add(i * t), [weights, flows, drops]);
                     block.pull(micro, k, [weights, flows], [dk, dv]);
                 }
             }
@@ -157,7 +150,7 @@ impl Block<'_> {
         micro: &Micro,
         [kt, vt]: [*mut f32; 2],
         inner: *const f32,
-        [weights, flows, drops, chances]: [*mut f32; 4],
+        [weights, flows, drops]: [*mut f32; 3],
     ) {
         let (call, [batch, head]) = (self.call, self.at);
         for row in (0..self.count).step_by(micro.mr) {
@@ -193,11 +186,9 @@ impl Block<'_> {
                 let (raw, flow) = (raw.add(r * KEYS), flow.add(r * KEYS));
                 let (at, seen) = ([batch, head, query], self.seen(query));
                 let lse = *self.grads.lse.add((batch * call.heads + head) * call.queries + query);
-                let (lse, mut away) = (S::splat(lse), S::splat(*inner.add(query)));
+                let (lse, away) = (S::splat(lse), S::splat(*inner.add(query)));
                 kept(isa, call, at, self.key, seen, drops);
                 let (hidden, zero) = (S::splat(f32::NEG_INFINITY), S::splat(0.0));
-                let whole = self.key == 0 && call.seen(batch, query) <= KEYS;
-                let (mut sum, mut all) = (zero, zero);
                 for v in (0..KEYS).step_by(LANES) {
                     let n = seen.saturating_sub(v).min(LANES);
                     if n == 0 {
@@ -216,26 +207,9 @@ impl Block<'_> {
                         dp = S::mul(dp, factor);
                         used = S::mul(p, factor);
                     }
+                    let ds = S::mul(S::mul(p, S::sub(dp, away)), S::splat(call.scale));
                     S::store(raw.add(v), used);
-                    if whole {
-                        dp = S::select(none, zero, dp);
-                        (sum, all) = (S::fma(p, dp, sum), S::add(all, p));
-                        S::store(flow.add(v), dp);
-                        S::store(chances.add(v), p);
-                    } else {
-                        let ds = S::mul(S::mul(p, S::sub(dp, away)), S::splat(call.scale));
-                        S::store(flow.add(v), S::select(none, zero, ds));
-                    }
-                }
-                if whole {
-                    // The mean of the very numbers that it is taken from: where they are alike, as those
-                    // of a single key are, nothing is left, not the rounding of another sum.
-                    away = S::splat(S::sum(sum) / S::sum(all));
-                    for v in (0..seen).step_by(LANES) {
-                        let p = S::load(chances.add(v));
-                        let ds = S::mul(S::mul(p, S::sub(S::load(flow.add(v)), away)), S::splat(call.scale));
-                        S::store(flow.add(v), S::select(S::eq(p, zero), zero, ds));
-                    }
+                    S::store(flow.add(v), S::select(none, zero, ds));
                 }
             }
         }
