@@ -29,7 +29,8 @@ STEPS = int(os.environ.get("FASTNN_STEPS", "2000"))
 DEPTH = 50
 DOCUMENTED = (
     fastnn.errors.DataError, fastnn.errors.FormatError, fastnn.errors.ShapeError,
-    fastnn.errors.NotCompiledError, ValueError, TypeError, RuntimeError, AttributeError, OSError, FileNotFoundError, FileExistsError,
+    fastnn.errors.NotCompiledError, ValueError, TypeError, RuntimeError,
+    AttributeError, OSError, FileNotFoundError, FileExistsError,
 )  # fmt: skip
 OPTIMIZERS = [
     lambda: optimizers.SGD(0.01), lambda: optimizers.SGD(0.01, momentum=0.9, clipnorm=1.0),
