@@ -74,8 +74,9 @@ def test_a_constructor_may_call_itself_what_it_likes():
         def call(self, y, p):
             return ops.mean(ops.maximum(self.alpha * (y - p), (self.alpha - 1) * (y - p)), axis=-1)
 
-    config = Pinball(0.7).get_config()
-    assert config == {"alpha": 0.7}
+    config = Pinball(0.7, reduction="sum").get_config()
+    assert config.pop("name").startswith("pinball")
+    assert config == {"alpha": 0.7, "reduction": "sum"}
     assert Pinball.from_config(config).alpha == 0.7
 
 

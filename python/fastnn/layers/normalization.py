@@ -148,9 +148,9 @@ class BatchNormalization(_Affine):
     moving_variance_initializer: Any
     moving_mean: Any
     moving_variance: Any
-    renorm: bool
-    renorm_clipping: Any
-    renorm_momentum: float
+    renorm: bool = False  # older pickles have none of these
+    renorm_clipping: Any = None
+    renorm_momentum: float = 0.99
     moving_stddev: Any
     renorm_mean: Any
     renorm_stddev: Any

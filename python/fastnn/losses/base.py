@@ -151,7 +151,18 @@ class Loss(Configurable):
         computing_dtype(dtype, self.name)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with those of this class that `**kwargs` took."""
+        """The constructor's arguments, with those of this class that `**kwargs` took.
+
+        Returns:
+            A dict of settings.
+
+        Example:
+            >>> class Shortfall(fastnn.losses.Loss):
+            ...     def __init__(self, **kwargs):
+            ...         super().__init__(**kwargs)
+            >>> Shortfall(reduction="sum").get_config()["reduction"]
+            'sum'
+        """
         config = super().get_config()
         parameters = inspect.signature(type(self).__init__).parameters.values()
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
