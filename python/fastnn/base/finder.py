@@ -79,7 +79,7 @@ _NAMES = {
     "ops.elements": dict.fromkeys(
         "hard_shrink hard_swish soft_shrink sparse_plus sparse_sigmoid squareplus swish "
         "threshold".split(), "ops.thresholds",
-    ),
+    ) | dict.fromkeys(["power", "square", "trunc"], "ops.whole_numbers"),
     "layers.core": {
         "Embedding": "layers.embedding", "Input": "layers.input_layer",
         "InputLayer": "layers.input_layer", "positive_size": "base.arguments",

@@ -24,7 +24,7 @@ from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
-from fastnn.layers.preprocessing.host import fed, read_symbols, read_text
+from fastnn.layers.preprocessing.host import read_symbols, read_text
 from fastnn.models.calls import ELSEWHERE, DeviceCalls
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import as_json
@@ -99,7 +99,7 @@ class Model(Trainer, Layer):
             if is_data and (version == variables._version or self._is_current()):
                 if is_array and (out := function.call_plain(x, shape)) is not None:  # type: ignore[union-attr]
                     return out
-                if x.shape[1:] == shape and self._takes_floats_of(x):
+                if x.shape[1:] == shape:
                     return function(x)  # type: ignore[misc]
                 if self._known_size(x):
                     return self._predict_function(x)[0](x)
@@ -136,15 +136,6 @@ class Model(Trainer, Layer):
             # and impossible in a trace.
             with contextlib.suppress(_core.TraceError, _core.ShapeError):
                 self._predict_function(x)
-
-    def _takes_floats_of(self, x: Any) -> bool:
-        """Whether a trace of float32 takes `x` as the model does: an input of whole numbers may get
-        larger ones than floats tell apart.
-        """
-        if str(x.dtype).startswith("float"):
-            return True
-        declared = [] if self._input_shapes() is None else fed(self)
-        return bool(declared) and all(t.spec.dtype == "float32" for t in declared)
 
     def _known_size(self, x: Any) -> bool:
         """Whether `x` is a float32 array of the model's one input, whose open sizes take any."""

@@ -38,6 +38,7 @@ from fastnn.ops import (
     thresholds,
     unfolding,
     vocabulary,
+    whole_numbers,
     window,
 )
 from fastnn.tracing.known_ops import enter_ops
@@ -47,6 +48,7 @@ from fastnn.tracing.known_ops import enter_ops
 from fastnn.ops.rows import *  # noqa: F403
 from fastnn.ops.convert import *  # noqa: F403
 from fastnn.ops.elements import *  # noqa: F403
+from fastnn.ops.whole_numbers import *  # noqa: F403
 from fastnn.ops.thresholds import *  # noqa: F403
 from fastnn.ops.special import *  # noqa: F403
 from fastnn.ops.shapes import *  # noqa: F403
@@ -74,9 +76,9 @@ from fastnn.ops.host import *  # noqa: F403
 
 #: What `fastnn.ops` is made of; later ones win.
 _FAMILIES = (
-    rows, convert, elements, thresholds, special, shapes, arrays, diagonals, index, window, reduce,
-    order, quantiles, cumulate, contract, linalg, matrices, fourier, nn, recurrence, convolution,
-    unfolding, control, ctc, vocabulary, host,
+    rows, convert, elements, whole_numbers, thresholds, special, shapes, arrays, diagonals, index,
+    window, reduce, order, quantiles, cumulate, contract, linalg, matrices, fourier, nn,
+    recurrence, convolution, unfolding, control, ctc, vocabulary, host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")

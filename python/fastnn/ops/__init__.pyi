@@ -109,7 +109,6 @@ from fastnn.ops.elements import fabs as fabs
 from fastnn.ops.elements import fmax as fmax
 from fastnn.ops.elements import fmin as fmin
 from fastnn.ops.elements import fmod as fmod
-from fastnn.ops.elements import hard_tanh as hard_tanh
 from fastnn.ops.elements import heaviside as heaviside
 from fastnn.ops.elements import imag as imag
 from fastnn.ops.elements import isclose as isclose
@@ -120,17 +119,12 @@ from fastnn.ops.elements import isneginf as isneginf
 from fastnn.ops.elements import isposinf as isposinf
 from fastnn.ops.elements import isreal as isreal
 from fastnn.ops.elements import nan_to_num as nan_to_num
-from fastnn.ops.elements import power as power
 from fastnn.ops.elements import real as real
-from fastnn.ops.elements import relu as relu
-from fastnn.ops.elements import relu6 as relu6
 from fastnn.ops.elements import round as round
 from fastnn.ops.elements import saturate_cast as saturate_cast
 from fastnn.ops.elements import signbit as signbit
-from fastnn.ops.elements import square as square
 from fastnn.ops.elements import stop_gradient as stop_gradient
 from fastnn.ops.elements import true_divide as true_divide
-from fastnn.ops.elements import trunc as trunc
 from fastnn.ops.elements import where as where
 from fastnn.ops.fourier import fft as fft
 from fastnn.ops.fourier import fft2 as fft2
@@ -391,6 +385,12 @@ from fastnn.ops.thresholds import threshold as threshold
 from fastnn.ops.unfolding import fold as fold
 from fastnn.ops.unfolding import unfold as unfold
 from fastnn.ops.vocabulary import linear_cross_entropy as linear_cross_entropy
+from fastnn.ops.whole_numbers import hard_tanh as hard_tanh
+from fastnn.ops.whole_numbers import power as power
+from fastnn.ops.whole_numbers import relu as relu
+from fastnn.ops.whole_numbers import relu6 as relu6
+from fastnn.ops.whole_numbers import square as square
+from fastnn.ops.whole_numbers import trunc as trunc
 from fastnn.ops.window import slice as slice
 from fastnn.ops.window import slice_update as slice_update
 

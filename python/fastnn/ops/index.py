@@ -29,6 +29,7 @@ from fastnn.ops.convert import (
     zeros,
 )
 from fastnn.ops.shapes import moveaxis, reshape, stack
+from fastnn.ops.whole_numbers import as_whole
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -48,7 +49,6 @@ __all__ = [
 ]
 
 _c = _core.ops
-_WHOLE = ("bool", "int8", "int32", "uint8")
 #: Rows of whole numbers whose bytes add up exactly in float32.
 _EXACT = 1 << 16
 
@@ -234,8 +234,10 @@ def bincount(
     if weights is None:
         return cast(_c.sum(hits, axis=-2), "int32")
     w = convert_to_tensor(weights)
-    kind = "int32" if w.dtype in _WHOLE else "float32"  # sums of whole numbers are exact
-    total = _c.sum(cast(hits, kind) * _c.expand_dims(cast(w, kind), axis=[-1]), axis=-2)
+    counted = as_whole(w)
+    if counted is None:
+        counted = cast(w, "float32")
+    total = _c.sum(cast(hits, counted.dtype) * _c.expand_dims(counted, axis=[-1]), axis=-2)
     return cast(total, w.dtype)
 
 
@@ -313,9 +315,9 @@ def _added(data: Any, at: Any, sizes: list[Any]) -> Any:
 
     The row adds floats: a whole number goes as four bytes, whose sums are exact for 65,536 rows.
     """
-    if data.dtype == "float32":
+    x = as_whole(data)
+    if x is None:
         return _c.take_grad(data, at, shape=sizes, axis=0)
-    x = cast(data, "int32")
     parts = [x % 256, x // 256 % 256, x // 65536 % 256, x // 16777216]
     rows_ = cast(stack(parts, axis=-1), "float32")
     count = shape(x)[0]

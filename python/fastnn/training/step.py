@@ -314,7 +314,10 @@ class Tracing:
         function, out, scope = self._inference(x, shapes, rows=rows)
         plain = len(function.inputs) == 1 and isinstance(out, Tensor) and rows is None
         if plain and function.inputs[0][2] == "float32" and not scope.updates():
-            whole = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
+            # An input of whole numbers may get larger ones than floats tell apart.
+            declared = fed(self) if self._input_shapes() is not None else []  # type: ignore[attr-defined]
+            floats = bool(declared) and all(t.spec.dtype == "float32" for t in declared)
+            whole = floats and not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
             shape = tree.flatten(x)[0].shape
             self._shortcut_of = self._signature()  # a first call may have built layers
             self._shortcut = (tuple(shape[1:]), self._signature_at[0], function, whole)
