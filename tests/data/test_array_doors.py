@@ -1,4 +1,4 @@
-"""Arrays at every door: nothing changes its value in silence on the way in."""
+"""Arrays at every function that takes them: nothing changes its value in silence."""
 
 import decimal
 import fractions
@@ -27,7 +27,7 @@ def adapted(x):
     return layer
 
 
-DOORS = {
+ENTRIES = {
     "fit x": lambda a: model().fit(a, Y, verbose=0),
     "fit y": lambda a: model().fit(X, a[:, 0], verbose=0),
     "sample_weight": lambda a: model().fit(X, Y, sample_weight=a[:, 0], verbose=0),
@@ -53,23 +53,23 @@ DOORS = {
 MASKED = np.ma.masked_array(X, mask=[[1], [0], [1]])
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_what_lies_behind_a_mask_is_no_data(door):
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_what_lies_behind_a_mask_is_no_data(entry):
     with pytest.raises(DataError, match="mask") as caught:
-        DOORS[door](MASKED)
+        ENTRIES[entry](MASKED)
     assert "hint:" in str(caught.value)
-    DOORS[door](np.ma.masked_array(X, mask=False))
+    ENTRIES[entry](np.ma.masked_array(X, mask=False))
 
 
 def test_masks_inside_lists_are_seen():
     rows = [np.ma.masked_array([1.0, 2.0], mask=[0, 1]), np.ma.masked_array([1.0, 2.0])]
-    for door in (
+    for entry in (
         fastnn.tensor, ops.sum, adapted, lambda a: K.utils.split_dataset(a[0], 0.5),
         lambda a: K.utils.pad_sequences(a, dtype="float32"), lambda a: K.utils.normalize(a[0]),
         lambda a: K.utils.to_categorical(a[0]),
     ):  # fmt: skip
         with pytest.raises(DataError, match="mask"):
-            door(rows)
+            entry(rows)
     with pytest.raises(DataError, match="mask"):
         model().predict([rows[0][:1], rows[0][1:]], verbose=0)
 
@@ -98,18 +98,18 @@ WRONG = {
 }
 
 
-#: Doors that compute in floats, which hold whole numbers beyond int32 to 24 bits.
+#: Entries that compute in floats, which hold whole numbers beyond int32 to 24 bits.
 FLOATING = ("adapt", "convert_to_tensor", "assign", "loss", "metric", "layer(x)", "model(x)")
 
 
-@pytest.mark.parametrize(("door", "kind"), [
-    (door, kind) for door in DOORS if door != "set_weights" for kind in WRONG
-    if not (kind in ("beyond int32", "uint64") and door in FLOATING)
+@pytest.mark.parametrize(("entry", "kind"), [
+    (entry, kind) for entry in ENTRIES if entry != "set_weights" for kind in WRONG
+    if not (kind in ("beyond int32", "uint64") and entry in FLOATING)
 ])  # fmt: skip
-def test_what_is_no_real_number_in_range_is_refused(door, kind):
+def test_what_is_no_real_number_in_range_is_refused(entry, kind):
     with pytest.raises((DataError, TypeError, ValueError)) as caught:
-        DOORS[door](WRONG[kind])
-    numpys_own = door == "operator" and kind in ("dates", "spans")
+        ENTRIES[entry](WRONG[kind])
+    numpys_own = entry == "operator" and kind in ("dates", "spans")
     assert numpys_own or "hint:" in str(caught.value)
 
 
@@ -222,7 +222,7 @@ def test_only_a_batch_of_a_large_sparse_matrix_is_ever_dense(monkeypatch):
 
 def test_where_a_sparse_matrix_does_not_fit_it_is_named():
     sp, dense, _ = sparse_case()
-    for door in (fastnn.tensor, ops.sum, lambda a: K.layers.Dense(1)(a)):
+    for entry in (fastnn.tensor, ops.sum, lambda a: K.layers.Dense(1)(a)):
         with pytest.raises((DataError, TypeError), match="sparse") as caught:
-            door(sp.csr_matrix(dense))
+            entry(sp.csr_matrix(dense))
         assert "toarray" in str(caught.value)

@@ -1,4 +1,4 @@
-"""What `fastnn._core` promises at the door: conversions, sharing, lifetimes, threads, stops."""
+"""What `fastnn._core` promises to Python: conversions, sharing, lifetimes, threads, stops."""
 
 from __future__ import annotations
 

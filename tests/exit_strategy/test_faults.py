@@ -16,7 +16,7 @@ from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.resources import load_json
 
 HOME = Path(load_json.__wrapped__.__code__.co_filename).parent  # type: ignore[attr-defined]
-#: Rooms whose messages speak of files that programmers write: gate files, models, specifications.
+#: Modules whose messages speak of files that programmers write: gate files, models, specifications.
 FOR_PROGRAMMERS = ("model", "gates/data.py", "scoring", "cli/model.py", "reading/bounded_yaml.py")
 
 
@@ -34,8 +34,8 @@ def words_of(node: ast.expr) -> list[str]:
 
 def patterns() -> Iterator[tuple[str, str]]:
     for file in sorted(HOME.rglob("*.py")):
-        room = file.relative_to(HOME).as_posix()
-        if room.startswith(FOR_PROGRAMMERS):
+        module = file.relative_to(HOME).as_posix()
+        if module.startswith(FOR_PROGRAMMERS):
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             if not isinstance(node, ast.Call):
@@ -45,15 +45,15 @@ def patterns() -> Iterator[tuple[str, str]]:
             made = node.args[:2] if name in ("AmountError", "refuse_sheet") else made
             for part in made:
                 for words in words_of(part):
-                    yield room, words
+                    yield module, words
 
 
 def test_every_message_and_hint_has_a_chinese_form() -> None:
     found = list(patterns())
     assert len(found) > 300  # the finder finds them
     lacking = {
-        (room, words)
-        for room, words in found
+        (module, words)
+        for module, words in found
         if re.search("[a-z]{3}", words.replace("{}", ""))
         and in_chinese(words.replace("{}", "7")) is None
     }

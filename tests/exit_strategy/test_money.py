@@ -1,4 +1,4 @@
-"""Promises of the money rooms: oracle payouts, equilibrium, monotony, exactness, refusals."""
+"""Promises of the money modules: oracle payouts, equilibrium, monotony, exactness, refusals."""
 
 from __future__ import annotations
 

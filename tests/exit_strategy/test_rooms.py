@@ -1,4 +1,4 @@
-"""The rooms of the exit tool: older paths name the same things; one function judges companies."""
+"""The modules of the exit tool: older paths name the same things; one function judges companies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promises of the sampling rooms: golden rank shares, NumPy reference, threads, ties, refusals."""
+"""Promises of sampling: golden rank shares, NumPy reference, threads, ties, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fastnn.layers` loads a room of layers when one of it is asked for."""
+"""`fastnn.layers` loads a module of layers when one of them is asked for."""
 
 import importlib
 
@@ -27,11 +27,11 @@ def test_a_dense_net_is_trained_without_what_it_does_not_use(run_python):
     assert not set(loaded) & set(UNUSED)
 
 
-def test_every_layer_is_where_its_room_says():
-    listed = [name for names in layers.ROOMS.values() for name in names.split()]
+def test_every_layer_is_in_the_module_that_the_table_says():
+    listed = [name for names in layers.MODULES.values() for name in names.split()]
     assert sorted([*listed, "InputSpec", "Layer"]) == sorted(layers.__all__)
-    for room, names in layers.ROOMS.items():
-        module = importlib.import_module(f"fastnn.layers.{room}")
+    for name, names in layers.MODULES.items():
+        module = importlib.import_module(f"fastnn.layers.{name}")
         for name in names.split():
             assert name in module.__all__
             assert getattr(layers, name) is getattr(module, name)
@@ -48,7 +48,7 @@ def test_names_that_are_not_loaded_yet_are_listed_and_found(run_python):
     assert answer.split() == ["True"] * 3
 
 
-def test_a_layer_of_a_config_is_found_before_anybody_asked_for_its_room(run_python):
+def test_a_layer_of_a_config_is_found_before_anybody_asked_for_its_module(run_python):
     answer = run_python(
         "import fastnn\n"
         "config = {'class_name': 'LSTM', 'config': {'units': 3}}\n"
@@ -57,7 +57,7 @@ def test_a_layer_of_a_config_is_found_before_anybody_asked_for_its_room(run_pyth
     assert answer.strip() == "3"
 
 
-def test_a_name_of_a_room_that_is_not_loaded_is_named_for_a_wrong_module(run_python):
+def test_a_name_of_a_module_that_is_not_loaded_is_named_for_a_wrong_module(run_python):
     answer = run_python(
         "import fastnn\n"
         "fastnn.layers.Dense\n"

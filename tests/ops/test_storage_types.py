@@ -40,7 +40,7 @@ def stored(x, dtype):
     return t, np.asarray(t.astype(WIDE[dtype]))
 
 
-# ---- conversions -------------------------------------------------------------------------------
+# ---- conversions --------------------------------------------------------------------------
 
 
 def bfloat16_bits(x: np.ndarray) -> np.ndarray:
@@ -306,7 +306,7 @@ def test_int8_weights_with_a_scale_per_column_are_one_step(rng):
     assert not any(kind in plan for kind in ("tile", "kernel", "copy ")), f.steps
 
 
-# ---- doors -------------------------------------------------------------------------------------
+# ---- conversions --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", STORED)

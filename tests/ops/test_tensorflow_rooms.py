@@ -1,4 +1,4 @@
-"""Rooms of TensorFlow that programs enter beside computing: sparse elements, summaries, errors."""
+"""Modules of TensorFlow that programs use beside computing: sparse elements, summaries, errors."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """The house stands on its floors: a module uses lower floors only, the core and the kernels of
 decisions know neither Python nor the GPU, and what is built on fastnn uses its public names only.
 
-The floors are those of rust/ARCHITECTURE.md. A new top-level module of the core, or a new room of
+The floors are those of rust/ARCHITECTURE.md. A new top-level module of the core, or a new module of
 the front, must be given one here, or a test fails.
 """
 
@@ -31,7 +31,7 @@ FLOORS = (
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 
 FRONT = ROOT / "python" / "fastnn"
-#: Rooms of the front: files and packages below `fastnn`. Those of one floor do not know each other.
+#: Files and packages below `fastnn`. Those of one floor do not know each other.
 FLOORS_PY = (
     ("errors", "namespaces", "dtype_policies"),
     ("base",),
@@ -75,18 +75,18 @@ FLOORS_PY = (
     ("cli",),
     ("__main__",),
 )
-FLOOR_PY = {room: floor for floor, rooms in enumerate(FLOORS_PY) for room in rooms}
+FLOOR_PY = {name: floor for floor, names in enumerate(FLOORS_PY) for name in names}
 #: The files that import a module by a name that is not written there, and why they may.
 BY_NAME = {
-    "base/lazy.py",  # the door: names of the public tables
+    "base/lazy.py",  # loads on use: names of the public tables
     "base/finder.py",  # other names of modules
     "base/absent.py",  # the same names, asked for as attributes
     "exit_strategy/__init__.py",  # its own public names, loaded on use
     "exit_strategy/money/__init__.py",  # likewise
     "plot.py",  # extras, with a hint when they are missing
 }
-#: Who asks the door for a module of a higher floor: a config or a pickle may name its classes.
-ASK_THE_DOOR = {"serialization/registry.py", "tracing/known_ops.py"}
+#: What loads modules of higher floors by `base.lazy.load`: configs and pickles name classes there.
+LOAD_BY_NAME = {"serialization/registry.py", "tracing/known_ops.py"}
 FOREIGN_WORDS = r"pyo3|python|cpython|gil|wgpu|wgsl|webgpu|cuda|rocm|metal|vulkan|gpu"
 HEAVY = (
     "wgpu", "matplotlib", "sklearn", "scipy", "pandas", "h5py", "yaml", "pyarrow", "torch", "jax",
@@ -209,11 +209,11 @@ def test_the_kernels_of_decisions_use_the_core_only_and_each_other_never():
     manifest = tomllib.loads((ROOT / "rust/fastnn-decision/Cargo.toml").read_text(encoding="utf-8"))
     assert set(manifest["dependencies"]) == {"fastnn"}
     assert not manifest.get("build-dependencies")
-    rooms = {path.stem for path in DECISION.glob("*.rs")} - {"lib"}
+    modules = {path.stem for path in DECISION.glob("*.rs")} - {"lib"}
     for path in sorted(DECISION.rglob("*.rs")):
         parts = path.relative_to(DECISION).with_suffix("").parts
         used = crate_modules(strip_rust(path.read_text(encoding="utf-8")), len(parts))
-        assert not used & (rooms - {parts[0]}), f"{path.name} uses {sorted(used)}"
+        assert not used & (modules - {parts[0]}), f"{path.name} uses {sorted(used)}"
 
 
 @functools.cache
@@ -296,7 +296,7 @@ def f():
     from ..files import native
     importlib.import_module("fastnn.saving")
 """
-    found = imports_of(text, "fastnn.base.door", False)
+    found = imports_of(text, "fastnn.base.lazy", False)
     assert {
         "fastnn.ops", "fastnn.base.tree", "fastnn.layers.Dense", "fastnn.models", "fastnn.saving",
         "fastnn.files.native",
@@ -308,18 +308,18 @@ def test_the_front_has_no_circle_of_imports():
     assert circles(front_graph()) == []
 
 
-@pytest.mark.parametrize("room", sorted({m.split(".")[1] for m in front_modules() if "." in m}))
-def test_no_room_of_the_front_uses_a_higher_floor(room):
-    assert room in FLOOR_PY, f"{room}: give the new room a floor in FLOORS_PY"
+@pytest.mark.parametrize("package", sorted({m.split(".")[1] for m in front_modules() if "." in m}))
+def test_no_module_of_the_front_uses_a_higher_floor(package):
+    assert package in FLOOR_PY, f"{package}: give the new module a floor in FLOORS_PY"
     for module, used in front_graph().items():
-        if module.partition(".")[2].partition(".")[0] != room:
+        if module.partition(".")[2].partition(".")[0] != package:
             continue
-        rooms = {d.split(".")[1] for d in used} - {room}
-        upward = {r for r in rooms if FLOOR_PY[r] >= FLOOR_PY[room]}
-        assert not upward, f"{module} (F{FLOOR_PY[room]}) uses {sorted(upward)}"
+        others = {d.split(".")[1] for d in used} - {package}
+        upward = {other for other in others if FLOOR_PY[other] >= FLOOR_PY[package]}
+        assert not upward, f"{module} (F{FLOOR_PY[package]}) uses {sorted(upward)}"
 
 
-def test_the_front_imports_by_name_at_its_door_only():
+def test_the_front_imports_by_name_in_one_module_only():
     modules = front_modules()
     for module, path in modules.items():
         name = path.relative_to(FRONT).as_posix()
@@ -328,7 +328,7 @@ def test_the_front_imports_by_name_at_its_door_only():
         if any(not isinstance(n.args[0], ast.Constant) for n in calls):
             assert name in BY_NAME, f"{name} imports a module by a name it does not spell out"
         if "fastnn.base.lazy.load" in imports_of(text, module, path.name == "__init__.py"):
-            assert name in ASK_THE_DOOR, f"{name}: import what it needs, or register it"
+            assert name in LOAD_BY_NAME, f"{name}: import what it needs, or register it"
 
 
 def test_the_front_names_its_modules_by_their_places():

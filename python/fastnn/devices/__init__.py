@@ -1,7 +1,7 @@
 """Where models compute: the CPU, or a GPU through wgpu (Vulkan, Metal, DX12).
 
-The rooms, lower ones first: `choice` (the device of a process, a block, a model), `hardware` (the
-adapters; the door to wgpu), `cache` and `speeds` (what was measured on this machine), `gpu`
+The modules, lower ones first: `choice` (the device of a process, a block, a model), `hardware` (the
+adapters; alone imports wgpu), `cache` and `speeds` (what was measured on this machine), `gpu`
 (memory, kernels, submissions, errors), `cells`, `executor` (a program of the planner), `resident`
 (variables there), `functions`, `data`, `loop` (epochs), `crossover` (from which size on a GPU is
 worth it), `tuning` (fast tiles). wgpu is imported when a GPU is asked for.

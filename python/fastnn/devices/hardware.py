@@ -1,4 +1,4 @@
-"""The adapters of this machine, what they can do, and the one door to wgpu.
+"""The adapters of this machine, and what they can do; the one module that imports wgpu.
 
 wgpu is imported when a device other than the CPU is asked for. Depends on `errors`.
 """

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .result import Result
     from .scoring.scores import topsis, weighted_sum
 
-#: Public name -> the room that holds it.
-_ROOMS = {
+#: Public name -> the module that holds it.
+_MODULES = {
     "Assumptions": "money", "BatchResult": "batch", "CapTable": "money", "ExitError": "errors",
     "Issue": "errors", "Process": "process", "Profile": "profile", "Result": "result",
     "ahp": "criteria", "check_age": "gates.data", "compare": "evaluation", "evaluate": "evaluation",
@@ -63,8 +63,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        value = getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Typed contracts between the rooms of the exit tool: who hands what to whom.
+"""Typed contracts between the packages of the exit tool: who hands what to whom.
 
 `evaluate` reads a profile, asks `money` for proceeds and `model` for probabilities, builds a
 `SamplingSpec`, and has `uncertainty` sample, score and rank it. All amounts are in the profile's

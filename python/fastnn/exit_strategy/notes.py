@@ -44,7 +44,7 @@ class Note:
         return _CODES.get(self.key)
 
     def text(self, lang: str = "en") -> str:
-        """Return the warning's text; a key of another room without a text is shown as it is."""
+        """Return the warning's text; a key of another package without a text is shown as it is."""
         try:
             shown = {k: _SHOWN[k](v, lang) if k in _SHOWN else v for k, v in self.values.items()}
             words = text(f"note.{self.key}", lang, **shown)

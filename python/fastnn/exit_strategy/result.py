@@ -1,4 +1,4 @@
-"""The result of an evaluation, and the doors to its reports."""
+"""The result of an evaluation, and the methods that write its reports."""
 
 from __future__ import annotations
 

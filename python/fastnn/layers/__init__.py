@@ -1,5 +1,5 @@
-"""Layers under Keras's names. A room of them is loaded when a layer of it is asked for; `table` has
-all, for files and strings.
+"""Layers under Keras's names. A module is loaded when one of its layers is asked for; `table` has all,
+for files and strings.
 """
 
 # ruff: noqa: F403, F405
@@ -204,8 +204,8 @@ __all__ = [
     "subtract",
 ]
 
-#: The room of each layer, a module or package below this one.
-ROOMS = {
+#: The module or package below this one that holds each layer.
+MODULES = {
     "activation": "ELU LeakyReLU PReLU ReLU Snake Softmax",
     "attention": (
         "AdditiveAttention Attention GroupQueryAttention GroupedQueryAttention MultiHeadAttention"
@@ -269,8 +269,12 @@ ROOMS = {
 answer_missing(
     globals(),
     homes={
-        **{name: f"{__name__}.{name}" for name in (*ROOMS, "transformer")},
-        **{name: f"{__name__}.{room}" for room, names in ROOMS.items() for name in names.split()},
+        **{name: f"{__name__}.{name}" for name in (*MODULES, "transformer")},
+        **{
+            name: f"{__name__}.{module}"
+            for module, names in MODULES.items()
+            for name in names.split()
+        },
         "TABLE": f"{__name__}.table",
     },
 )

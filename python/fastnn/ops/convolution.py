@@ -331,7 +331,7 @@ def conv_transpose(
                 f"{name}: output_padding={output_padding!r} with a window of {span}\n"
                 "  hint: output_padding of 0 or more"
             )
-        # The way back of a convolution that pads by so much; places that no window of it covers
+        # The transpose of a convolution that pads by so much; places that no window of it covers
         # are zeros, which are added where they are more than a step.
         low, high = span - 1 - before, max(span - 1 - after, 0)
         lacking = max(after - (span - 1), 0)

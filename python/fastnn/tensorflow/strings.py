@@ -1,4 +1,4 @@
-"""`tf.strings`: functions of text, which is a `TextArray` here. Depends on `layers`' door."""
+"""`tf.strings`: functions of text, which is a `TextArray` here. Depends on `layers`."""
 
 from __future__ import annotations
 

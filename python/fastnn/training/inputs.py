@@ -13,7 +13,7 @@ from fastnn.data.arrays import as_arrays, leaf, stacked
 from fastnn.data.batches import ArrayData, IterableData, check_features, is_iterable_data, unpack
 from fastnn.data.labels import class_weights
 from fastnn.errors import DataError, ShapeError
-from fastnn.layers.preprocessing.host import read_batches, read_text, text_doors
+from fastnn.layers.preprocessing.host import read_batches, read_text, text_inputs
 from fastnn.tracing.fingerprint import is_ours
 
 __all__ = [
@@ -25,8 +25,8 @@ __all__ = [
 def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
     """`x` brought to the shapes that the model wants, for a prediction or for the other steps."""
     want = model._input_shapes()
-    doors = text_doors(model)
-    if None in doors:
+    texts = text_inputs(model)
+    if None in texts:
         return x
     if want is None:
         if model.model_kind == "subclassed":
@@ -48,7 +48,7 @@ def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
         )
     fixed = []
     for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
-        if names[i] in doors:
+        if names[i] in texts:
             fixed.append(a)  # what the layer there has made of it
             continue
         _check_whole_input("x" if len(leaves) == 1 else f"x[{i}]", a, model, i)

@@ -1,4 +1,4 @@
-//! Thin PyO3 binding over the core crate: `fastnn._core`. Converts at the door, maps errors,
+//! Thin PyO3 binding over the core crate: `fastnn._core`. Converts arguments, maps errors,
 //! detaches around long work; everything else is the core's.
 
 mod borrow;

@@ -236,7 +236,7 @@ fn products_of_slices_are_made_before_the_loop_and_gradients_of_weights_behind_i
         g.outputs = [vec![loss], grads].concat();
         agrees(&g, 1e-4);
         if t > 1 {
-            // x W, dx, dW and dU; h U and its way back.
+            // x W, dx, dW and dU; h U and its backward pass.
             assert_eq!(steps(&g, " matmul "), (4, 2), "{}", Program::compile(&g).unwrap());
         }
     }

@@ -1,4 +1,4 @@
-"""The commands `fastnn exit ...`; rooms are imported when a command runs."""
+"""The commands `fastnn exit ...`; modules are imported when a command runs."""
 
 from __future__ import annotations
 

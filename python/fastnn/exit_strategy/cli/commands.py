@@ -1,6 +1,6 @@
 """`fastnn exit ...`: init, check, score, waterfall, venues, batch, process, gates, model.
 
-Rooms are imported when a command runs, so that `--help` is instant.
+Modules are imported when a command runs, so that `--help` is instant.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `proceeds` values the options at the low, mid and high valuation; `run_waterfall` gives payouts per
 holder at stated prices. Share counts and terms come from `captable`, the sharing from `waterfall`,
-the paths from `deals`. Depends on these rooms alone.
+the paths from `deals`. Depends on these modules alone.
 """
 
 from __future__ import annotations

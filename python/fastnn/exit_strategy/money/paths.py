@@ -1,4 +1,4 @@
-"""Every option as a path: one door to what an option pays the founders at a headline price.
+"""Every option as a path: one function for what an option pays the founders at a headline price.
 
 Standard library only.
 """

@@ -539,7 +539,7 @@ def read_market(reader: Reader, row: Field, value: object) -> MarketReading | No
 
 
 def read_table(reader: Reader, row: Field, value: object) -> Any:
-    """Return a raw table (mapping or list) for the room that knows it; CSV cells hold JSON."""
+    """Return a raw table (mapping or list) for the module that knows it; CSV cells hold JSON."""
     if isinstance(value, str):
         import json
 

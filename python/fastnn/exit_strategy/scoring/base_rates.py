@@ -1,6 +1,6 @@
 """Base rates of sale and listing within 26 months: what is known when no model is loaded.
 
-Section 5.2 of the design study: seven landmarks of US start-ups. A room of its own, so
+Section 5.2 of the design study: seven landmarks of US start-ups. A module of its own, so
 that scoring a company does not load the learned model. Depends on `features`.
 """
 

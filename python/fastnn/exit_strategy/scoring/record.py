@@ -106,7 +106,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Record:
-    """Everything the tool found out about one company; `Result` adds the doors to the reports."""
+    """All that was found out about one company; `Result` adds the methods that write reports."""
 
     profile: Profile
     options: tuple[str, ...]

@@ -1,6 +1,6 @@
 """Build the sampling specification: leaves, curves, computed fits, correlation, open options.
 
-The sampling itself is `uncertainty.simulate`; this room only says what is uncertain and how.
+The sampling itself is `uncertainty.simulate`; this module only says what is uncertain and how.
 """
 
 from __future__ import annotations

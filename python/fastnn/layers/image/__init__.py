@@ -1,6 +1,6 @@
 """Layers that resize, crop and change images: `base` holds what they share.
 
-Rooms: `sizes`, `geometry` (where pixels come from), `colour`, `levels` (how values are spread),
+Modules: `sizes`, `geometry` (where pixels come from), `colour`, `levels` (how values are spread),
 `mixing` (boxes and other images), `combined` (several changes at random).
 """
 

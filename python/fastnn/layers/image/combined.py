@@ -1,4 +1,4 @@
-"""Layers that pick from other changes of images at random. Depends on the rooms beside it."""
+"""Layers that pick from other changes of images at random. Depends on the modules beside it."""
 
 from __future__ import annotations
 

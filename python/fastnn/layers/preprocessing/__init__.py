@@ -1,6 +1,6 @@
 """Layers for inputs: scales, look-ups, vectorisation, encodings, hashing.
 
-`host` has those that work on values of the host, and the door through which a model reads text.
+`host` has those that work on values of the host, and reads a model's text inputs.
 Depends on `layers.base`.
 """
 
@@ -22,7 +22,7 @@ __all__ = [
     "Normalization", "Rescaling", "StringLookup", "TextVectorization",
 ]  # fmt: skip
 
-_ROOMS = {
+_MODULES = {
     "category": "CategoryEncoding Discretization Hashing", "crossing": "HashedCrossing",
     "lookup": "IntegerLookup StringLookup", "scaling": "Normalization Rescaling",
     "text_vectorization": "TextVectorization",
@@ -31,5 +31,5 @@ _ROOMS = {
 answer_missing(
     globals(),
     "fastnn.layers",
-    {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()},
+    {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names.split()},
 )

@@ -1,8 +1,9 @@
-"""Layers that work on texts and other values of the host, before the core: and the door for them.
+"""Layers that work on texts and other values of the host, before the core, and the text inputs of
+models, which they read.
 
 The core knows numbers alone. A model whose input is text reads it through the one layer that takes
-that input: data are turned into its output at the door, and in the traced graph the layer gives
-back what the door has made. Depends on `layers.base`.
+that input: data are turned into its output before the model runs, and in the traced graph the
+layer gives back what was made there. Depends on `layers.base`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from fastnn.tracing.call_context import current_call
 from fastnn.tracing.symbolic import KerasTensor
 
 __all__ = [
-    "Door", "HostLayer", "array_of", "fed", "is_text", "read_batches", "read_symbols", "read_text",
-    "text_doors", "texts_of", "whole_numbers_of",
+    "HostLayer", "TextInput", "array_of", "fed", "is_text", "read_batches", "read_symbols",
+    "read_text", "text_inputs", "texts_of", "whole_numbers_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -42,12 +43,13 @@ class HostLayer(Layer):
 
     #: Whether it takes numbers as well.
     takes_numbers = False
+    #: Whether a model reads its text input through this layer; older pickles do not hold it.
+    _at_text_input = False
 
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.get("dtype") in _WHOLE:
             del kwargs["dtype"]
         super().__init__(**kwargs)
-        self._at_door = False
         self._build_at_init()
         _made.add(self)
 
@@ -83,8 +85,8 @@ class HostLayer(Layer):
         return self._made(self.compute(array_of(value)))
 
     def _of_tensor(self, x: Tensor) -> Any:
-        if self._at_door and current_call() is not None:
-            return self._own_part(x)  # what the door has made of the input
+        if self._at_text_input and current_call() is not None:
+            return self._own_part(x)  # what was made of the input before the model ran
         if x.is_traced or not self.takes_numbers:
             raise DataError(
                 f"layer {self.name!r} ({type(self).__name__}) wants "
@@ -96,7 +98,7 @@ class HostLayer(Layer):
         return self._made(self.compute(np.asarray(x)))
 
     def _own_part(self, x: Tensor) -> Any:
-        """What the door made for this layer, of a value that it shares with others."""
+        """What was made for this layer, of a value that it shares with others."""
         parts = getattr(self, "_parts", {})
         sizes = tuple(x.shape)[1:] if parts else ()
         total = math.prod(sizes) if sizes and all(isinstance(d, int) for d in sizes) else 0
@@ -110,7 +112,7 @@ class HostLayer(Layer):
         return as_text(out) if out.dtype.kind in "UO" else _core.tensor(out)
 
     def call(self, inputs: Any) -> Any:
-        """The inputs: the door has read them."""
+        """The inputs: they were read before the model ran."""
         return inputs
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -235,7 +237,7 @@ def is_text(value: Any) -> bool:
     return False
 
 
-# ---- the door ------------------------------------------------------------------------------------
+# ---- text inputs of models -----------------------------------------------------------------------
 
 
 class Reader(NamedTuple):
@@ -248,7 +250,7 @@ class Reader(NamedTuple):
     axes: tuple[int, ...]
 
 
-class Door:
+class TextInput:
     """What becomes of one text input before the model runs: the work of its readers.
 
     Of several readers each gets its own columns of one array, so that an input stays one value.
@@ -319,34 +321,34 @@ class Door:
         return np.concatenate([out.reshape(len(out), -1).astype(np.float32) for out in made], 1)
 
 
-def text_doors(model: Any) -> dict[Any, Door]:
-    """The doors at a model's text inputs, by the input's name; of a Sequential by None."""
+def text_inputs(model: Any) -> dict[Any, TextInput]:
+    """A model's text inputs by their names; of a Sequential by None."""
     if not _made or not any(layer in _made for layer in model._every_layer()):
         return {}
     graph = getattr(model, "_layer_graph", None)
     if model.model_kind == "sequential":
         first = next((x for x in model.layers if type(x).__name__ != "InputLayer"), None)
         if first is not None and getattr(first, "model_kind", None) is not None:
-            return text_doors(first)
+            return text_inputs(first)
         if not isinstance(first, HostLayer):
             return {}
         spec = KerasTensor((None,), dtype=first._output_dtype())
-        return {None: Door("x", [Reader(first, spec, ())])}
+        return {None: TextInput("x", [Reader(first, spec, ())])}
     if graph is None:
         return {}
-    found: dict[Any, Door] = {}
+    found: dict[Any, TextInput] = {}
     for name, x in zip(model.input_names, model.inputs, strict=True):
-        door = _door(graph, x, name)
-        if door is not None:
-            found[name] = door
+        text = _text_input(graph, x, name)
+        if text is not None:
+            found[name] = text
     return found
 
 
-def _door(graph: Any, x: KerasTensor, name: str) -> Door | None:
-    """The door of an input; None where it is read by the model itself."""
+def _text_input(graph: Any, x: KerasTensor, name: str) -> TextInput | None:
+    """How an input is read before the model runs; None where the model reads it itself."""
     readers, others = _readers(graph, x)
     if not readers and (x.dtype != "string" or not others):
-        return None if x.dtype != "string" else Door(name, [])
+        return None if x.dtype != "string" else TextInput(name, [])
     single = len(x.shape) == 1
     if others:
         names = ", ".join(repr(n) for n in [*(r.layer.name for r in readers), *others])
@@ -354,7 +356,7 @@ def _door(graph: Any, x: KerasTensor, name: str) -> Door | None:
             f"input {name!r} is read by {names}; text is read before the model runs, by layers "
             "such as StringLookup\n  hint: call that layer and use its output several times"
         )
-    return Door(name, readers, single)
+    return TextInput(name, readers, single)
 
 
 def _readers(
@@ -395,21 +397,21 @@ def _fed_inputs(inner: Any, node: Any, x: KerasTensor) -> list[KerasTensor]:
 
 def fed(model: Any) -> list[KerasTensor]:
     """The symbolic tensors whose values the traced model gets: its inputs, or where one is read on
-    the host what its door makes of it.
+    the host what is made of it there.
     """
     inner = getattr(model, "_functional", None) or model
     graph = getattr(inner, "_layer_graph", None)
-    doors = {} if graph is None else text_doors(inner)
-    if not doors:
+    texts = {} if graph is None else text_inputs(inner)
+    if not texts:
         return list(model.inputs)
     return [
-        doors[name].spec if name in doors else x
+        texts[name].spec if name in texts else x
         for name, x in zip(inner.input_names, inner.inputs, strict=True)
     ]
 
 
 def _opened(layer: HostLayer) -> HostLayer:
-    layer._at_door = True
+    layer._at_text_input = True
     return layer
 
 
@@ -418,29 +420,29 @@ def read_text(model: Any, x: Any, within: bool = False) -> Any:
 
     Within a step tensors are what those layers have made already.
     """
-    doors = text_doors(model)
-    if not doors:
+    texts = text_inputs(model)
+    if not texts:
         return x
-    if None in doors:
-        return _read(doors[None], x, "x", within)
+    if None in texts:
+        return _read(texts[None], x, "x", within)
     names = model.input_names
     if isinstance(x, dict):
         return {
-            k: _read(doors[k], v, f"x[{k!r}]", within) if k in doors else v for k, v in x.items()
+            k: _read(texts[k], v, f"x[{k!r}]", within) if k in texts else v for k, v in x.items()
         }
     if len(names) == 1:
         whole = isinstance(x, list | tuple) and len(x) == 1 and not isinstance(x[0], str | bytes)
         inner = x[0] if whole else x
-        return _read(doors[names[0]], inner, "x", within)
+        return _read(texts[names[0]], inner, "x", within)
     leaves = x if isinstance(x, list | tuple) and len(x) == len(names) else tree.flatten(x)
     return [
-        _read(doors[n], v, f"x[{i}]", within) if n in doors else v
+        _read(texts[n], v, f"x[{i}]", within) if n in texts else v
         for i, (n, v) in enumerate(zip(names, leaves, strict=False))
     ]
 
 
 def read_symbols(model: Any, x: Any) -> Any:
-    """Symbolic inputs of a model within, with what its doors make of text in the text's place."""
+    """Symbolic inputs of a model within, with what is made of text in the text's place."""
     inner = getattr(model, "_functional", None) or model
     if getattr(inner, "_layer_graph", None) is None:
         return x
@@ -455,28 +457,28 @@ def read_symbols(model: Any, x: Any) -> Any:
     return tree.pack(x, given) if len(given) == len(leaves) else x
 
 
-def _read(door: Door, value: Any, where: str, within: bool) -> Any:
+def _read(text: TextInput, value: Any, where: str, within: bool) -> Any:
     if isinstance(value, KerasTensor) or (
         isinstance(value, Tensor) and (within or value.is_traced)
     ):
         return value
-    if not is_text(value) and not door.takes_numbers:
+    if not is_text(value) and not text.takes_numbers:
         kind = getattr(value, "dtype", type(value).__name__)
-        names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in door.layers)
+        names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in text.layers)
         raise DataError(
             f"{where} holds {kind}, but layer {names} there wants text\n"
             "  hint: an array or list of str"
         )
-    return door.read(array_of(value))
+    return text.read(array_of(value))
 
 
 def read_batches(model: Any, data: Any) -> Any:
     """Batches whose texts are read; `data` itself where the model has no text input."""
-    return _Batches(model, data) if text_doors(model) else data
+    return _Batches(model, data) if text_inputs(model) else data
 
 
 class _Batches:
-    """An iterable of batches behind the door."""
+    """An iterable of batches whose texts are read."""
 
     def __init__(self, model: Any, data: Any) -> None:
         self._model, self._data = model, data

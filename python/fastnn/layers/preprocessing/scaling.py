@@ -30,7 +30,7 @@ class Normalization(Layer):
             elements.
         mean: The mean to subtract, when it is known; then `variance` is needed as well.
         variance: The variance whose root is divided by.
-        invert: Whether the way back is computed: x * sqrt(variance) + mean.
+        invert: Whether the inverse is computed: x * sqrt(variance) + mean.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Example:

@@ -25,7 +25,7 @@ def channels_last(t: Any) -> Any:
 
 
 def channels_first(t: Any) -> Any:
-    """The way back."""
+    """(batch, sizes.., channels) as (batch, channels, sizes..)."""
     return ops.transpose(t, [0, ndim(t) - 1, *range(1, ndim(t) - 1)])
 
 

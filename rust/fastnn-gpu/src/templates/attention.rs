@@ -1,7 +1,7 @@
 //! Attention and its gradient without the matrix of weights: a workgroup for a few queries (or, for the
 //! gradients by keys and values, a few keys) takes the other side in blocks, one element a lane, so that
 //! what it reads there serves all of the few. The softmax is taken as it goes, and its weights are
-//! computed again on the way back.
+//! computed again in the backward pass.
 
 mod few;
 

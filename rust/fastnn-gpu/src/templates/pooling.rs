@@ -1,4 +1,4 @@
-//! Pooling over three spatial axes, channels last. The way back gathers: each element looks at the
+//! Pooling over three spatial axes, channels last. The backward pass gathers: each element looks at the
 //! windows that see it.
 
 use super::Rows;

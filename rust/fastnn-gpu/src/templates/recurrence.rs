@@ -33,7 +33,7 @@ struct Plan<'a> {
     state: usize,
     /// Results that are states after the last step: number, and its place in the state as text.
     last: &'a [(usize, &'a str)],
-    /// Is it the way back? Then weights are read with the roles of their axes exchanged, and operand 0 is
+    /// Is it the backward pass? Then weights are read with the roles of their axes exchanged, and operand 0 is
     /// the gradient that comes in at each step, or one number for all.
     back: bool,
 }
@@ -120,8 +120,8 @@ impl<'a> Loop<'a> {
     }
 
     /// A kernel whose functions read the small operands, and which has `product(from, gate, j)`, the sum of a
-    /// part of the state times the weights of a gate: on the way there to unit `j` by what is dropped, on
-    /// the way back from the gate's units to unit `j`.
+    /// part of the state times the weights of a gate: in the forward pass to unit `j` by what is dropped,
+    /// in the backward pass from the gate's units to unit `j`.
     fn text(&self) -> Text<'a> {
         let mut text = Text::new(self.call, "");
         text.scratch_mut("small", 0, "f32");

@@ -1,6 +1,6 @@
 //! F2. Attention without its matrix of weights: queries meet keys in blocks, the softmax is taken as
 //! it goes (Milakov and Gimelshein 2018; Dao et al. 2022), and of the weights only the logarithm of
-//! each row's sum is kept, from which the way back computes them again. Blocks of keys that no
+//! each row's sum is kept, from which the backward pass computes them again. Blocks of keys that no
 //! query of a task may see are skipped, and a tile of queries stops at the last key it may see.
 //!
 //! Heads lie beside each other in a step, `(batch, steps, heads, width)`, and are read through row

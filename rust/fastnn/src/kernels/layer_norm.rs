@@ -136,7 +136,7 @@ unsafe fn rows_generic<S: Simd>(call: &LayerNorm, range: &Range<usize>) {
     }
 }
 
-/// The way back; results may be null.
+/// The backward pass; results may be null.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerNormGrad {
     /// Rows.
@@ -151,9 +151,9 @@ pub struct LayerNormGrad {
     pub x: *const f32,
     /// Multiplied at the end.
     pub gamma: Column,
-    /// As the way there gave it.
+    /// As the forward pass gave it.
     pub mean: *const f32,
-    /// As the way there gave it.
+    /// As the forward pass gave it.
     pub scale: *const f32,
     /// The gradient of `x`.
     pub dx: *mut f32,

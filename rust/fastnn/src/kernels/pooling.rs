@@ -1,5 +1,5 @@
 //! F2. Pooling over up to three spatial axes, channels last: vectors over channels, a line of places
-//! (or, on the way back, of elements) at a time. The way back gathers: each element looks at the
+//! (or, in the backward pass, of elements) at a time. The backward pass gathers: each element looks at the
 //! windows that see it, so no two threads write one place.
 
 use super::conv::Axis;

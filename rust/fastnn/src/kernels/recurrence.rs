@@ -283,7 +283,7 @@ impl State {
     }
 }
 
-/// Recurrent weights as the way back reads them: transposed, in panels of the micro-kernel.
+/// Recurrent weights as the backward pass reads them: transposed, in panels of the micro-kernel.
 #[derive(Clone, Copy)]
 struct Back {
     ptr: *const f32,

@@ -237,7 +237,7 @@ fn picked(types: &[Ty], attrs: &[Attr]) -> Result<Pooling> {
     Ok(pool)
 }
 
-/// The attributes of the way back: the sizes of x, then window, strides and padding in expressions.
+/// The attributes of the backward pass: the sizes of x, then window, strides and padding in expressions.
 fn back(g: &Graph, y: Id, name: &str) -> Vec<Attr> {
     let node = g.node(y);
     match over(name, "x", g.ty(node.inputs[0]), &node.attrs) {

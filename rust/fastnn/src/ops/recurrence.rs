@@ -231,7 +231,7 @@ fn full(name: &str, arg: &str, ty: Ty, dims: &[Dim]) -> Result<()> {
     if meet(ty.shape.dims(), dims).is_some() {
         return Ok(());
     }
-    shape_err!("{name}: {arg} is {ty}, wanted ({})\n  hint: pass what the way there kept", shown(dims))
+    shape_err!("{name}: {arg} is {ty}, wanted ({})\n  hint: give what the forward pass kept", shown(dims))
 }
 
 fn lstm_sizes(x: &[Ty], _: &[Attr]) -> Result<Sizes> {

@@ -35,7 +35,7 @@ pub(super) fn with_body(node: &Node, change: impl FnOnce(&Graph) -> Result<Graph
 // ---- loops that compute the same and more ------------------------------------------------------
 
 /// One loop for those over the same values of which one computes what the others do, and more: the
-/// gradient of a loop asks for a second one that also keeps what the way back reads.
+/// gradient of a loop asks for a second one that also keeps what the backward pass reads.
 pub(super) fn merge(graph: &Graph) -> Result<Cow<'_, Graph>> {
     if !any(graph) {
         return Ok(Cow::Borrowed(graph));

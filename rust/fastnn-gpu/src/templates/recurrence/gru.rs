@@ -1,4 +1,4 @@
-//! Gated recurrent units, and their way back.
+//! Gated recurrent units, and their backward pass.
 
 use super::{LAST, Plan, TURN, looped, units};
 use crate::dispatch::{Call, Steps};

@@ -1,4 +1,4 @@
-//! Long short-term memory, and its way back.
+//! Long short-term memory, and its backward pass.
 
 use super::{LAST, Plan, TURN, looped, units};
 use crate::dispatch::{Call, Steps};

@@ -1,4 +1,4 @@
-//! The plain recurrence, and its way back.
+//! The plain recurrence, and its backward pass.
 
 use super::{LAST, Plan, TURN, looped, units};
 use crate::dispatch::{Call, Steps};

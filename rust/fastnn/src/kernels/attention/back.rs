@@ -1,4 +1,4 @@
-//! F2. The way back: weights are computed again, block of keys by block of keys.
+//! F2. The backward pass: weights are computed again, block of keys by block of keys.
 
 use super::{Attention, Part, kept, pack_keys, rows_at, score};
 use crate::buffer::scratch;
@@ -36,7 +36,7 @@ unsafe impl Sync for Grads {}
 /// The gradients of a call by queries, keys and values, on all threads.
 ///
 /// # Safety
-/// As for the way there.
+/// As for the forward pass.
 pub unsafe fn attention_grad(isa: Isa, call: &Attention, grads: &Grads) {
     let kernel = task(isa);
     pool::run(call.batch * call.groups, &|i| {

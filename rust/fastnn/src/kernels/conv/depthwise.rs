@@ -226,7 +226,7 @@ const SIDE: usize = 4;
 struct Inside {
     /// Floats from the beginning of a line of the operand to what the first tap of the first one sees.
     at: usize,
-    /// Floats from tap to tap, backwards on the way back.
+    /// Floats from tap to tap, backwards in the backward pass.
     tap: isize,
     /// Floats from neighbour to neighbour.
     next: usize,

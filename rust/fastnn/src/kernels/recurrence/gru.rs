@@ -173,22 +173,22 @@ unsafe fn mix<S: Simd>(z: S::F, old: S::F, candidate: S::F) -> S::F {
     S::fma(z, old, S::mul(S::sub(S::splat(1.0), z), candidate))
 }
 
-/// The way back of a call.
+/// The backward pass of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct GruGrad {
-    /// As on the way there.
+    /// As in the forward pass.
     pub job: Steps,
-    /// As on the way there.
+    /// As in the forward pass.
     pub reset_after: bool,
     /// The gradient of the states, `batch x steps x units`.
     pub dy: Spread,
     /// The gradient of the last state, `batch x units`.
     pub dh: Spread,
-    /// As kept on the way there.
+    /// As kept by the forward pass.
     pub gates: *const f32,
-    /// As kept on the way there.
+    /// As kept by the forward pass.
     pub inner: *const f32,
-    /// As kept on the way there.
+    /// As kept by the forward pass.
     pub before: *const f32,
     /// The gradient of `z`, or null.
     pub dz: *mut f32,
@@ -201,7 +201,7 @@ pub struct GruGrad {
 // SAFETY: chunks write disjoint rows.
 unsafe impl Sync for GruGrad {}
 
-/// Runs the way back on all threads.
+/// Runs the backward pass on all threads.
 ///
 /// # Safety
 /// As [`gru`].

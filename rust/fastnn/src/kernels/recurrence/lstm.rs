@@ -128,10 +128,10 @@ unsafe fn rows_generic<S: Simd>(call: &Lstm, gates: &Gates, micro: &Micro, chunk
     }
 }
 
-/// The way back of a call.
+/// The backward pass of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct LstmGrad {
-    /// As on the way there.
+    /// As in the forward pass.
     pub job: Steps,
     /// The gradient of the states, `batch x steps x units`.
     pub dy: Spread,
@@ -139,11 +139,11 @@ pub struct LstmGrad {
     pub dh: Spread,
     /// The gradient of the last cell, `batch x units`.
     pub dc: Spread,
-    /// As kept on the way there.
+    /// As kept by the forward pass.
     pub gates: *const f32,
-    /// As kept on the way there.
+    /// As kept by the forward pass.
     pub cells: *const f32,
-    /// As on the way there.
+    /// As in the forward pass.
     pub c0: Spread,
     /// The gradient of `z`, or null.
     pub dz: *mut f32,
@@ -156,7 +156,7 @@ pub struct LstmGrad {
 // SAFETY: chunks write disjoint rows.
 unsafe impl Sync for LstmGrad {}
 
-/// Runs the way back on all threads.
+/// Runs the backward pass on all threads.
 ///
 /// # Safety
 /// As [`lstm`].

@@ -141,18 +141,18 @@ unsafe fn rows_generic<S: Simd>(call: &Simple, gates: &Gates, micro: &Micro, chu
     }
 }
 
-/// The way back of a call.
+/// The backward pass of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct SimpleGrad {
-    /// As on the way there.
+    /// As in the forward pass.
     pub job: Steps,
-    /// As on the way there.
+    /// As in the forward pass.
     pub activation: Activation,
     /// The gradient of the states, `batch x steps x units`.
     pub dy: Spread,
     /// The gradient of the last state, `batch x units`.
     pub dh: Spread,
-    /// The states, as the way there gave them.
+    /// The states, as the forward pass gave them.
     pub y: *const f32,
     /// The gradient of `z`, or null.
     pub dz: *mut f32,
@@ -163,7 +163,7 @@ pub struct SimpleGrad {
 // SAFETY: chunks write disjoint rows.
 unsafe impl Sync for SimpleGrad {}
 
-/// Runs the way back on all threads.
+/// Runs the backward pass on all threads.
 ///
 /// # Safety
 /// As [`simple`].

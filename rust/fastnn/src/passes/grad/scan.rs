@@ -1,6 +1,6 @@
 //! F5. The gradient of a `scan` is a `scan` the other way round. Its carries are the gradients of the
 //! carries and the sums of the gradients of shared values; it reads, slice by slice, the gradients of
-//! what the rounds gave and what they keep for the way back. Kept is what the way back reads and what
+//! what the rounds gave and what they keep for the backward pass. Kept is what the backward pass reads and what
 //! takes work to make; views, masks and what derivative rules make of kept values are computed again.
 
 use super::pullback;
@@ -217,13 +217,13 @@ impl Flow {
     }
 }
 
-/// What of a body with its gradient runs on the way back.
+/// What of a body with its gradient runs in the backward pass.
 struct Split {
-    /// Values of the way there that are kept, slice by slice.
+    /// Values of the forward pass that are kept, slice by slice.
     kept: Vec<Id>,
     /// Slots of the body that are read again as they are: slices and shared values.
     read: Vec<bool>,
-    /// Nodes that the way back computes.
+    /// Nodes that the backward pass computes.
     copied: Vec<bool>,
 }
 
