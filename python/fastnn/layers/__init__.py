@@ -1,5 +1,5 @@
-"""Layers under Keras's names. A module is loaded when one of its layers is asked for; `table` has all,
-for files and strings.
+"""Layers under Keras's names. A module is loaded when one of its layers is asked for; `table`
+has all, for files and strings.
 """
 
 # ruff: noqa: F403, F405
