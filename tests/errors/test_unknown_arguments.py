@@ -1,9 +1,11 @@
-"""A misspelt argument of any constructor is answered with its name and a hint."""
+"""Arguments that a constructor or function does not take, or lacks, are named with a hint."""
 
 import inspect
 
+import numpy as np
 import pytest
 
+import fastnn
 from fastnn import (
     callbacks,
     constraints,
@@ -11,6 +13,7 @@ from fastnn import (
     layers,
     losses,
     metrics,
+    ops,
     optimizers,
     regularizers,
 )
@@ -52,3 +55,47 @@ def test_a_misspelt_argument_names_itself_and_ends_in_a_hint(cls):
     }
     with pytest.raises(TypeError, match=r"misspeltt(.|\n)*\n  hint: "):
         cls(**needed, misspeltt=1)
+
+
+REQUIRED = [
+    param
+    for param in CLASSES
+    if any(
+        p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        for p in inspect.signature(param.values[0]).parameters.values()
+    )
+]
+
+
+@pytest.mark.parametrize("cls", REQUIRED)
+def test_a_missing_argument_of_a_constructor_is_named_with_a_hint(cls):
+    with pytest.raises(TypeError, match=r"needs the argument '\w+', which is missing\n  hint: "):
+        cls()
+
+
+@pytest.mark.parametrize(("call", "says"), [
+    (lambda: layers.Dense(*range(1, 15)),
+     r"Dense takes 12 arguments by position, got 14\n  hint: Dense\(units, activation, "),
+    (lambda: ops.matmul(np.ones((2, 2))),
+     r"matmul\(\) needs the argument 'x2', which is missing\n  hint: matmul\(x2=...\)"),
+    (lambda: ops.matmul(ops.ones((2, 2))), r"matmul\(\) needs the argument 'x2'"),
+    (lambda: ops.matmul(x1=ops.ones((2, 2))), r"matmul\(\) needs the argument 'x2'"),
+    (lambda: ops.relu(np.ones(2), 1, 2, 3, 4),
+     r"relu\(\) takes 1 argument by position, got 5\n  hint: relu\(x\)"),
+    (lambda: ops.sum(ops.ones(2), 0, False, 1), r"sum\(\) takes 3 arguments by position, got 4"),
+    (lambda: fastnn.load_model(),
+     r"load_model\(\) needs the argument 'filepath'.*\n  hint: load_model\(filepath=...\)"),
+    (lambda: fastnn.load_model(path="m"), r"'filepath'.*\n  hint: `path` is called `filepath`"),
+    (lambda: metrics.Mean().update_state(), r"update_state\(\) needs the argument 'values'"),
+])  # fmt: skip
+def test_arguments_that_do_not_fit_are_told_with_what_is_taken(call, says):
+    with pytest.raises(TypeError, match=says):
+        call()
+
+
+def test_an_error_within_a_function_that_fits_stays_as_it_is():
+    def scale(shape, dtype=None):
+        return 2.0 * None
+
+    with pytest.raises(TypeError, match=r"unsupported operand.*NoneType"):
+        layers.Dense(2, kernel_initializer=scale).build((None, 3))

@@ -14,12 +14,12 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from fastnn.base.caching import cached
-from fastnn.errors import reject_arguments
+from fastnn.errors import nearest, reject_arguments
 
 __all__ = [
     "as_number", "call_parameters", "check_counts", "check_validation", "hints_arguments",
-    "is_whole", "local_path", "refuse_unknown", "signature_of", "takes_numbers", "training_default",
-    "verbosity", "whole_number",
+    "is_whole", "local_path", "missing_argument", "refuse_unfit", "refuse_unknown", "signature_of",
+    "takes_numbers", "training_default", "verbosity", "whole_number",
 ]  # fmt: skip
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -73,21 +73,70 @@ def refuse_unknown(
         raise reject_arguments(where, unknown, target, also) from None
 
 
+def missing_argument(
+    where: str, name: str, target: Callable[..., Any], given: Iterable[str]
+) -> TypeError:
+    """The error for an argument that is missing, perhaps because it is misspelt.
+
+    Args:
+        where: What messages call the function.
+        name: The argument.
+        target: The function.
+        given: The keywords of the call.
+    """
+    known = inspect.signature(target).parameters
+    close = nearest(name, [key for key in given if key not in known], 1)
+    hint = (
+        f"`{close[0]}` is called `{name}`" if close else f"{where.removesuffix('()')}({name}=...)"
+    )
+    return TypeError(f"{where} needs the argument {name!r}, which is missing\n  hint: {hint}")
+
+
+def refuse_unfit(
+    where: str, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """After a TypeError of a call: the error with a hint, where its arguments do not fit.
+
+    Args:
+        where: What messages call the function.
+        target: The function.
+        args: What was given by position, with the object of a method.
+        kwargs: What was given by name.
+    """
+    parameters = list(inspect.signature(target).parameters.values())
+    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    later = [*placed[len(args) :], *(p for p in parameters if p.kind is p.KEYWORD_ONLY)]
+    missing = [p.name for p in later if p.default is p.empty and p.name not in kwargs]
+    if not missing or not nearest(missing[0], kwargs, 1):  # else one is misspelt for the other
+        refuse_unknown(where, target, kwargs)
+    if missing:
+        raise missing_argument(where, missing[0], target, kwargs) from None
+    if len(args) > len(placed) and all(p.kind is not p.VAR_POSITIONAL for p in parameters):
+        names = [p.name for p in placed if p.name != "self"]
+        named = [f"{p.name}=..." for p in parameters if p.kind is p.KEYWORD_ONLY]
+        over = len(args) - len(placed)
+        raise TypeError(
+            f"{where} takes {len(names)} argument{'s' * (len(names) != 1)} by position, got "
+            f"{len(names) + over}\n  hint: {where.removesuffix('()')}({', '.join(names + named)})"
+        ) from None
+
+
 def hints_arguments(function: Made) -> Made:
-    """A function whose misspelt keyword arguments are answered with the right name.
+    """A function whose arguments, where they do not fit, are answered with those that it takes.
 
     Args:
         function: Any; one that hands further arguments on stays as it is.
     """
     name = function.__name__
-    where = f"{function.__qualname__ if name.startswith('__') else name}()"
+    owner = function.__qualname__.removesuffix(".__init__")
+    where = owner if name == "__init__" else f"{owner if name.startswith('__') else name}()"
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:  # looked at after a failure alone, so that calls cost no more than before
             return function(*args, **kwargs)
         except TypeError:
-            refuse_unknown(where, function, kwargs)
+            refuse_unfit(where, function, args, kwargs)
             raise
 
     return cast(Made, call)
@@ -113,7 +162,12 @@ def takes_numbers(cls: type) -> None:
         if not open_ended and not known.issuperset(kwargs):
             unknown = [name for name in kwargs if name not in known]
             raise reject_arguments(cls.__name__, unknown, own)
-        own(self, *map(as_number, args), **{k: as_number(v) for k, v in kwargs.items()})
+        try:
+            own(self, *map(as_number, args), **{k: as_number(v) for k, v in kwargs.items()})
+        except TypeError:
+            made = type(self) if type(self).__init__ is __init__ else cls
+            refuse_unfit(made.__name__, own, (self, *args), kwargs)
+            raise
 
     cls.__init__ = __init__  # type: ignore[misc]
 

@@ -13,7 +13,6 @@ from typing import Any, Self
 from fastnn import _core
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
-from fastnn.errors import unknown_name
 from fastnn.tracing.away import at_home
 
 __all__ = [
@@ -48,7 +47,9 @@ def parsed(name: Any, auto: bool = False) -> str:
         return f"gpu:{int(number[2] or 0)}"
     if text == AUTO and auto:
         return AUTO
-    raise unknown_name("device", name, [CPU, "gpu", "gpu:0", *([AUTO] if auto else [])])
+    # The nearest name to "cuda" or "mps" is "cpu", which is not what was meant.
+    known = ", ".join(map(repr, [CPU, "gpu", "gpu:1", *([AUTO] if auto else [])]))
+    raise ValueError(f"unknown device: {name!r}\n  hint: one of {known}; `fastnn info` lists GPUs")
 
 
 @hints_arguments

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from fastnn import _core
 from fastnn._core import Dim
 from fastnn.base import tree
-from fastnn.base.arguments import refuse_unknown
+from fastnn.base.arguments import refuse_unfit
 from fastnn.base.caching import cached
 from fastnn.base.tensors import TYPES, DType, TensorShape, given_shape
 from fastnn.base.typing import Shape
@@ -386,6 +386,7 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
 
     @functools.wraps(fn)
     def op(first: Any = none, second: Any = none, /, *args: Any, **kwargs: Any) -> Any:
+        given: Any = none
         try:
             # Calls with one or two operands, or one and settings, are most of them: without a loop.
             if first.__class__ is tensor and not args:
@@ -402,6 +403,7 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
                         return run(first, **kwargs)
             if first is not none:
                 args = (first, *args) if second is none else (first, second, *args)
+            given = args
             listed = False
             for a in args:
                 kind = a.__class__
@@ -422,9 +424,11 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
             if listed:
                 args, kwargs = _lists_as_tensors(fn, args, kwargs)
             return run(*args, **kwargs)
-        except TypeError:
-            if not hasattr(fn, "__signature__"):  # of a row the core's own error has its hint
-                refuse_unknown(f"{fn.__name__}()", fn, kwargs)
+        except TypeError as error:
+            if "hint:" not in str(error):  # the core's errors have one
+                if given is none:
+                    given = (first,) if second is none else (first, second)
+                refuse_unfit(f"{fn.__name__}()", fn, given, kwargs)
             raise
 
     return op  # type: ignore[return-value]

@@ -11,7 +11,6 @@ from typing import Any
 
 from fastnn.base.caching import cached
 from fastnn.base.typing import Shape
-from fastnn.errors import nearest
 from fastnn.serialization.encoding import to_config
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "config_of",
     "constructor",
     "input_shape_of",
-    "lacking",
     "required",
 ]
 
@@ -70,16 +68,6 @@ def required(cls: type) -> tuple[str, ...]:
     parameters = list(inspect.signature(constructor(cls)).parameters.values())[1:]
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(p.name for p in parameters if p.kind in kinds and p.default is p.empty)
-
-
-def lacking(cls: type, name: str, kwargs: dict[str, Any]) -> TypeError:
-    """The error for an argument that is missing, perhaps because it is misspelt."""
-    known = inspect.signature(constructor(cls)).parameters
-    close = nearest(name, [key for key in kwargs if key not in known], 1)
-    hint = f"`{close[0]}` is called `{name}`" if close else f"{cls.__name__}({name}=...)"
-    return TypeError(
-        f"{cls.__name__} needs the argument {name!r}, which is missing\n  hint: {hint}"
-    )
 
 
 def constructor(cls: type) -> Callable[..., Any]:

@@ -14,7 +14,12 @@ from typing import Any, Self
 from fastnn import config, regularizers
 from fastnn._core import Tensor
 from fastnn.base import tree
-from fastnn.base.arguments import as_number, refuse_unknown, takes_numbers
+from fastnn.base.arguments import (
+    as_number,
+    missing_argument,
+    refuse_unknown,
+    takes_numbers,
+)
 from fastnn.dtype_policies import DTypePolicy, computing_dtype
 from fastnn.errors import ConfigError, FastnnError, reject_arguments
 from fastnn.layers.base.call import (
@@ -31,7 +36,6 @@ from fastnn.layers.base.config import (
     config_of,
     constructor,
     input_shape_of,
-    lacking,
     required,
 )
 from fastnn.layers.base.module import Module, default, overrides
@@ -94,7 +98,7 @@ class Layer(Module):
         needed = required(cls) if args or kwargs else ()  # copies come without arguments
         missing = [n for i, n in enumerate(needed) if i >= len(args) and n not in kwargs]
         if missing:
-            raise lacking(cls, missing[0], kwargs)
+            raise missing_argument(cls.__name__, missing[0], constructor(cls), kwargs)
         layer = super().__new__(cls)
         if _is_ours(cls):
             args, kwargs = as_number(args), {k: as_number(v) for k, v in kwargs.items()}
