@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exit_profiles import TODAY
+from exit_profiles import TODAY, make_profile_dict
 
+from fastnn.exit_strategy.batch import evaluate_many
+from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.money.outcomes import run_waterfall
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
+from fastnn.exit_strategy.reading.dates import read_day
+from fastnn.exit_strategy.reading.numerals import read_numeral
 
 #: Name -> shares, invested, multiple, rank, participation.
 Classes = Mapping[str, tuple[int, int, int, int, str]]
@@ -261,3 +266,155 @@ def test_a_company_is_read_as_it_is_typed(
         wanted = by_hand(net, common, classes)
         assert both == pytest.approx(float(wanted.pop("common")), abs=0.005)
         assert got == pytest.approx({k: float(v) for k, v in wanted.items()}, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "currency"),
+    [
+        ("三亿五千万", 350e6, None), ("一百万", 1e6, None), ("十二亿", 1.2e9, None),
+        ("两亿元", 2e8, "CNY"), ("叁佰万元", 3e6, "CNY"), ("五百万美元", 5e6, "USD"),
+        ("一千零五万", 10.05e6, None), ("一万亿", 1e12, None), ("三亿零五百万", 305e6, None),
+        ("百分之八", 0.08, None), ("百分之8.5", 0.085, None), ("50 bps", 0.005, None),
+        ("25 basis points", 0.0025, None), ("5‰", 0.005, None), ("1.5 times", 1.5, None),
+        ("1.5倍", 1.5, None),
+    ],
+)  # fmt: skip
+def test_numerals_and_small_parts_are_read(text: str, value: float, currency: str | None) -> None:
+    made = read_amount(text, currency="CNY" if currency == "CNY" else None)
+    assert (made.value, made.currency) == (pytest.approx(value, rel=1e-15), currency)
+
+
+def test_numerals_come_back_from_their_characters() -> None:
+    """Every number below a hundred thousand, and some above, written by the rules of grammar."""
+
+    def section(n: int) -> str:
+        out, gap = "", False
+        for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
+            digit, n = divmod(n, unit)
+            if digit:
+                out += ("零" if gap and out else "") + "零一二三四五六七八九"[digit] + name
+            gap = not digit and bool(out)
+        return out
+
+    def written(n: int) -> str:
+        high, low = divmod(n, 10_000)
+        text = section(high) + "万" if high else ""
+        return text + ("零" if high and 0 < low < 1000 else "") + section(low)
+
+    for n in (*range(1, 100_000, 7), 99_999_999, 10_000_001, 20_000_010, 50_500_000):
+        assert read_numeral(written(n)) == n, written(n)
+
+
+#: A field, what people write in it, and what it holds (None: refused).
+_WRITTEN = [
+    ("cap_table.notes.0.interest", "8% p.a.", 0.08),
+    ("cap_table.notes.0.interest", "8 % per annum", 0.08),
+    ("cap_table.notes.0.interest", "年利率8%", 0.08),
+    ("cap_table.notes.0.interest", "800 bps", 0.08),
+    ("cap_table.notes.0.interest", "0.67% per month", None),
+    ("cap_table.notes.0.years", "18 months", 1.5),
+    ("cap_table.notes.0.years", "18m", 1.5),
+    ("cap_table.notes.0.years", "1 year 6 months", 1.5),
+    ("cap_table.notes.0.years", "1年半", 1.5),
+    ("cap_table.notes.0.years", "1,5 Jahre", 1.5),
+    ("cap_table.notes.0.years", "90 days", None),
+    ("cap_table.options.0.vesting.months", "4 years", 48),
+    ("cap_table.options.0.vesting.months", "48个月", 48),
+    ("cap_table.options.0.vesting.cliff", "1 year", 12),
+    ("cap_table.classes.0.dividend_rate", "8% p.a.", 0.08),
+    ("cap_table.holders.0.part", "1/4", 0.25),
+    ("assumptions.months_to_close", "0.75 years", 9.0),
+    ("assumptions.months_to_close", "9 months", 9.0),
+    ("assumptions.months_to_close", "6-9 months", None),
+    ("assumptions.discount_rate", "25% a year", 0.25),
+    ("assumptions.fee_rate", "3% p.a.", None),
+    ("growth_yoy", "55% yoy", 0.55),
+    ("growth_yoy", "2x", None),
+    ("growth_yoy", "翻2倍", None),
+    ("founder_share", "½", 0.5),
+    ("founder_share", "1/3", 1 / 3),
+    ("founder_share", "3/2", None),
+    ("monthly_burn", "100k/month", 100e3),
+    ("monthly_burn", "100k pcm", 100e3),
+    ("monthly_burn", "1.2m p.a.", None),
+    ("audited_years", "2 years", 2),
+    ("cash", "1/2", None),
+    ("cash", "50 bps", None),
+]
+
+
+@pytest.mark.parametrize(("path", "text", "wanted"), _WRITTEN)
+def test_words_beside_a_number_are_read_where_they_fit(
+    path: str, text: str, wanted: float | None
+) -> None:
+    data: Any = make_profile_dict(
+        assumptions={},
+        cap_table={
+            "common": "6m", "founders": "5m",
+            "classes": [{"name": "A", "shares": "2m", "invested": "8m",
+                         "dividend_from": "2024-01-01", "dividend_rate": "5%"}],
+            "notes": [{"name": "N", "principal": "1m", "interest": 0.05, "years": 1}],
+            "options": [{"name": "O", "n": "100k", "strike": 0.5,
+                         "vesting": {"start": "2025-01-01", "months": 48, "cliff": 12}}],
+            "holders": [{"person": "Ada", "paper": "founders", "part": 0.5}],
+        },
+    )  # fmt: skip
+    steps = [int(step) if step.isdigit() else step for step in path.split(".")]
+    place = data
+    for step in steps[:-1]:
+        place = place[step]
+    place[steps[-1]] = text
+    if wanted is None:
+        with pytest.raises(ExitError) as caught:
+            Profile.from_dict(data, today=TODAY)
+        issue = caught.value.issues[0]
+        assert str(steps[-1]) in issue.field
+        assert text in issue.message
+        assert issue.hint
+        return
+    found: Any = Profile.from_dict(data, today=TODAY)
+    for step in steps:
+        found = found[step] if isinstance(step, int) else getattr(found, str(step))
+    assert found == pytest.approx(wanted, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [("二〇二六年三月一日", "2026-03-01"), ("二零二五年十二月三十一日", "2025-12-31"),
+     ("31/12/2025 00:00", "2025-12-31"), ("12/31/2025 12:00:00 AM", "2025-12-31"),
+     ("2026年03月01日 00:00", "2026-03-01")],
+)  # fmt: skip
+def test_days_in_characters_and_with_a_time_of_midnight_are_read(text: str, day: str) -> None:
+    assert str(read_day(text)) == day
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("Q3 2026", "one day of it"), ("FY2025", "one day of it"), ("2026-11", "one day of it"),
+     ("2026年3月", "one day of it"), ("45992", "2025-12-01"), ("01/02/26", "four digits"),
+     ("1 Mar 26", "four digits"), ("2026/01/03 12:00", "year-month-day")],
+)  # fmt: skip
+def test_what_is_no_day_is_refused_by_a_hint_that_fits_it(text: str, word: str) -> None:
+    with pytest.raises(AmountError) as caught:
+        read_day(text)
+    assert word in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_columns_are_named_in_any_capitals_and_with_spaces(suffix: str, tmp_path: Path) -> None:
+    head = ["Name", "As Of", "COUNTRY", "Sector", "currency", "Revenue TTM", "growth-yoy",
+            "Audited Years", "Cash", "Monthly Burn", "need_24m", "Valuation.Low", "valuation.mid",
+            "valuation.high"]  # fmt: skip
+    row = ["Acme", "2025-11-01", "US", "software", "USD", "12m", "0.5", "2", "5m", "100k", "3m",
+           "10m", "20m", "30m"]  # fmt: skip
+    path = tmp_path / f"companies{suffix}"
+    if suffix == ".csv":
+        path.write_text(",".join(head) + "\n" + ",".join(row) + "\n")
+    else:
+        book = pytest.importorskip("openpyxl").Workbook()
+        book.active.append(head)
+        book.active.append(row)
+        book.save(path)
+    made = evaluate_many(path, draws=100)
+    assert list(made["errors"]) == [""]
+    assert list(made["name"]) == ["Acme"]

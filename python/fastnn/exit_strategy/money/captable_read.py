@@ -31,8 +31,8 @@ _KINDS: dict[str, type] = {
 
 #: Name of a field's type -> kind of number it is.
 _NUMBERS = {
-    "Money": "money", "Amount": "count", "Rate": "fraction", "Times": "times", "Months": "number",
-    "float": "number",
+    "Money": "money", "Amount": "count", "Rate": "fraction", "Times": "times", "Months": "months",
+    "Years": "span", "float": "number",
 }  # fmt: skip
 
 
@@ -226,8 +226,9 @@ def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
         return _accruals(value, where, reader)
     elif base == "Vesting":
         return value if isinstance(value, Vesting) else read_row(Vesting, value, where, reader)
-    elif base == "int":
-        number = read_number(reader, Field(where, "integer", "", "", "1"), value)
+    elif base in ("int", "WholeMonths"):
+        unit = "integer" if base == "int" else "whole_months"
+        number = read_number(reader, Field(where, unit, "", "", _example(where)), value)
         if number is None:
             return None
         if number == int(number):
@@ -273,7 +274,7 @@ def _amount(
         return value
     reader = reader or Reader([], dt.date.today())
     before = len(reader.issues)
-    number = read_number(reader, Field(where, _NUMBERS[base], "", "", "1"), value)
+    number = read_number(reader, Field(where, _NUMBERS[base], "", "", _example(where, base)), value)
     counted = isinstance(value, str) and where.rpartition(".")[2] in _COUNTED
     part = number is not None and number < _FEW and number != int(number)
     if counted and part and reader.decimal is None:
@@ -291,6 +292,17 @@ def _amount(
                 hint = "give the number of shares, not their part"
             reader.issues[k] = Issue("EX308", where, issue.message, hint, issue.value)
     return number
+
+
+#: What a good value looks like, by the last name of a field or by its type.
+_EXAMPLES = {
+    "months": "48", "cliff": "12", "every": "1", "years": "1.5", "multiple": "1.0", "Rate": "0.08",
+    "Money": "1_000_000", "Amount": "1_000_000", "Months": "9",
+}  # fmt: skip
+
+
+def _example(where: str, base: str = "") -> str:
+    return _EXAMPLES.get(where.rpartition(".")[2]) or _EXAMPLES.get(base, "1")
 
 
 def _accruals(value: object, where: str, reader: Reader) -> tuple[Accrual, ...]:

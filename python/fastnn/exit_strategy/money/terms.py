@@ -37,6 +37,8 @@ Amount = float | Decimal  # counts
 Money = float | Decimal  # in the table's currency
 Rate = float | Decimal  # parts of 1
 Times = float | Decimal  # multiples
+Years = float | Decimal
+WholeMonths = int
 #: Holder name of the founders' common shares.
 FOUNDERS = "founders"
 
@@ -105,9 +107,9 @@ class Vesting:
     """
 
     start: dt.date
-    months: int = 48
-    cliff: int = 12
-    every: int = 1
+    months: WholeMonths = 48
+    cliff: WholeMonths = 12
+    every: WholeMonths = 1
     trigger: str = "none"
     accelerated: Rate = 1.0
 
@@ -172,7 +174,7 @@ class Note:
     name: str
     principal: Money
     interest: Rate = 0.0
-    years: Amount | None = None
+    years: Years | None = None
     valuation_cap: Money | None = None
     discount: Rate = 0.0
     multiple: Times = 1.0

@@ -286,7 +286,8 @@ def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str
         if inside and any(known.startswith(f"{path}.") for known in FIELD_BY_PATH):
             _flatten(reader, value, f"{path}.", out)
         elif not _checklist_item(path, value, out):
-            near = suggest(path, FIELD_BY_PATH) or suggest(key, FIELD_BY_PATH) or _by_label(key)
+            plain = path.lower().replace(" ", "_")
+            near = suggest(plain, FIELD_BY_PATH) or suggest(key, FIELD_BY_PATH) or _by_label(key)
             reader.fail(
                 "EX102",
                 path,

@@ -12,6 +12,7 @@ import unicodedata
 from decimal import Decimal, InvalidOperation
 
 from fastnn.exit_strategy.reading.fx import ISO_4217
+from fastnn.exit_strategy.reading.numerals import in_digits
 from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["EXAMPLE", "Amount", "AmountError", "plain_value", "read_amount", "split_amounts"]
@@ -112,11 +113,17 @@ _CLOSED = {"rs": "rs", "kr": "kr", "fr": "chf", "sfr": "chf", "rp": "rp", "ру�
            "ft": "ft"}  # fmt: skip
 _STOP = r"(?s)(?P<head>[+-]?\s*)(?P<word>[^\W\d_]+)\.(?P<gap>\s*)(?P<rest>[+-]?[0-9].*)"
 
-#: Words for "%".
-_PARTS = frozenset((
-    "%", "percent", "per cent", "pct", "prozent", "procent", "por ciento", "pour cent",
-    "per cento", "por cento", "процентов", "퍼센트",
-))  # fmt: skip
+#: Words for parts of a whole -> how many make it up.
+_PARTS = {
+    **dict.fromkeys((
+        "%", "percent", "per cent", "pct", "prozent", "procent", "por ciento", "pour cent",
+        "per cento", "por cento", "процентов", "퍼센트",
+    ), 100),
+    **dict.fromkeys(("‰", "per mille", "promille"), 1000),
+    **dict.fromkeys((
+        "bp", "bps", "basis point", "basis points", "basispunkte", "基点", "个基点", "個基點",
+    ), 10_000),
+}  # fmt: skip
 
 _LONGEST = 80  # characters; bounds the work on a text that only looks like a number
 _SPACES = " '’_"  # marks that can only group digits
@@ -171,7 +178,7 @@ def read_amount(
         raise AmountError(f"expected a number, got {shown}", EXAMPLE)
     if any(unicodedata.category(char) in ("No", "Nl") for char in text):
         raise AmountError(f"expected a number, got {shown}", EXAMPLE)
-    words = unicodedata.normalize("NFKC", text).replace("\u2212", "-").strip()
+    words = in_digits(unicodedata.normalize("NFKC", text).replace("\u2212", "-").strip())
     negative = words.startswith("(") and words.endswith(")")
     if negative:  # accountants write losses in brackets
         words = words[1:-1].strip()
@@ -211,7 +218,7 @@ def read_amount(
         if sign:
             raise AmountError(f"{shown} is money and a share at once", EXAMPLE)
     _check_unit(unit, code or currency, shown)
-    value = number * factor / (100 if sign == "%" else 1)
+    value = number * factor / (_PARTS[unit] if sign == "%" else 1)
     try:
         result = float(-value if negative or minus == "-" else value)
     except OverflowError:
@@ -229,6 +236,8 @@ _PLAIN = re.compile(r"-?([0-9]{1,15})(?:\.([0-9]{1,20}))?")
 def _is_plain(found: re.Match[str], decimal: str | None, large: bool) -> bool:
     """Whether a full stop can only be a decimal mark, as `_digits` would find the long way."""
     head, part = found[1], found[2]
+    if len(head) == 3 and head.startswith("0"):
+        return False
     if part is None or decimal == ".":
         return True
     if decimal is not None:
@@ -343,6 +352,11 @@ def _digits(text: str, decimal: str | None, large: bool, shown: str) -> Decimal:
         whole = "".join((first, *more))
     if (whole and not whole.isdigit()) or len(whole) + len(part) > 400:
         raise wrong
+    if len(whole) == 3 and whole.startswith("0"):
+        raise AmountError(
+            f"{shown} may be the rest of a number that was cut at its comma",
+            "write the number without zeros in front, or the whole of it in one cell",
+        )
     try:
         number = Decimal(f"{whole or '0'}.{part or '0'}")
         return number if not power else number.scaleb(int(power[:8]))
@@ -376,10 +390,10 @@ def _without_stop(words: str, shown: str) -> str:
 
 def _unit(post: str, own: str | None, shown: str) -> tuple[int, str, str | None, str]:
     """Return factor, unit, currency and sign of what stands behind the digits."""
-    if post in ("x", "X", "×"):
+    if post.lower() in ("x", "×", "times", "倍"):
         return 1, "", None, "x"
     if post.lower() in _PARTS:
-        return 1, "", None, "%"
+        return 1, post.lower(), None, "%"
     if post.lower() in _GERMAN_THOUSANDS:
         return 1000, "", _GERMAN_THOUSANDS[post.lower()], ""
     readings: dict[tuple[int, str | None], str] = {}

@@ -8,8 +8,9 @@ import unicodedata
 from collections.abc import Iterable
 
 from .amounts import AmountError
+from .numerals import date_in_digits
 
-__all__ = ["order_of_days", "read_day", "turned"]
+__all__ = ["how_to_write", "order_of_days", "read_day", "turned"]
 
 #: Names of the months, January first, in English, German, French, Spanish, Italian, Portuguese,
 #: Dutch, Swedish, Russian and Turkish. None of them is another month in another of these languages.
@@ -57,7 +58,8 @@ def read_day(text: str) -> dt.date:
         return dt.datetime.fromisoformat(words).date()
     except ValueError:
         pass
-    words = unicodedata.normalize("NFC", words.translate(_WIDE))
+    words = date_in_digits(unicodedata.normalize("NFC", words.translate(_WIDE)))
+    words = re.sub(_MIDNIGHT, "", words)
     try:
         if found := re.fullmatch(_YEAR_FIRST, words):
             return dt.date(*map(int, found.groups()))
@@ -84,7 +86,31 @@ def read_day(text: str) -> dt.date:
         raise
     except (ValueError, KeyError):
         pass
-    raise AmountError(f"{words!r} is not a date", "write year-month-day, for example 2026-11-22")
+    raise AmountError(f"{words!r} is not a date", how_to_write(words))
+
+
+def how_to_write(value: object) -> str:
+    """Return how to write what is no date: a quarter, a number that counts days, a short year."""
+    words = str(value).strip()
+    if re.fullmatch(r"[2-6][0-9]{4}(?:\.[0-9]+)?", words):
+        day = _DAY_ZERO + dt.timedelta(days=int(words[:5]))
+        return f"Excel counts days so: if this is {day}, write it as year-month-day"
+    if re.fullmatch(_SHORT_YEAR, words):
+        return "write the year with four digits: 2026-11-22"
+    if re.fullmatch(_PERIOD, words, re.IGNORECASE):
+        return "name one day of it, such as the last: 2026-09-30"
+    return "write year-month-day, for example 2026-11-22"
+
+
+#: The day from which Excel counts, by dates after February 1900.
+_DAY_ZERO = dt.date(1899, 12, 30)
+_SHORT_YEAR = r"'?\d{1,2}[-/. ](?:\d{1,2}|[^\W\d_]{3,9})[-/. ]'?\d{2}"
+_PERIOD = (
+    r"(?:fy|h[12]|q[1-4])?\s*[-/]?\s*'?(?:\d{4}|\d{2})\s*[-/]?\s*(?:fy|h[12]|q[1-4])?|"
+    r"\d{4}[-/.]\d{1,2}|[^\W\d_]{3,9}\.?[ -]'?\d{2,4}|\d{4}\s*年(?:\s*\d{1,2}\s*月|.*季度|底|末)?"
+)
+#: The time that a spreadsheet writes behind a day.
+_MIDNIGHT = r"(?i)(?<=\d|日)[ T]+(?:00?:00(?::00(?:\.0+)?)?|12:00(?::00)? ?am)$"
 
 
 def order_of_days(texts: Iterable[str]) -> str | None:

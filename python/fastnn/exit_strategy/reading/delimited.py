@@ -21,12 +21,19 @@ from fastnn.exit_strategy.records import dataclass
 
 from .files import check_encoding, home, read_bytes
 
-__all__ = ["KNOWN", "BadRow", "CsvFile", "check_twice", "open_csv", "parse_csv"]
+__all__ = ["KNOWN", "BadRow", "CsvFile", "check_twice", "field_name", "open_csv", "parse_csv"]
 
 _SAMPLE = 1_000_000
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 #: Names that a column may have.
 KNOWN = frozenset(FIELD_BY_PATH) | {f"{p}.{i}" for p, items in CHECKLISTS.items() for i in items}
+
+
+def field_name(text: str) -> str:
+    """Return the field that a column's name means in other capitals or with spaces, or the name."""
+    name = text.strip()
+    plain = re.sub(r"[\s\-]+", "_", name).lower()
+    return plain if plain in KNOWN else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ def _open(file: TextIO, encoding: str, where: str, make: MakeRow) -> CsvFile:
             separator = _separator(first)
         ahead = _Lines(itertools.chain([first], lines))
         reader = csv.reader(ahead, delimiter=separator)
-        header = [name.strip() for name in next(reader, [])]
+        header = [field_name(name) for name in next(reader, [])]
     except (csv.Error, UnicodeError) as error:
         raise ExitError(Issue("EX112", "", f"cannot read {where}: {error}", "check it")) from error
     if not any(header):
@@ -143,7 +150,7 @@ def _separator(header: str) -> str:
 
     def score(mark: str) -> tuple[int, int]:
         names = next(csv.reader([header], delimiter=mark), [])
-        return sum(name.strip() in KNOWN for name in names), len(names)
+        return sum(field_name(name) in KNOWN for name in names), len(names)
 
     return max(_SEPARATORS, key=score)
 

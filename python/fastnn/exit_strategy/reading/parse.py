@@ -21,9 +21,10 @@ from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached
 
 from .amounts import EXAMPLE, AmountError, plain_value, read_amount
-from .dates import read_day
+from .dates import how_to_write, read_day
 from .fields import CHECKLISTS, LEVELS, Field
 from .fx import ISO_4217, Rates
+from .spans import GROWTH, SPENT, said_of
 
 __all__ = ["PARSERS", "MarketReading", "Reader", "show"]
 
@@ -77,7 +78,7 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 #: Kinds of fields for which text may be a percentage, a multiple ("1.5x") or money.
 _PERCENT = ("number", "fraction", "score", "level", "market", "times")
-_TIMES = ("number", "times")
+_TIMES = ("times",)
 _MONEY = ("money", "years")
 _LARGE = (*_MONEY, "integer", "count")
 
@@ -104,7 +105,7 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
     """Read "12.5m", "HKD 250m" or "55 %"; foreign money is converted at a known rate."""
     if text[:1] not in _DIGITS and text.strip().lower().lstrip("+-") in _NOT_FINITE:
         return _check_range(reader, row, float(text), path)
-    if row.path in _SPENT and text.lstrip()[:1] == "(":
+    if row.path in SPENT and text.lstrip()[:1] == "(":
         reader.fail(
             "EX122", path, text,
             f"brackets in {show(text)} may mean money spent or, as a minus sign, money earned",
@@ -112,14 +113,26 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
         )  # fmt: skip
         return None
     try:
+        said = said_of(row.kind, row.path, text)
+        if not isinstance(said, str):
+            return _check_range(reader, row, said, path, text)
         found = read_amount(
-            text, decimal=reader.decimal, currency=reader.currency, large=row.kind in _LARGE
+            said, decimal=reader.decimal, currency=reader.currency, large=row.kind in _LARGE
         )
     except AmountError as error:
         code, hint = "EX122" if error.two_ways else "EX103", error.hint
         if hint == EXAMPLE:
             hint = f"write a number, for example {path} = {row.example or 1}"
+            if text.strip().lower() in _ABSENT:
+                hint = "leave the field out, or the cell empty, where it is not known"
         reader.fail(code, path, text, error.message, hint)
+        return None
+    if row.path in GROWTH and found.sign == "x":
+        reader.fail(
+            "EX122", path, text,
+            f"{show(text)} may be growth to {found.value:g} times or by {found.value:g} times",
+            f"write {found.value - 1:.0%} for sales that became {found.value:g} times as large",
+        )  # fmt: skip
         return None
     wrong = (found.sign == "%" and row.kind not in _PERCENT) or (
         found.sign == "x" and row.kind not in _TIMES
@@ -130,7 +143,8 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
             path,
             text,
             f"expected a number, got {show(text)}",
-            f"write it without {found.sign!r}, for example {path} = {row.example or 1}",
+            f"{path} is {'no multiple' if found.sign == 'x' else 'no part of a whole'}: "
+            f"write it as {path} = {row.example or 1}",
         )
         return None
     number: float | None = found.value
@@ -141,8 +155,12 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
     return _check_range(reader, row, number, path, text)
 
 
-#: Fields that count what is spent as positive; accounts put the same in brackets.
-_SPENT = ("monthly_burn",)
+#: What people write where they know nothing.
+_ABSENT = frozenset(
+    ("", "-", "–", "—", "?", "n/a", "na", "n.a.", "none", "null", "nil", "tbd", "tbc", "unknown",
+     "#n/a", "无", "未知", "不详", "暂无")
+)  # fmt: skip
+
 
 _DIGITS = frozenset("0123456789")
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
@@ -382,7 +400,7 @@ def read_date(reader: Reader, row: Field, value: object) -> dt.date | None:
             row.path,
             value,
             f"{show(value)} is not a date",
-            "write year-month-day, for example 2026-11-22",
+            how_to_write(value),
         )
         return None
     if day > reader.today + _FUTURE_SLACK:

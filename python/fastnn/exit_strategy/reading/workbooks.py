@@ -20,7 +20,7 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.records import dataclass
 
 from .amounts import AmountError, read_amount
-from .delimited import KNOWN, BadRow, check_twice
+from .delimited import KNOWN, BadRow, check_twice, field_name
 from .files import home, read_bytes
 
 __all__ = ["SUFFIXES", "Sheet", "open_workbook", "sheets_of"]
@@ -137,7 +137,7 @@ def _header(sheet: Any) -> tuple[int, list[str]]:
     """The first row that holds anything, and its texts."""
     for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
         if any(cell not in (None, "") for cell in row):
-            names = ["" if cell is None else str(cell).strip() for cell in row]
+            names = ["" if cell is None else field_name(str(cell)) for cell in row]
             while names and not names[-1]:
                 names.pop()
             return number, names
