@@ -51,6 +51,22 @@ def test_an_axis_that_is_not_there_is_refused_with_the_way_on(name, argument, ax
         getattr(ops, name)(*FIRST.get(name, [X]), **given)
 
 
+@pytest.mark.parametrize(("name", "argument"), list(_places()))
+@pytest.mark.parametrize("axis", [None, (0, 1), 0.5])
+def test_an_axis_of_a_kind_that_an_op_does_not_take_is_refused_with_a_hint(name, argument, axis):
+    given = {argument: axis}
+    if argument in ("source", "destination"):
+        given = {"source": 0, "destination": 0, **given}
+    elif argument in ("axis1", "axis2"):
+        given = {"axis1": 0, "axis2": 1, **given}
+    refusal = None
+    try:
+        getattr(ops, name)(*FIRST.get(name, [X]), **given)
+    except (TypeError, ValueError) as error:
+        refusal = str(error)
+    assert refusal is None or "hint:" in refusal
+
+
 def test_axes_of_tensors_without_axes_are_refused_by_name():
     for call in (ops.moveaxis, ops.swapaxes):
         with pytest.raises(ShapeError, match="a tensor without axes has none"):

@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -35,6 +36,29 @@ def test_public_docstrings_have_the_one_form(where):
     assert not wrong, "\n".join(f"{n} lacks {'; '.join(what)}" for n, what in wrong.items())
     kept = {n for n, what in lacking.items() if not what and n in NOT_YET}
     assert not kept, f"take these out of docstrings_not_yet.txt: {sorted(kept)}"
+
+
+def told_of_none(value) -> list[str]:
+    """The parameters of which a docstring says what None does, and that do not take it."""
+    try:
+        parameters = inspect.signature(value).parameters
+    except (TypeError, ValueError):
+        return []
+    told = docstrings.parse(inspect.getdoc(value)).args
+    return [
+        name
+        for name, p in parameters.items()
+        if re.search(r"\bNone[:,]", told.get(name, ""))
+        and p.default is not None
+        and p.annotation is not p.empty
+        and not re.search("None|Any|Axis", str(p.annotation))
+    ]
+
+
+@pytest.mark.parametrize("where", sorted({section(name) for name in PUBLIC}))
+def test_docstrings_say_what_none_does_where_it_is_taken(where):
+    wrong = {n: told_of_none(v) for n, v in PUBLIC.items() if section(n) == where}
+    assert not {n: names for n, names in wrong.items() if names}
 
 
 def test_the_list_of_what_is_not_done_names_public_things():

@@ -254,7 +254,7 @@ class BinaryIoU(IoU):
 
     Args:
         target_class_ids: The classes whose mean is taken: 0, 1 or both.
-        threshold: Scores from which on a prediction counts as 1; None: predictions are 0 and 1.
+        threshold: The score from which on a prediction counts as 1.
         name: The name of the metric; made from the class name when left out.
         dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
 

@@ -30,7 +30,7 @@ from fastnn.ops.convert import (
     zeros,
 )
 from fastnn.ops.diagonals import as_matrix
-from fastnn.ops.shapes import concatenate, place, reshape, split, transpose
+from fastnn.ops.shapes import concatenate, place, places, reshape, split, transpose
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -152,7 +152,7 @@ def logspace(
         endpoint: Whether `stop` is among them.
         base: The base of the powers.
         dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
-        axis: The axis or axes; None: all of them.
+        axis: Where the axis of the numbers stands in the result.
 
     Returns:
         A tensor.
@@ -182,7 +182,7 @@ def geomspace(
         num: How many.
         endpoint: Whether `stop` is among them.
         dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
-        axis: The axis or axes; None: all of them.
+        axis: Where the axis of the numbers stands in the result.
 
     Returns:
         A tensor.
@@ -246,9 +246,7 @@ def flip(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
         >>> fastnn.ops.flip(np.array([1, 2, 3])).numpy()
         array([3, 2, 1], dtype=int32)
     """
-    axis = as_number(axis)
-    axes = [axis] if isinstance(axis, int) else axis
-    return _c.flip(x, axis=None if axes is None else list(axes))
+    return _c.flip(x, axis=places("flip", axis, shape(x)))
 
 
 @keras_op
@@ -339,7 +337,7 @@ def roll(
     if axis is None:
         moves = shift if isinstance(shift, int) else sum(shift)
         return reshape(_c.roll(reshape(x, (-1,)), shift=moves, axis=0), x.shape)
-    axes = [axis] if isinstance(axis, int) else list(axis)
+    axes = places("roll", axis, shape(x))
     shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
     for s, a in zip(shifts, axes * (len(shifts) // len(axes)), strict=True):
         x = _c.roll(x, shift=s, axis=a)
@@ -432,7 +430,7 @@ def array_split(
     Args:
         x: A tensor or array.
         indices_or_sections: A number of sections, or the positions to cut at.
-        axis: The axis or axes; None: all of them.
+        axis: The axis that is cut.
 
     Returns:
         A list of tensors.

@@ -590,7 +590,7 @@ def associative_scan(
         f: An associative function of two values.
         elems: A tensor, or a structure of tensors of one length.
         reverse: Whether it runs from the end.
-        axis: The axis or axes; None: all of them.
+        axis: The axis along which is scanned.
 
     Returns:
         Tensors of the structure and shapes of `elems`.

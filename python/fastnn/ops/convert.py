@@ -450,7 +450,7 @@ def linspace(
         endpoint: Whether `stop` is among them.
         retstep: Whether the distance of two values is given as well.
         dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
-        axis: The axis or axes; None: all of them.
+        axis: Where the axis of the numbers stands in the result.
 
     Returns:
         A tensor.

@@ -113,7 +113,7 @@ def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
     Args:
         a: A tensor.
         n: How many times differences are taken.
-        axis: The axis or axes; None: all of them.
+        axis: The axis along which neighbours are subtracted.
 
     Returns:
         A tensor.
@@ -140,7 +140,7 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: float = 1.0, axis: int = 
         y: Values along `axis`.
         x: Their places; None: `dx` apart.
         dx: The distance of two places.
-        axis: The axis or axes; None: all of them.
+        axis: The axis that is integrated over.
 
     Returns:
         A tensor without `axis`.
@@ -467,7 +467,7 @@ def nanargmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) ->
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes; None: all of them.
+        axis: The axis; None: the array laid flat.
         keepdims: Whether the axes stay with size 1.
 
     Returns:
@@ -486,7 +486,7 @@ def nanargmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) ->
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes; None: all of them.
+        axis: The axis; None: the array laid flat.
         keepdims: Whether the axes stay with size 1.
 
     Returns:

@@ -131,8 +131,8 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
     Args:
         x: A tensor or array.
         offset: Which diagonal; 0 is the main one.
-        axis1: The two axes.
-        axis2: The two axes.
+        axis1: The first of the two axes.
+        axis2: The second.
 
     Returns:
         A tensor.
@@ -220,8 +220,8 @@ def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ten
     Args:
         x: A tensor or array.
         offset: Which diagonal; 0 is the main one.
-        axis1: The two axes.
-        axis2: The two axes.
+        axis1: The first of the two axes.
+        axis2: The second.
 
     Returns:
         A tensor.

@@ -251,7 +251,7 @@ def multi_hot(
     Args:
         inputs: Class numbers.
         num_classes: The number of classes.
-        axis: The axis or axes; None: all of them.
+        axis: Where the axis of the classes stands in the result.
         dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
         sparse: Not supported; False.
         **kwargs: Accepted for the sake of Keras.

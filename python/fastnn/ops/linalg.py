@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
@@ -21,7 +21,7 @@ from fastnn.ops.contract import einsum
 from fastnn.ops.convert import Axis, TensorLike, computed, convert_to_tensor, shape
 from fastnn.ops.elements import abs
 from fastnn.ops.reduce import max, min, sum
-from fastnn.ops.shapes import moveaxis, place, reshape, stack
+from fastnn.ops.shapes import moveaxis, places, reshape, stack
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -227,12 +227,9 @@ def _root(x: Tensor, degree: float = 2) -> Tensor:
 
 
 def _norm_axes(x: Any, ord: Any, axis: Axis) -> tuple[int, ...]:
-    axis = as_number(axis)
-    axes = (
-        tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    )
+    axes = tuple(places("norm", axis, shape(x)))
     if ord is None or len(axes) in (1, 2):
-        return tuple(place("norm", a, shape(x)) for a in axes)
+        return axes
     raise ShapeError(
         f"norm: ord={ord!r} over {len(axes)} axes of shape {tuple(x.shape)}\n"
         "  hint: axis=-1 for vectors, axis=(-2, -1) for matrices"
@@ -249,9 +246,9 @@ def cross(
     Args:
         x1: A tensor or array.
         x2: A tensor or array that broadcasts with `x1`.
-        axisa: The axes of the vectors in x1, in x2 and in the result.
-        axisb: The axes of the vectors in x1, in x2 and in the result.
-        axisc: The axes of the vectors in x1, in x2 and in the result.
+        axisa: The axis of the vectors in x1.
+        axisb: The axis of the vectors in x2.
+        axisc: Where the axis of the vectors stands in the result.
         axis: One axis for all three.
 
     Returns:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import rows
-from fastnn.ops.convert import TensorLike, arange, cast, computed, ndim, shape
+from fastnn.ops.convert import Axis, TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.elements import clip
 from fastnn.ops.linalg import norm, over_root_mean_square, scale_of_squares
 from fastnn.ops.reduce import sum
@@ -92,12 +91,12 @@ def one_hot(
 
 
 @keras_op
-def softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
+def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """e^x over its sum along `axis`, or over several axes together.
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes; None: all of them.
+        axis: The axis, or several axes together; None: all of them.
 
     Returns:
         A tensor of the shape of `x`.
@@ -110,12 +109,12 @@ def softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
 
 
 @keras_op
-def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
+def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """log(softmax(x)), without overflow.
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes; None: all of them.
+        axis: The axis, or several axes together; None: all of them.
 
     Returns:
         A tensor of the shape of `x`.
@@ -127,7 +126,7 @@ def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
     return _over(_c.log_softmax, x, axis)
 
 
-def _over(row: Any, x: Any, axis: int | Sequence[int]) -> Tensor:
+def _over(row: Any, x: Any, axis: Axis) -> Tensor:
     axis = as_number(axis)
     if isinstance(axis, int):
         return row(x, axis=axis)
@@ -143,13 +142,13 @@ def _over(row: Any, x: Any, axis: int | Sequence[int]) -> Tensor:
 
 @keras_op
 def normalize(
-    x: TensorLike, axis: int = -1, order: int = 2, epsilon: float | None = None
+    x: TensorLike, axis: Axis = -1, order: int = 2, epsilon: float | None = None
 ) -> Tensor:
     """`x` divided by its norm along `axis`.
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes; None: all of them.
+        axis: The axis, or several axes together; None: all of them.
         order: Which norm: 1, 2 or another number.
         epsilon: The least norm that is divided by.
 
@@ -215,7 +214,7 @@ def categorical_crossentropy(
         target: One-hot labels or probabilities.
         output: Probabilities or logits of the same shape.
         from_logits: Whether `output` are logits, before sigmoid or softmax.
-        axis: The axis or axes; None: all of them.
+        axis: The axis of the classes.
 
     Returns:
         A tensor without `axis`.
@@ -240,7 +239,7 @@ def sparse_categorical_crossentropy(
         target: Class numbers (…) or (…, 1).
         output: Probabilities or logits (…, classes).
         from_logits: Whether `output` are logits, before sigmoid or softmax.
-        axis: The axis or axes; None: all of them.
+        axis: The axis of the classes.
 
     Returns:
         A tensor (…).
@@ -282,8 +281,8 @@ def batch_normalization(
 
     Args:
         x: A tensor or array.
-        mean: Statistics of the features, as long as `axis`.
-        variance: Statistics of the features, as long as `axis`.
+        mean: Means of the features, as long as `axis`.
+        variance: Variances of the features, as long as `axis`.
         axis: The axis of the features.
         offset: Added at the end; None: nothing.
         scale: Multiplied before; None: nothing.
@@ -396,7 +395,7 @@ def glu(x: TensorLike, axis: int = -1) -> Tensor:
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes; None: all of them.
+        axis: The axis that is halved; its size is even.
 
     Returns:
         A tensor with half the size along `axis`.

@@ -244,7 +244,7 @@ def argpartition(x: TensorLike, kth: int, axis: int = -1) -> Tensor:
     Args:
         x: A tensor or array.
         kth: The place whose element is as in the sorted order.
-        axis: The axis or axes; None: all of them.
+        axis: The axis along which is partitioned.
 
     Returns:
         Positions, an int32 tensor of the shape of `x`.
@@ -265,7 +265,7 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes; None: all of them.
+        axis: The axis whose entries sum to 1.
 
     Returns:
         A tensor of the shape of `x`.

@@ -90,8 +90,8 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
 
     Args:
         x: A tensor or array.
-        axis1: The two axes.
-        axis2: The two axes.
+        axis1: The first of the two axes.
+        axis2: The second.
 
     Returns:
         A tensor.
@@ -126,6 +126,11 @@ def moveaxis(
     """
     rank = ndim(x)
     start, end = (places("moveaxis", v, shape(x)) for v in (source, destination))
+    if len(start) != len(end):
+        raise ValueError(
+            f"moveaxis: source {source!r} and destination {destination!r} differ in their number "
+            "of axes\n  hint: one new place for each axis"
+        )
     order = [i for i in range(rank) if i not in start]
     for to, axis in sorted(zip(end, start, strict=True)):
         order.insert(to, axis)
@@ -176,12 +181,16 @@ def places(name: str, axis: Axis, sizes: Sequence[Any]) -> list[int]:
     if axis is None:
         return list(range(len(sizes)))
     axis = as_number(axis)
-    return [place(name, a, sizes) for a in ([axis] if isinstance(axis, int) else axis)]
+    return [place(name, a, sizes) for a in (axis if hasattr(axis, "__iter__") else [axis])]
 
 
 def place(name: str, axis: int, sizes: Sequence[Any]) -> int:
     """One axis counted from the front; a remainder would take axis 5 of three axes for axis 2."""
     rank, axis = len(sizes), as_number(axis)
+    if not isinstance(axis, int):
+        raise TypeError(
+            f"{name}: axis is {axis!r}, wanted a whole number\n  hint: axis=-1 is the last one"
+        )
     if not -rank <= axis < rank:
         given = ", ".join(str(d) for d in sizes) + ("," if rank == 1 else "")
         raise ShapeError(
@@ -325,7 +334,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     Args:
         x: A tensor or array.
         indices_or_sections: A number of equal sections, or the positions to cut at.
-        axis: The axis or axes; None: all of them.
+        axis: The axis that is cut.
 
     Returns:
         A list of tensors.
@@ -375,7 +384,7 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
     Args:
         x: A tensor or array.
         num: How many; None: the size of the axis.
-        axis: The axis or axes; None: all of them.
+        axis: The axis that is taken apart.
 
     Returns:
         A list of tensors.

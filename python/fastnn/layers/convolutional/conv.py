@@ -129,7 +129,8 @@ class Conv1D(_Conv):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: An argument is not what it should be.
+        ValueError: A size is not a whole number above 0, `padding` or `data_format` is unknown, or
+            strides and dilations are both above 1.
         ShapeError: The window does not fit into the input, or the channels are others than the
             layer was built for.
 
@@ -172,7 +173,8 @@ class Conv2D(_Conv):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: An argument is not what it should be.
+        ValueError: A size is not a whole number above 0, `padding` or `data_format` is unknown, or
+            strides and dilations are both above 1.
         ShapeError: The window does not fit into the input, or the channels are others than the
             layer was built for.
 
@@ -215,7 +217,8 @@ class Conv3D(_Conv):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: An argument is not what it should be.
+        ValueError: A size is not a whole number above 0, `padding` or `data_format` is unknown, or
+            strides and dilations are both above 1.
         ShapeError: The window does not fit into the input, or the channels are others than the
             layer was built for.
 

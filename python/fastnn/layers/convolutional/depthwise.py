@@ -101,7 +101,8 @@ class DepthwiseConv1D(_DepthwiseConv):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: An argument is not what it should be.
+        ValueError: A size is not a whole number above 0, `padding` or `data_format` is unknown, or
+            strides and dilations are both above 1.
         ShapeError: The window does not fit into the input, or the channels are others than the
             layer was built for.
 
@@ -142,7 +143,8 @@ class DepthwiseConv2D(_DepthwiseConv):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: An argument is not what it should be.
+        ValueError: A size is not a whole number above 0, `padding` or `data_format` is unknown, or
+            strides and dilations are both above 1.
         ShapeError: The window does not fit into the input, or the channels are others than the
             layer was built for.
 

@@ -120,7 +120,8 @@ class SeparableConv1D(_SeparableConv):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: An argument is not what it should be.
+        ValueError: A size is not a whole number above 0, `padding` or `data_format` is unknown, or
+            strides and dilations are both above 1.
         ShapeError: The window does not fit into the input, or the channels are others than the
             layer was built for.
 
@@ -165,7 +166,8 @@ class SeparableConv2D(_SeparableConv):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ValueError: An argument is not what it should be.
+        ValueError: A size is not a whole number above 0, `padding` or `data_format` is unknown, or
+            strides and dilations are both above 1.
         ShapeError: The window does not fit into the input, or the channels are others than the
             layer was built for.
 
