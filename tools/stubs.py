@@ -381,11 +381,10 @@ def rows_stub() -> str:
 
 def ops_stub() -> str:
     """The text of ops/__init__.pyi: every name from the family that it is taken from."""
-    families = {n: f.__name__ for f in ops._FAMILIES for n in f.__all__}
-    lines = [f"from {families[n]} import {n} as {n}\n" for n in ops.__all__]
+    lines = [f"from fastnn.ops.{ops._HOMES[n]} import {n} as {n}\n" for n in ops.__all__]
     lines += [f"from fastnn.ops import {m} as {m}\n" for m in ops.NAMESPACES]
-    in_files = "\nIN_FILES: dict[str, Callable[..., Any]]\n"
-    head = f"{HEAD}from collections.abc import Callable\nfrom typing import Any\n\n"
+    in_files = "\nIN_FILES: Mapping[str, Callable[..., Any]]\n"
+    head = f"{HEAD}from collections.abc import Callable, Mapping\nfrom typing import Any\n\n"
     return f"{head}{''.join(sorted(lines))}{in_files}{names_of(ops.__all__)}"
 
 

@@ -8,6 +8,9 @@ from fastnn import layers
 UNUSED = (
     "fastnn.layers.rnn", "fastnn.layers.convolutional", "fastnn.layers.attention",
     "fastnn.layers.image", "fastnn.layers.table", "fastnn.tensorflow.functions", "numpy.ma",
+    "fastnn.ops.image", "fastnn.ops.nn", "fastnn.ops.control", "fastnn.metrics.confusion",
+    "fastnn.callbacks.recording", "fastnn.models.table", "fastnn.files.native",
+    "fastnn.devices.hardware",
     "difflib", "logging", "hashlib", "sysconfig", "zipfile", "csv", "html",
 )  # fmt: skip
 

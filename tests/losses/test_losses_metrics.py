@@ -1,5 +1,7 @@
 """Losses and metrics: golden numbers, reductions, weights, masks, names."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -329,3 +331,28 @@ def test_overlaps_count_beyond_two_to_the_24th_and_take_fractional_weights():
     w.reset_state()
     assert w.variables == [w.total_cm]
     assert float(w.result()) == 0.0
+
+
+def test_every_metric_is_where_its_room_says():
+    listed = [name for names in metrics.ROOMS.values() for name in names.split()]
+    for room, names in metrics.ROOMS.items():
+        module = importlib.import_module(f"fastnn.metrics.{room}")
+        for name in names.split():
+            assert getattr(metrics, name) is getattr(module, name)
+    for name in set(metrics.__all__) - set(listed):
+        assert getattr(metrics, name) is getattr(losses, name)
+    assert set(listed) <= set(metrics.__all__)
+    assert metrics.mse is losses.mean_squared_error
+    assert metrics.TABLE.find("AUC") is metrics.AUC
+
+
+def test_names_of_metrics_and_callbacks_are_found_before_they_are_loaded(run_python):
+    answer = run_python(
+        "import fastnn\n"
+        "from fastnn import callbacks, metrics, models\n"
+        "print('AUC' in dir(metrics), metrics.get('auc').name, 'CSVLogger' in dir(callbacks))\n"
+        "print(all(getattr(callbacks, n).__name__ == n for n in callbacks.__all__))\n"
+        "config = metrics.serialize(metrics.BinaryAccuracy(threshold=0.7))\n"
+        "print(metrics.deserialize(config).threshold, models.TABLE.find('Functional').__name__)\n"
+    )
+    assert answer.split() == ["True", "auc", "True", "True", "0.7", "Functional"]

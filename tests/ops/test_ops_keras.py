@@ -4,6 +4,7 @@ The cases (odd shapes, empty arrays, NaN and infinities, whole numbers) stand in
 test beside this one in `peers` runs the same cases against Keras.
 """
 
+import importlib
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ import fastnn
 import ops_cases
 from fastnn import ops
 from fastnn.base import absent
+from fastnn.ops.families import FAMILIES
 
 #: The names of `keras.ops` 3.15.1.
 KERAS = """
@@ -402,3 +404,27 @@ def test_whole_numbers_to_whole_powers_are_exact():
     np.testing.assert_array_equal(negative.numpy(), [1, -1, 1, 0, 0])
     np.testing.assert_allclose((t[:2] ** -1).numpy(), 1.0 / x[:2], rtol=1e-6)
     np.testing.assert_array_equal((ops.convert_to_tensor([True, False]) ** 2).numpy(), [1, 0])
+
+
+def test_every_op_is_where_its_family_says():
+    for family, names in FAMILIES.items():
+        module = importlib.import_module(f"fastnn.ops.{family}")
+        assert sorted(module.__all__) == names.split()
+        for name in names.split():
+            assert getattr(ops, name) is getattr(module, name)
+            assert getattr(ops, name).__module__ == "fastnn.ops"
+    rows = {row.name for row in fastnn._core.op_table()}
+    assert set(ops.__all__) == rows.union(*(names.split() for names in FAMILIES.values()))
+
+
+def test_an_op_loads_its_family_when_it_is_asked_for(run_python):
+    answer = run_python(
+        "import pickle, sys\n"
+        "import fastnn\n"
+        "from fastnn import ops\n"
+        "print('fastnn.ops.nn' in sys.modules, 'softmax' in dir(ops))\n"
+        "print(ops.softmax is ops.nn.softmax, ops.linalg.softmax is ops.softmax)\n"
+        "print(ops.exp is ops.rows.exp, pickle.loads(b'cfastnn.ops\\nfft\\n.') is ops.fft)\n"
+        "print(pickle.loads(b'cfastnn.ops.fourier\\nfft\\n.').__module__)\n"
+    )
+    assert answer.split() == ["False", "True", "True", "True", "True", "True", "fastnn.ops"]

@@ -281,13 +281,14 @@ def _elsewhere(where: str, name: str) -> str | None:
     return None
 
 
-def answer_from(module: ModuleType, package: dict[str, Any]) -> None:
+def answer_from(module: dict[str, Any], package: str) -> None:
     """Gives a module under one of Keras's further paths the names of its package as well."""
-    where, known = module.__name__, package["__all__"]
+    where = module["__name__"]
 
     def __getattr__(name: str) -> Any:
-        if name in known:
-            return package[name]
-        raise missing(where, name, known)
+        whole = sys.modules[package]
+        if name in whole.__all__:
+            return getattr(whole, name)
+        raise missing(where, name, whole.__all__)
 
-    vars(module)["__getattr__"] = __getattr__
+    module["__getattr__"] = __getattr__

@@ -153,14 +153,13 @@ def takes_numbers(cls: type) -> None:
     if own is None or not cls.__module__.startswith("fastnn."):
         return
 
-    parameters = inspect.signature(own).parameters.values()
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    known = frozenset(p.name for p in parameters)
+    # Read with the first call: most of the many classes that an import makes are never called.
+    known = functools.cache(lambda: _names_taken(own))
 
     @functools.wraps(own)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if not open_ended and not known.issuperset(kwargs):
-            unknown = [name for name in kwargs if name not in known]
+        if kwargs and (names := known()) is not None and not names.issuperset(kwargs):
+            unknown = [name for name in kwargs if name not in names]
             raise reject_arguments(cls.__name__, unknown, own)
         try:
             own(self, *map(as_number, args), **{k: as_number(v) for k, v in kwargs.items()})
@@ -170,6 +169,13 @@ def takes_numbers(cls: type) -> None:
             raise
 
     cls.__init__ = __init__  # type: ignore[misc]
+
+
+def _names_taken(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Names of a function's parameters; None where it takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return None if open_ended else frozenset(p.name for p in parameters)
 
 
 def is_whole(value: Any) -> bool:

@@ -1,7 +1,12 @@
-"""Callbacks under Keras's names and rules."""
+"""Callbacks under Keras's names and rules. Those that training has no use for are loaded when they
+are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from fastnn.base.absent import answer_missing
-from fastnn.callbacks.backup import BackupAndRestore
 from fastnn.callbacks.base import (
     Callback,
     CallbackList,
@@ -9,15 +14,18 @@ from fastnn.callbacks.base import (
     LambdaCallback,
     ProgbarLogger,
 )
-from fastnn.callbacks.monitoring import (
-    EarlyStopping,
-    ModelCheckpoint,
-    MonitorCallback,
-    ReduceLROnPlateau,
-)
-from fastnn.callbacks.recording import CSVLogger, TensorBoard
-from fastnn.callbacks.steering import LearningRateScheduler, SwapEMAWeights, TerminateOnNaN
-from fastnn.callbacks.trackers import MLflowLogger, OptunaPruning, WandbLogger
+
+if TYPE_CHECKING:
+    from fastnn.callbacks.backup import BackupAndRestore
+    from fastnn.callbacks.monitoring import (
+        EarlyStopping,
+        ModelCheckpoint,
+        MonitorCallback,
+        ReduceLROnPlateau,
+    )
+    from fastnn.callbacks.recording import CSVLogger, TensorBoard
+    from fastnn.callbacks.steering import LearningRateScheduler, SwapEMAWeights, TerminateOnNaN
+    from fastnn.callbacks.trackers import MLflowLogger, OptunaPruning, WandbLogger
 
 __all__ = [
     "BackupAndRestore",
@@ -40,4 +48,19 @@ __all__ = [
     "WandbLogger",
 ]  # fmt: skip
 
-answer_missing(globals())
+#: The module of each of the others, below this package.
+_ROOMS = {
+    "backup": "BackupAndRestore",
+    "monitoring": "EarlyStopping ModelCheckpoint MonitorCallback ReduceLROnPlateau",
+    "recording": "CSVLogger TensorBoard",
+    "steering": "LearningRateScheduler SwapEMAWeights TerminateOnNaN",
+    "trackers": "MLflowLogger OptunaPruning WandbLogger",
+}
+
+answer_missing(
+    globals(),
+    homes={
+        **{name: f"{__name__}.{name}" for name in _ROOMS},
+        **{name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()},
+    },
+)

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 
 from fastnn.base.absent import answer_missing
 from fastnn.devices.choice import device, get_device, set_device
-from fastnn.devices.hardware import Adapter, adapters
 
 if TYPE_CHECKING:
+    from fastnn.devices.hardware import Adapter, adapters
     from fastnn.devices.tuning import tune
 
 __all__ = ["Adapter", "adapters", "device", "get_device", "set_device", "tune"]
 
-answer_missing(globals(), homes={"tune": "fastnn.devices.tuning"})
+_HARDWARE = "fastnn.devices.hardware"
+answer_missing(
+    globals(),
+    homes={"Adapter": _HARDWARE, "adapters": _HARDWARE, "tune": "fastnn.devices.tuning"},
+)

@@ -8,30 +8,27 @@ from typing import TYPE_CHECKING, Any
 from fastnn.base import tree
 from fastnn.base.absent import answer_missing
 from fastnn.errors import check_arguments
-from fastnn.files.compiling import compile_config, recompile
 from fastnn.layers import Input, InputLayer, Layer
-from fastnn.models.feature_space import FeatureSpace
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
-from fastnn.models.onnx_graph import OnnxModel
 from fastnn.models.sequential import Sequential
 from fastnn.serialization.custom_objects import custom_object_scope, get_registered_name
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import own_config
-from fastnn.serialization.registry import Registry
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.symbolic import KerasTensor, Node
 
 if TYPE_CHECKING:
     from fastnn.files.native import load_model, model_from_json, save_model
+    from fastnn.models.feature_space import FeatureSpace as FeatureSpace
     from fastnn.models.inspection import FileContents, inspect_file
+    from fastnn.models.onnx_graph import OnnxModel as OnnxModel
+    from fastnn.models.table import TABLE as TABLE
 
 __all__ = [
     "FileContents", "Functional", "Model", "Sequential", "clone_model", "inspect_file",
     "load_model", "model_from_json", "save_model",
 ]  # fmt: skip
-
-TABLE = Registry("model", [FeatureSpace, Functional, OnnxModel, Sequential], {"Model": Functional})
 
 
 def clone_model(
@@ -115,6 +112,8 @@ def _cloned(
             copy._rebuild()
         else:
             copy = _clone_functional(model, tensors, clone, call_function)
+    from fastnn.files.compiling import compile_config, recompile
+
     settings = compile_config(model)
     if settings is not None:
         recompile(copy, settings, {})
@@ -180,5 +179,9 @@ answer_missing(
     homes={
         **dict.fromkeys(("load_model", "model_from_json", "save_model"), _FILES),
         **dict.fromkeys(("FileContents", "inspect_file"), _INSPECTION),
+        "FeatureSpace": f"{__name__}.feature_space",
+        "OnnxModel": f"{__name__}.onnx_graph",
+        "TABLE": f"{__name__}.table",
+        **{name: f"{__name__}.{name}" for name in ("feature_space", "onnx_graph", "table")},
     },
 )

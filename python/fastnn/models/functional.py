@@ -11,7 +11,6 @@ from typing import Any
 from fastnn import ops
 from fastnn.base import tree
 from fastnn.errors import DataError
-from fastnn.files.native import functional_config
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.input_layer import InputLayer
 from fastnn.models.model import Model, flat_names
@@ -208,6 +207,8 @@ class Functional(Model):
         """Layers and the calls between them."""
         if type(self).__init__ is not Functional.__init__:
             return super().get_config()
+        from fastnn.files.native import functional_config
+
         return functional_config(self)
 
 

@@ -20,8 +20,6 @@ from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.base.messages import shown
 from fastnn.devices import choice
 from fastnn.errors import reject_arguments, unknown_name
-from fastnn.files.compiling import compile_config, recompile
-from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.host import read_symbols, read_text
@@ -354,6 +352,8 @@ class Model(Trainer, Layer):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """A new model from a config: of a functional model, or a subclass's own."""
         if {"layers", "inputs", "outputs"} <= config.keys() or "input_layers" in config:
+            from fastnn.files.native import functional_from_config
+
             return functional_from_config(
                 model_class("Functional") if cls is Model else cls, config, custom_objects
             )
@@ -373,6 +373,8 @@ class Model(Trainer, Layer):
             >>> model.get_compile_config()["loss"]
             'mse'
         """
+        from fastnn.files.compiling import compile_config
+
         return compile_config(self) if self.compiled else None
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -387,6 +389,8 @@ class Model(Trainer, Layer):
             >>> model.optimizer.name
             'sgd'
         """
+        from fastnn.files.compiling import recompile
+
         recompile(self, config, {})
 
     def to_json(self, **kwargs: Any) -> str:
@@ -442,6 +446,8 @@ class Model(Trainer, Layer):
             >>> model.save("model.safetensors")
             >>> again = fastnn.models.load_model("model.safetensors")
         """
+        from fastnn.files.native import save_model  # no file is written by most first steps
+
         save_model(self, filepath, overwrite, **settings)
 
     def export(
@@ -553,6 +559,8 @@ class Model(Trainer, Layer):
             >>> model.save_weights("weights.safetensors")
             >>> model.load_weights("weights.safetensors")
         """
+        from fastnn.files.native import save_weights
+
         save_weights(self, filepath, overwrite)
 
     @hints_arguments
@@ -580,6 +588,8 @@ class Model(Trainer, Layer):
             >>> model.save_weights("weights.safetensors")
             >>> model.load_weights("weights.safetensors")
         """
+        from fastnn.files.native import load_weights
+
         load_weights(self, filepath, skip_mismatch, by_name)
 
     def build(self, input_shape: Any) -> None:

@@ -3,101 +3,62 @@
 The rows of the core's op table (`rows`), NumPy-like forms of those that take lists, composites of
 rows by family, and functions that NumPy computes on values (`host`). All accept tensors, arrays,
 numbers and variables; all but those of `host` work while a step is traced, differentiate, and take
-the symbolic tensors of functional models. Names of Keras that are missing say why. Depends on
-`_core`.
+the symbolic tensors of functional models. A family is loaded when an op of it is asked for. Names
+of Keras that are missing say why. Depends on `_core`.
 """
 
 from __future__ import annotations
 
-from fastnn.base.absent import answer_from, answer_missing
-from fastnn.ops import (
-    arrays,
-    contract,
-    control,
-    convert,
-    convolution,
-    ctc,
-    cumulate,
-    diagonals,
-    elements,
-    fourier,
-    host,
-    image,
-    index,
-    linalg,
-    matrices,
-    nn,
-    numpy,
-    order,
-    quantiles,
-    recurrence,
-    reduce,
-    rows,
-    shapes,
-    special,
-    thresholds,
-    unfolding,
-    vocabulary,
-    whole_numbers,
-    window,
-)
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fastnn import _core
+from fastnn.base.absent import answer_missing
+from fastnn.ops.families import FAMILIES, IN_FILES as _IN_FILES
 from fastnn.tracing.known_ops import enter_ops
 
-# A name that the rows and a family both have is the family's, so the rows come first.
-# isort: off
-from fastnn.ops.rows import *  # noqa: F403
-from fastnn.ops.convert import *  # noqa: F403
-from fastnn.ops.elements import *  # noqa: F403
-from fastnn.ops.whole_numbers import *  # noqa: F403
-from fastnn.ops.thresholds import *  # noqa: F403
-from fastnn.ops.special import *  # noqa: F403
-from fastnn.ops.shapes import *  # noqa: F403
-from fastnn.ops.arrays import *  # noqa: F403
-from fastnn.ops.diagonals import *  # noqa: F403
-from fastnn.ops.index import *  # noqa: F403
-from fastnn.ops.window import *  # noqa: F403
-from fastnn.ops.reduce import *  # noqa: F403
-from fastnn.ops.order import *  # noqa: F403
-from fastnn.ops.quantiles import *  # noqa: F403
-from fastnn.ops.cumulate import *  # noqa: F403
-from fastnn.ops.contract import *  # noqa: F403
-from fastnn.ops.linalg import *  # noqa: F403
-from fastnn.ops.matrices import *  # noqa: F403
-from fastnn.ops.fourier import *  # noqa: F403
-from fastnn.ops.nn import *  # noqa: F403
-from fastnn.ops.recurrence import *  # noqa: F403
-from fastnn.ops.convolution import *  # noqa: F403
-from fastnn.ops.unfolding import *  # noqa: F403
-from fastnn.ops.control import *  # noqa: F403
-from fastnn.ops.ctc import *  # noqa: F403
-from fastnn.ops.vocabulary import *  # noqa: F403
-from fastnn.ops.host import *  # noqa: F403
-# isort: on
-
-#: What `fastnn.ops` is made of; later ones win.
-_FAMILIES = (
-    rows, convert, elements, whole_numbers, thresholds, special, shapes, arrays, diagonals, index,
-    window, reduce, order, quantiles, cumulate, contract, linalg, matrices, fourier, nn,
-    recurrence, convolution, unfolding, control, ctc, vocabulary, host,
-)  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")
 
+#: The family of each op. A name that the rows and a family both have is the family's.
+_HOMES = {row.name: "rows" for row in _core.op_table()} | {
+    name: family for family, names in FAMILIES.items() for name in names.split()
+}
+
+__all__ = sorted(_HOMES)
+
+
+class _Functions(Mapping[str, Callable[..., Any]]):
+    """Ops by name, each from its family when it is asked for."""
+
+    def __init__(self, homes: Mapping[str, tuple[str, str]]) -> None:
+        self._homes = homes
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        family, inner = self._homes[name]
+        found: Callable[..., Any] = getattr(getattr(sys.modules[__name__], family), inner)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
 #: Ops by the names and with the defaults that model files know, where Keras's defaults differ.
-IN_FILES = {
-    "concatenate": shapes.joined, "cumsum": rows.cumsum, "gelu": rows.gelu,
-    "take_along_axis": rows.take_along_axis,
-}  # fmt: skip
+IN_FILES = _Functions(_IN_FILES)
 
-__all__ = sorted({_name for _family in _FAMILIES for _name in _family.__all__})
-
-for _name in __all__:  # pickles and files name a function by the package, whatever its family
-    globals()[_name].__module__ = __name__
-for _name in image.__all__:
-    getattr(image, _name).__module__ = image.__name__
-
-enter_ops("ops", {_name: globals()[_name] for _name in __all__})
+enter_ops("ops", _Functions({name: (family, name) for name, family in _HOMES.items()}))
 enter_ops("files", IN_FILES)
-for _module in (image, linalg, nn, numpy):
-    answer_from(_module, globals())
-answer_missing(globals())
+answer_missing(
+    globals(),
+    homes={
+        **{name: f"{__name__}.{name}" for name in ("image", "numpy", "rows", *FAMILIES)},
+        **{name: f"{__name__}.{family}" for name, family in _HOMES.items()},
+    },
+)

@@ -30,6 +30,7 @@ from fastnn.ops.convert import (
     zeros,
 )
 from fastnn.ops.diagonals import as_matrix
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import concatenate, place, places, reshape, split, transpose
 from fastnn.tracing.symbolic import keras_op
 
@@ -613,3 +614,6 @@ def _groups(side: str, pattern: str) -> list[list[str]]:
                 "  hint: names such as b, height, c1; '...' and '1' are not supported"
             )
     return groups
+
+
+name_ops(globals())

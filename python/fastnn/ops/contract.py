@@ -17,6 +17,7 @@ from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, cast, computed, ndim, shape
 from fastnn.ops.diagonals import diagonal
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import reshape, transpose
 from fastnn.tracing.symbolic import keras_op
 
@@ -295,3 +296,6 @@ def inner(x1: TensorLike, x2: TensorLike) -> Tensor:
     if ndim(x1) == 0 or ndim(x2) == 0:
         return computed(x1) * x2
     return tensordot(x1, x2, axes=(-1, -1))
+
+
+name_ops(globals())

@@ -18,6 +18,7 @@ from fastnn.base.arguments import hints_arguments
 from fastnn.errors import TraceError
 from fastnn.ops import host, rounds
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, shape
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import concatenate, moveaxis, stack, unstack
 from fastnn.tracing.own_gradients import custom_gradient
 from fastnn.tracing.symbolic import KerasTensor, keras_op
@@ -614,3 +615,6 @@ def associative_scan(
     if reverse:
         leaves = [_c.flip(x, axis=[0]) for x in leaves]
     return tree.pack(elems, [moveaxis(x, 0, axis) for x in leaves])
+
+
+name_ops(globals())

@@ -17,6 +17,7 @@ from fastnn.base.text import as_text
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import DataError
+from fastnn.ops.families import name_ops
 from fastnn.tracing.size_vectors import Sizes
 from fastnn.tracing.symbolic import KerasTensor, holds_tensors, keras_op
 from fastnn.tracing.variables import Variable
@@ -547,3 +548,6 @@ def dtype(x: TensorLike) -> str:
         'float32'
     """
     return str(x.dtype) if hasattr(x, "dtype") else convert_to_tensor(x).dtype
+
+
+name_ops(globals())

@@ -15,6 +15,7 @@ from fastnn._core import Tensor
 from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, computed, known_size
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import pad, reshape, transpose
 from fastnn.tracing.symbolic import keras_op
 
@@ -506,3 +507,6 @@ def _adaptive(
         whole = parts[0] if len(parts) == 1 else _c.concatenate(parts, axis=axis + 1)
         x = _c.take(whole, wanted, axis=axis + 1)
     return _back(x, first)
+
+
+name_ops(globals())

@@ -17,6 +17,7 @@ from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError, ShapeError
 from fastnn.ops.control import scan
 from fastnn.ops.convert import TensorLike, arange, cast, computed, shape
+from fastnn.ops.families import name_ops
 from fastnn.ops.host import tensor, value
 from fastnn.ops.index import take_along_axis
 from fastnn.ops.nn import log_softmax
@@ -248,3 +249,6 @@ def _beam(scores: Any, width: int, count: int, nothing: int) -> list[tuple[tuple
         beam = {path: (entry[0], entry[1]) for path, entry in best}
     ordered = sorted(beam.items(), key=lambda e: -join(*e[1]))[:count]
     return [(path, float(join(*entry))) for path, entry in ordered]
+
+
+name_ops(globals())

@@ -16,6 +16,7 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
 from fastnn.ops import reduce, rows
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, known_size, shape
+from fastnn.ops.families import name_ops
 from fastnn.ops.linalg import matmul, scale_of_squares
 from fastnn.ops.shapes import concatenate, moveaxis, place, reshape
 from fastnn.tracing.symbolic import keras_op
@@ -497,3 +498,6 @@ def nanargmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) ->
         np.int32(0)
     """
     return _position(x, axis, keepdims, reduce.argmin, math.inf)
+
+
+name_ops(globals())

@@ -25,6 +25,7 @@ from fastnn.ops.convert import (
     shape,
     zeros,
 )
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import place, reshape, transpose
 from fastnn.tracing.symbolic import keras_op
 
@@ -280,3 +281,6 @@ def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
     sa, sb = ([1] * (rank - v.ndim) + list(shape(v)) for v in (a, b))
     wide = reshape(a, [d for n in sa for d in (n, 1)]) * reshape(b, [d for n in sb for d in (1, n)])
     return reshape(wide, [n * m for n, m in zip(sa, sb, strict=True)])
+
+
+name_ops(globals())

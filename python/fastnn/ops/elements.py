@@ -14,6 +14,7 @@ from fastnn.base.finder import answer_earlier
 from fastnn.config import stored_dtype
 from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, cast, computed, promoted
+from fastnn.ops.families import name_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -563,3 +564,6 @@ def isneginf(x: TensorLike) -> Tensor:
         array([ True, False])
     """
     return _c.equal(computed(x, "float32"), -math.inf)
+
+
+name_ops(globals())

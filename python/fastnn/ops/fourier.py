@@ -15,6 +15,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, computed, shape
+from fastnn.ops.families import name_ops
 from fastnn.ops.linalg import matmul
 from fastnn.ops.shapes import swapaxes
 from fastnn.tracing.symbolic import keras_op
@@ -168,3 +169,6 @@ def irfft(x: tuple[TensorLike, TensorLike], fft_length: int | None = None) -> Te
         twice[-1] = 1.0 / n
     real, imag = _fitted(real, terms), _fitted(imag, terms)
     return matmul(real, cos.T * twice) - matmul(imag, sin.T * twice)
+
+
+name_ops(globals())

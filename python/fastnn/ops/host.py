@@ -18,6 +18,7 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import place
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import Variable
@@ -582,3 +583,6 @@ def nextafter(x1: Any, x2: Any) -> Any:
         True
     """
     return np.nextafter(x1.astype(np.float32), x2.astype(np.float32))
+
+
+name_ops(globals())

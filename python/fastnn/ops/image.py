@@ -11,9 +11,11 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.absent import answer_from
 from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor
+from fastnn.ops.families import name_ops
 from fastnn.ops.patches import extract_patches, extract_patches_3d, sobel_edges
 from fastnn.ops.resampling import KINDS, nearest, weights
 from fastnn.ops.shapes import moveaxis, stack, transpose
@@ -254,3 +256,7 @@ def _bordered(x: Any, size: Any, value: float) -> Any:
 if TYPE_CHECKING:  # the package answers with its own names
 
     def __getattr__(name: str) -> Any: ...
+
+
+name_ops(globals(), __name__)
+answer_from(globals(), "fastnn.ops")

@@ -28,6 +28,7 @@ from fastnn.ops.convert import (
     shape,
     zeros,
 )
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import moveaxis, reshape, stack
 from fastnn.ops.whole_numbers import as_whole
 from fastnn.tracing.symbolic import keras_op
@@ -551,3 +552,6 @@ segment_prod: Callable[..., Tensor] = _segment(
         array([5., 2.], dtype=float32)
     """,
 )
+
+
+name_ops(globals())

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.absent import answer_from
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
@@ -20,6 +21,7 @@ from fastnn.ops import host, rows
 from fastnn.ops.contract import einsum
 from fastnn.ops.convert import Axis, TensorLike, computed, convert_to_tensor, shape
 from fastnn.ops.elements import abs
+from fastnn.ops.families import name_ops
 from fastnn.ops.reduce import max, min, sum
 from fastnn.ops.shapes import moveaxis, places, reshape, stack
 from fastnn.tracing.symbolic import keras_op
@@ -338,3 +340,7 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
 if TYPE_CHECKING:  # the package answers with its own names
 
     def __getattr__(name: str) -> Any: ...
+
+
+name_ops(globals())
+answer_from(globals(), "fastnn.ops")

@@ -19,6 +19,7 @@ from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, computed, shape
 from fastnn.ops.diagonals import diagonal, tril
 from fastnn.ops.elements import abs
+from fastnn.ops.families import name_ops
 from fastnn.ops.linalg import matmul, norm
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import concatenate, stack, swapaxes
@@ -413,3 +414,6 @@ def matrix_power(x: TensorLike, n: int) -> Tensor:
         x = _c.matmul(x, x) if n else x
     unit = computed(np.eye(size, dtype=np.float32))
     return _c.broadcast_to(unit, shape=list(x.shape)) if out is None else out
+
+
+name_ops(globals())

@@ -9,12 +9,14 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.absent import answer_from
 from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import rows
 from fastnn.ops.convert import Axis, TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.elements import clip
+from fastnn.ops.families import name_ops
 from fastnn.ops.linalg import norm, over_root_mean_square, scale_of_squares
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import moveaxis, places, reshape, split, squeeze, transpose
@@ -606,3 +608,7 @@ def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = Non
 if TYPE_CHECKING:  # the package answers with its own names
 
     def __getattr__(name: str) -> Any: ...
+
+
+name_ops(globals())
+answer_from(globals(), "fastnn.ops")

@@ -6,6 +6,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.ops.convert import TensorLike, cast, computed, zeros_like
 from fastnn.ops.elements import clip, isfinite
+from fastnn.ops.families import name_ops
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import ravel, squeeze
 from fastnn.tracing.symbolic import keras_op
@@ -115,3 +116,6 @@ def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
     if axis is None:
         x, axis = ravel(x), 0
     return _c.sort(x, axis=axis)[1]
+
+
+name_ops(globals())

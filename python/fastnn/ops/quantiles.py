@@ -13,6 +13,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, arange, cast, computed, ndim, shape
+from fastnn.ops.families import name_ops
 from fastnn.ops.order import argsort, sort
 from fastnn.ops.shapes import moveaxis, place, places, reshape, transpose
 from fastnn.tracing.symbolic import keras_op
@@ -283,3 +284,6 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
     size = _c.sum(support, axis=-1, keepdims=True)
     edge = (_c.sum(support * down, axis=-1, keepdims=True) - 1.0) / size
     return moveaxis(_c.maximum(x - edge, 0.0), -1, axis)
+
+
+name_ops(globals())

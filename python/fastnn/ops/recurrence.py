@@ -10,6 +10,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import DataError
 from fastnn.ops.convert import TensorLike, cast
+from fastnn.ops.families import name_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = ["gru", "lstm", "simple_rnn"]
@@ -154,3 +155,6 @@ def simple_rnn(
     attrs = {"reverse": reverse, "activation": _ACTIVATIONS.index(activation)}
     y, h, *_ = _c.simple_rnn(*floats, _mask(mask), _float(drop, 1.0), **attrs)
     return y, h
+
+
+name_ops(globals())

@@ -9,6 +9,7 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, ndim, ones_like, shape
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import places, reshape
 from fastnn.tracing.symbolic import keras_op
 
@@ -401,3 +402,6 @@ def average(
         weights = reshape(weights, shape)
     weights = weights * ones_like(x)
     return sum(x * weights, axis=axis) / sum(weights, axis=axis)
+
+
+name_ops(globals())

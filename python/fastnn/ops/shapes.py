@@ -14,6 +14,7 @@ from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.base.tensors import TensorShape
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, ndim, shape
+from fastnn.ops.families import name_ops
 from fastnn.ops.rows import expand_dims as _expand_dims
 from fastnn.tracing.size_vectors import Sizes, joined_sizes, stacked_sizes
 from fastnn.tracing.symbolic import KerasTensor, keras_op
@@ -489,3 +490,6 @@ def get_item(x: TensorLike, key: Any) -> Tensor:
         np.int32(2)
     """
     return convert_to_tensor(x)[key]
+
+
+name_ops(globals())

@@ -14,6 +14,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
 from fastnn.ops.convert import TensorLike, convert_to_tensor
+from fastnn.ops.families import name_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -654,3 +655,6 @@ def kaiser(x: int, beta: float) -> Tensor:
         array([0.79, 0.95, 1.  , 0.95, 0.79], dtype=float32)
     """
     return _window("kaiser", x, beta)
+
+
+name_ops(globals())

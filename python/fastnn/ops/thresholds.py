@@ -8,6 +8,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.ops import rows
 from fastnn.ops.convert import TensorLike, computed
+from fastnn.ops.families import name_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -167,3 +168,6 @@ def sparse_sigmoid(x: TensorLike) -> Tensor:
     """
     x = computed(x, "float32")
     return _c.minimum(_c.maximum(0.5 * (x + 1.0), 0.0), 1.0)
+
+
+name_ops(globals())

@@ -13,6 +13,7 @@ from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, computed, known_size
 from fastnn.ops.convolution import per_axis
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import pad, reshape, stack
 from fastnn.tracing.symbolic import keras_op
 
@@ -133,3 +134,6 @@ def fold(
         part = pad(part, ((0, 0), (0, 0), (above, below), (left, right)))
         total = part if total is None else total + part
     return total[:, :, p[0] : high - p[0], p[1] : wide - p[1]]
+
+
+name_ops(globals())

@@ -14,6 +14,7 @@ from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.control import custom_gradient, map, scan
 from fastnn.ops.convert import TensorLike, arange, cast, computed, shape, zeros
+from fastnn.ops.families import name_ops
 from fastnn.ops.shapes import pad, reshape
 from fastnn.tracing.symbolic import keras_op
 
@@ -121,3 +122,6 @@ def _loss(x: Tensor, w: Tensor, y: Tensor, b: Tensor | None, transposed: bool) -
 
     losses = map(lambda block: _c.sparse_softmax_cross_entropy(scores(block[0]), block[1]), (x, y))
     return losses, gradient
+
+
+name_ops(globals())

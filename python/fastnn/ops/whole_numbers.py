@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.ops.convert import TensorLike, computed
+from fastnn.ops.families import name_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = ["hard_tanh", "power", "relu", "relu6", "square", "trunc"]
@@ -156,3 +157,6 @@ def hard_tanh(x: TensorLike) -> Tensor:
     """
     whole = as_whole(x)
     return _c.hard_tanh(x) if whole is None else _c.clip(whole, -1, 1)
+
+
+name_ops(globals())

@@ -11,6 +11,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim
+from fastnn.ops.families import name_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -141,3 +142,6 @@ def slice_update(inputs: TensorLike, start_indices: Any, updates: TensorLike) ->
     if not axes:
         return part
     return _c.update_slice(x, part, _chosen(starts, axes), axes=axes)
+
+
+name_ops(globals())

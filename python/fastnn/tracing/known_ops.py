@@ -5,6 +5,7 @@ The modules that hold them enter them when they are imported. Depends on `lazy`.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,11 +25,10 @@ def enter_ops(source: str, functions: Functions) -> None:
     _entered[source] = functions
 
 
-def known_ops() -> dict[str, Callable[..., Any]]:
+def known_ops() -> Mapping[str, Callable[..., Any]]:
     """All of them by name."""
-    known: dict[str, Callable[..., Any]] = {}
     for source in _SOURCES:
         if source not in _entered:
             load(source)
-        known.update(_entered[source])
-    return known
+    # The first that has a name counts, and nothing is written to it.
+    return ChainMap(*(_entered[source] for source in reversed(_SOURCES)))  # type: ignore[arg-type]

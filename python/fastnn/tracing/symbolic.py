@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from fastnn import _core
@@ -284,7 +284,7 @@ class KerasTensor:
     __getitem__: Callable[[Any, Any], Any] = _binary("__getitem__", "get_item")
 
 
-def op_call(key: str, known: dict[str, Callable[..., Any]], op_name: str) -> OpCall:
+def op_call(key: str, known: Mapping[str, Callable[..., Any]], op_name: str) -> OpCall:
     """The op call that a file names: an operator, or one of the `known` functions."""
     if key in OPERATORS or key in METHODS:
         return OpCall(_method(key.removesuffix("()")), op_name, key)

@@ -18,8 +18,6 @@ from fastnn import _core, random
 from fastnn.base import tree
 from fastnn.data.batches import ArrayData, IterableData
 from fastnn.errors import DataError, RankError
-from fastnn.files.compiling import optimizer_values
-from fastnn.files.variables import named_variables
 from fastnn.metrics.metric import metric_variables
 from fastnn.optimizers.base import Optimizer
 from fastnn.serialization.encoding import to_config
@@ -276,6 +274,8 @@ class Ranks:
         Weights have to be the same. What a layer keeps of the batches it saw is averaged; what
         else differs, as a learning rate that a callback set, is taken from rank 0.
         """
+        from fastnn.files.compiling import optimizer_values  # files: few programs have ranks
+
         # Slots follow from gradients, which are summed: they are equal where weights are.
         slots = set(map(id, optimizer_values(self.model).values()))
         variables = [v for v in _state(self.model) if id(v) not in slots or not v.shape]
@@ -354,6 +354,9 @@ def _mean(parts: Sequence[Any]) -> Any:
 
 def _state(model: Any) -> list[Variable]:
     """All that a step changes: weights, states of random numbers, slots of optimisers."""
+    from fastnn.files.compiling import optimizer_values
+    from fastnn.files.variables import named_variables
+
     found = list(named_variables(model).values()) + list(optimizer_values(model).values())
     for value in vars(model).values():
         if isinstance(value, Optimizer) and value is not model.optimizer:
