@@ -49,7 +49,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: The module of each of the others, below this package.
-_ROOMS = {
+_MODULES = {
     "backup": "BackupAndRestore",
     "monitoring": "EarlyStopping ModelCheckpoint MonitorCallback ReduceLROnPlateau",
     "recording": "CSVLogger TensorBoard",
@@ -60,7 +60,11 @@ _ROOMS = {
 answer_missing(
     globals(),
     homes={
-        **{name: f"{__name__}.{name}" for name in _ROOMS},
-        **{name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()},
+        **{name: f"{__name__}.{name}" for name in _MODULES},
+        **{
+            name: f"{__name__}.{module}"
+            for module, names in _MODULES.items()
+            for name in names.split()
+        },
     },
 )

@@ -80,7 +80,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: The module of each name, below this package; the others are functions of `losses`.
-ROOMS = {
+MODULES = {
     "accuracies": (
         "Accuracy BinaryAccuracy CategoricalAccuracy SparseCategoricalAccuracy "
         "SparseTopKCategoricalAccuracy TopKCategoricalAccuracy accuracy binary_accuracy "
@@ -117,9 +117,13 @@ _OF_LOOKUP = (
 answer_missing(
     globals(),
     homes={
-        **{name: f"{__name__}.{name}" for name in (*ROOMS, "base")},
+        **{name: f"{__name__}.{name}" for name in (*MODULES, "base")},
         **dict.fromkeys(__all__, "fastnn.losses"),
         **dict.fromkeys(_OF_LOOKUP.split(), f"{__name__}.lookup"),
-        **{name: f"{__name__}.{room}" for room, names in ROOMS.items() for name in names.split()},
+        **{
+            name: f"{__name__}.{module}"
+            for module, names in MODULES.items()
+            for name in names.split()
+        },
     },
 )
