@@ -38,8 +38,8 @@ _KINDS = {
 }  # fmt: skip
 #: Programs of other sizes that a function keeps.
 KEPT = 8
-#: Seconds after which all that a function changes comes home again, so that a device that is lost
-#: takes no more along.
+#: Seconds after which all that a function changes is copied to the CPU again, so that a device
+#: that is lost takes no more along.
 HOME = 60.0
 
 
@@ -65,7 +65,7 @@ class OnDevice:
         self._constants = [Constant(self.gpu, t) for t in function.captured]
         self._states = [c.buffer for c in self.cells] + [c.buffer for c in self._constants]
         self._kept: dict[Any, Runnable] = {}
-        #: When all was last home.
+        #: When all was last on the CPU.
         self._was_home = time.monotonic()
 
     @property
@@ -136,7 +136,7 @@ class OnDevice:
         return given
 
     def bring(self) -> None:
-        """Sends to the device what has been assigned at home."""
+        """Sends to the device what has been assigned on the CPU."""
         self.residence.bring(self.cells)
 
     def submit(
@@ -178,7 +178,7 @@ class OnDevice:
     def home(
         self, further: Sequence[Part] = (), only: Sequence[Cell] | None = None
     ) -> list[np.ndarray[Any, Any]]:
-        """Brings variables home, all or some, and the words of parts of buffers.
+        """Copies variables to the CPU, all or some, and the words of parts of buffers.
 
         Raises:
             DataError: What ran met bad data.
@@ -192,8 +192,8 @@ class OnDevice:
     def __call__(self, *arrays: Any) -> Any:
         """Runs once; gives a tensor, or a tuple of them, as the function does.
 
-        What it changes comes home when it is read. A run without results may be under way still
-        when this returns; what it met of bad data is told by the next run, or reading.
+        What it changes is copied to the CPU when it is read. A run without results may be under
+        way still when this returns; what it met of bad data is told by the next run, or reading.
         """
         words, rows = self._once(self.checked(arrays))
         results = [

@@ -94,7 +94,7 @@ class Loop:
             order = None if seed is None else random.epoch_order(data.rows, seed, epoch)
             try:
                 stop = run.epoch(epoch, order, steps)
-                # All come home, so that a device that is lost later takes one epoch along.
+                # To the CPU, so that a device that is lost later takes one epoch along.
                 self.step.home()
             except BaseException:
                 self.finished = finished
@@ -129,7 +129,7 @@ class Loop:
             self._data = None
 
     def read(self) -> list[float]:
-        """The results of the sums at home."""
+        """The results of the sums on the CPU."""
         if self.results is None:
             return []
         out = at_home(self.results)()

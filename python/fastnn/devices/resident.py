@@ -1,8 +1,9 @@
 """Variables that live on a GPU, and how their two copies are kept equal.
 
-A run sends up what was assigned at home. What it changes stays on the device until somebody reads
-it, and then only what is read comes home. A snapshot that Python holds never changes, so a variable
-whose array still lies where it did has not been assigned. Depends on `cells`, `executor`, `gpu`.
+A run sends up what was assigned on the CPU. What it changes stays on the device until it is read,
+and then only what is read is copied to the CPU. A snapshot that Python holds never changes, so a
+variable whose array still lies where it did has not been assigned. Depends on `cells`, `executor`,
+`gpu`.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class Cell:
         self.residence, self.variable, self.key = residence, variable, variable.key
         self.bytes = max(4, 4 * variable.size)
         self.buffer = residence.gpu.buffer(self.bytes, f"the variable {variable.name!r}")
-        #: The array at home that the device's value was last equal to.
+        #: The array on the CPU that the device's value was last equal to.
         self.held: Any = None
-        #: The array at home before others of the same run were left away: what counts should the
+        #: The array on the CPU before others of the same run were left away: what counts should the
         #: device be lost.
         self.before: Any = None
         #: A second buffer, for the value before a run that may meet bad data.
@@ -69,17 +70,17 @@ class Cell:
 
     @property
     def is_newer(self) -> bool:
-        """Whether the device has changed the value since `held` was home."""
+        """Whether the device has changed the value since `held` was on the CPU."""
         return away.held.get(self.key) is self
 
     def settle(self) -> None:
-        """Notes that the value at home counts."""
+        """Notes that the value on the CPU counts."""
         if self.is_newer:
             away.held.pop(self.key, None)
         self.writers = {}
 
     def is_assigned(self, now: np.ndarray[Any, Any]) -> bool:
-        """Whether the value at home is another than the one that `held` is."""
+        """Whether the value on the CPU is another than the one that `held` is."""
         held, dtype = self.held, self.variable.dtype
         if held is None or dtype not in _COPIED:
             return held is None or held.ctypes.data != now.ctypes.data
@@ -176,7 +177,7 @@ class Residence:
     # ---- up ------------------------------------------------------------------------------------
 
     def bring(self, cells: Sequence[Cell]) -> None:
-        """Sends to the device what has been assigned at home, or changed on another device."""
+        """Sends to the device what has been assigned on the CPU, or changed on another device."""
         for cell in cells:
             other = away.held.get(cell.key)
             if other is not None and other is not cell:
@@ -191,7 +192,7 @@ class Residence:
                     cell.held, cell.before = now, None
 
     def replaced(self, cells: Sequence[Cell]) -> None:
-        """Told that variables were set at home while the device had newer values."""
+        """Told that variables were set on the CPU while the device had newer values."""
         for cell in cells:
             cell.settle()
             cell.held = cell.before = None
@@ -206,7 +207,7 @@ class Residence:
     def guard(self, found: Runnable) -> list[tuple[Any, Any, int]]:
         """The copies that keep what a program changes as it is before it, should data be bad.
 
-        None, and what it changes has to come home, where memory does not suffice.
+        None, and what it changes has to be copied to the CPU, where memory does not suffice.
         """
         with contextlib.suppress(DeviceError):
             for cell in found.updated:
@@ -215,10 +216,10 @@ class Residence:
             return [(c.buffer, c.shadow, c.bytes) for c in found.updated]
         return []
 
-    # ---- home ----------------------------------------------------------------------------------
+    # ---- copies to the CPU ------------------------------------------------------------
 
     def fetch(self, cells: Sequence[Cell]) -> None:
-        """Brings values home that somebody is about to read."""
+        """Copies values to the CPU that somebody is about to read."""
         if cells:
             with self.gpu.lock:
                 self.home(cells, {})
@@ -228,7 +229,7 @@ class Residence:
     def home(
         self, cells: Sequence[Cell], ran: Ran, further: Sequence[Part] = ()
     ) -> list[np.ndarray[Any, Any]]:
-        """Brings values home that the device changed, all of one moment.
+        """Copies values to the CPU that the device changed, all of one moment.
 
         Args:
             cells: Of which variables.
@@ -240,7 +241,7 @@ class Residence:
 
         Raises:
             DataError: What ran met bad data. Variables are then as they were before that, or those
-                of the last coming home.
+                of the last copy to the CPU.
         """
         with self.gpu.lock:
             newer = [c for c in cells if c.is_newer]
@@ -257,7 +258,7 @@ class Residence:
                     changed[number].append(cell)
                     del cell.writers[number]
             self._tell(every, changed, words[: len(faults)])
-            # What was assigned at home meanwhile is later than any step.
+            # What was assigned on the CPU meanwhile is later than any step.
             news = []
             rest = words[len(faults) + len(further) :]
             for cell, w in zip(newer, rest, strict=True):
@@ -274,7 +275,7 @@ class Residence:
             return words[len(faults) : len(faults) + len(further)]
 
     def whole(self, cells: Iterable[Cell]) -> None:
-        """Told when all variables that are changed together are home."""
+        """Told when all variables that are changed together are on the CPU."""
         for cell in cells:
             cell.before = None
 
@@ -296,14 +297,14 @@ class Residence:
             raise told
 
     def forget(self) -> None:
-        """Told when the device is lost: what is away stays so, and the values at home count."""
+        """Told when the device is lost: what is away stays so, and the values on the CPU count."""
         with self.gpu.lock:
             self._drop(
                 [c for c in list(self._cells.values()) if c.is_newer or c.before is not None]
             )
 
     def _drop(self, cells: Sequence[Cell]) -> None:
-        """Takes the values at home for those of these variables, all of one moment."""
+        """Takes the values on the CPU for those of these variables, all of one moment."""
         back = [
             c for c in cells if c.before is not None and not c.is_assigned(np.asarray(c.variable))
         ]  # fmt: skip
@@ -324,6 +325,6 @@ def residence(gpu: Gpu) -> Residence:
 
 @cached()
 def _mind_forks() -> None:
-    """A child cannot ask its parent's device: all comes home before there is one."""
+    """A child cannot ask its parent's device: all is copied to the CPU before there is one."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=away.bring_home, after_in_child=away.held.clear)

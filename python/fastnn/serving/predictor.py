@@ -62,7 +62,7 @@ class Predictor:
     """A model that answers many threads at once: loaded and compiled before the first question.
 
     It holds the inference graph and weights of a file, without layers, losses or optimiser.
-    Computing releases Python's lock, calls wait for each other only where there are fewer cores,
+    Computing releases the GIL, calls wait for each other only where there are fewer cores,
     and every answer has the bits that `model.predict` gives. The file may be replaced meanwhile;
     `reload` takes the new one. Copies and pickles read the file again, or take the model along.
 

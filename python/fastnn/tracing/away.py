@@ -1,7 +1,7 @@
-"""Variables whose newest values a device holds, and how these come home. Depends on `_core`.
+"""Variables whose newest values a device holds, and how these get to the CPU. Depends on `_core`.
 
-A run on a device leaves what it changed there. Whoever reads variables at home, one by one or by a
-function of the core, has them brought home before; while nothing is away, that costs one look.
+A run on a device leaves what it changed there. Whoever reads variables on the CPU, one by one or
+by a function of the core, has them copied there before; while nothing is away, that costs one look.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ held: dict[int, Any] = {}
 
 
 def bring_home(variables: Iterable[Any] | None = None) -> None:
-    """Brings home what is away, of one moment for each device.
+    """Copies to the CPU what is away, of one moment for each device.
 
     Args:
         variables: Of which variables; other values among them are passed over. None: all.
 
     Raises:
         DataError: A run that changed one of them met bad data.
-        DeviceError: The device does not give them any more; the values at home stand.
+        DeviceError: The device does not give them any more; the values on the CPU stand.
     """
     with staying(variables):
         pass
@@ -34,7 +34,7 @@ def bring_home(variables: Iterable[Any] | None = None) -> None:
 
 @contextlib.contextmanager
 def staying(variables: Iterable[Any] | None) -> Iterator[None]:
-    """A block in which these variables (None: all) are at home, and stay as they are for it."""
+    """A block in which these variables (None: all) are on the CPU, and stay as they are for it."""
     wanted = None if variables is None else list(variables)
     with contextlib.ExitStack() as stack:
         for residence, cells in _locked(wanted, stack):
@@ -44,7 +44,7 @@ def staying(variables: Iterable[Any] | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def assigning(variables: Iterable[Any]) -> Iterator[None]:
-    """A block that sets these variables at home, which then counts for whatever is away."""
+    """A block that sets these variables on the CPU, which then counts for whatever is away."""
     wanted = list(variables)
     with contextlib.ExitStack() as stack:
         _locked(wanted, stack)
@@ -54,7 +54,7 @@ def assigning(variables: Iterable[Any]) -> Iterator[None]:
 
 
 def at_home(function: _core.Function) -> _core.Function:
-    """A function of the core, whose variables are at home."""
+    """A function of the core, whose variables are on the CPU."""
     if held:
         bring_home(function.variables)
     return function

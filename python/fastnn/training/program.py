@@ -82,7 +82,7 @@ class Program:
         """
 
     def settle(self) -> None:
-        """Told after an epoch: all that a device changed comes home."""
+        """Told after an epoch: all that a device changed is copied to the CPU."""
 
     def go_on(self) -> None:
         """Told after a hook, which may have changed variables on a device."""
@@ -148,7 +148,7 @@ class Placed(Program):
         """Nothing: a step on a device looks for itself."""
 
     def settle(self) -> None:
-        """Brings home what the steps changed, so that a device that is lost takes one epoch."""
+        """Copies to the CPU what the steps changed: a device that is lost takes one epoch."""
         self.step.home()
 
 

@@ -114,7 +114,7 @@ class Trainer(Compiled):
         """Trains for `epochs - initial_epoch` epochs.
 
         Logs are means over the epoch, weighted by batch size. The step is traced and compiled once;
-        an epoch over arrays runs in Rust with Python's lock released.
+        an epoch over arrays runs in Rust with the GIL released.
 
         Args:
             x: Inputs: an array, list or frame, a list or dict of them for several inputs, or a
