@@ -330,10 +330,13 @@ def _warrant(
     net = share_due - strike
     units = n * ratio
     if of.cap is None:  # full participation: p + r v - k
+        listed = strike / ratio
         if net >= 0:
             joins = strike / share_due if strike > 0 else None
-            return Claim(grant.name, n * net, zero, of.rank, units, zero, None, joins=joins)
-        return Claim(grant.name, zero, zero, of.rank, units, -net / ratio, None)
+            return Claim(
+                grant.name, n * net, zero, of.rank, units, zero, None, joins=joins, exercise=listed
+            )
+        return Claim(grant.name, zero, zero, of.rank, units, -net / ratio, None, exercise=listed)
     if net <= 0:
         return Claim(grant.name, zero, zero, of.rank, units, strike / ratio, None)
     joins = strike / share_due if strike > 0 else None
@@ -386,11 +389,13 @@ def _converting(
         if part is not None:
             units = part * ((whole if paper.post_money else base) + extra)
             share = part if paper.post_money else None
-        due = repaid
-        if _discount_works(paper) and amount / (1 - number(paper.discount)) > repaid:
-            due = amount / (1 - number(paper.discount))
+        owed = amount / (1 - number(paper.discount)) if _discount_works(paper) else amount
+        due = owed if owed > repaid else repaid
         held = extra if share is not None and extra > 0 else None
-        yield Claim(paper.name, due, due - repaid, rank, units, zero, due, share, pool=held)
+        yield Claim(
+            paper.name, due, due - repaid, rank, units, zero, due, share, pool=held, listing=owed,
+            paper=amount,
+        )  # fmt: skip
 
 
 def _discount_works(paper: Safe | Note) -> bool:

@@ -5,12 +5,13 @@ Works on float and on Decimal. Standard library only.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Generic, TypeVar
 
 from fastnn.exit_strategy.records import dataclass
 
-__all__ = ["Claim", "above"]
+__all__ = ["Claim", "above", "as_listed"]
 
 N = TypeVar("N", float, Decimal)
 
@@ -41,7 +42,9 @@ class Claim(Generic[N]):
     holds: bool = False  # has chosen not to convert
     joins: N | None = None  # takes its due once its rank is paid this part of what is due to it
     pool: N | None = None  # shares that `part` is also taken of: the unissued option pool
-    listing: N | None = None  # taken at least in a listing, in shares at the offer price
+    listing: N | None = None  # least in a listing: a ratchet's promise, or what paper is owed
+    paper: N | None = None  # money and interest of a SAFE or note
+    exercise: N | None = None  # strike of a unit in a listing, where `due` is net of it
 
     def at(self, v: N) -> N:
         """Payout when a unit is worth `v` and everything due is paid."""
@@ -63,6 +66,20 @@ class Claim(Generic[N]):
     def may_convert(self) -> bool:
         """Whether the holder has a choice between its claim and its units."""
         return self.cap is not None and self.units > 0 and (self.due > 0 or self.cap > 0)
+
+
+def as_listed(claim: Claim[N]) -> Claim[N]:
+    """The claim in a listing that converts all classes; paper still takes what it is owed or more.
+
+    A listing is a "Liquidity Event" of Y Combinator's SAFE, which pays the larger of both; the
+    multiple of a note is one of a change of control.
+    """
+    zero = claim.units * 0
+    if claim.paper is not None:
+        owed = claim.paper if claim.listing is None else claim.listing
+        return replace(claim, due=owed, last=owed - claim.paper, cap=owed)
+    strike = claim.strike if claim.exercise is None else claim.exercise
+    return replace(claim, due=zero, last=zero, cap=None, joins=None, strike=strike)
 
 
 def above(v: N, strike: N) -> N:

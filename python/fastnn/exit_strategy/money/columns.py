@@ -119,8 +119,7 @@ def _listing(price: Floats, company: Companies, a: Assumptions) -> tuple[Worth, 
     spread: Any = a.ipo_spread
     if spread is None:
         spread = np.array([spread_rate(x) for x in company.usd(raised).tolist()])
-    share = value / company._shares
-    own, others = company.founder_votes * share, (1.0 - company.founder_votes) * share
+    own, others = company.founders_at(value), company.others_at(value)
     offer = offer_of(own, value, raised, spread, a)
     votes = company.founder_votes * offer.dilution
     return Worth(offer.npv, np.full(len(price), offer.months), votes), own, others

@@ -18,7 +18,7 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached
 
-from .claims import Claim
+from .claims import Claim, as_listed
 from .waterfall import Schedule
 
 #: A number, or one number a company: the same arithmetic, hence the same bits.
@@ -443,17 +443,14 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
     before, company = company, company.grown(a.months_to_list)
     raised = raised_at(value, a)
     spread = spread_rate(company.usd(raised)) if a.ipo_spread is None else a.ipo_spread
-    share = _common_price(company.claims, value)
-    flags: tuple[str, ...] = ()
-    low_price = a.qualified_price is not None and share < a.qualified_price
+    claims = tuple(map(as_listed, company.claims))
+    payouts, flags = _offered(claims, value), _offer_flags(claims, value)
+    least = a.qualified_price
+    low_price = least is not None and _offer_price(claims, value) < least
     low_size = a.qualified_size is not None and raised < a.qualified_size
     if low_price or low_size:
         payouts = company.schedule.pay(value)
         flags = ("ipo_not_qualified",)
-    else:
-        payouts = _as_common(company.claims, share, value)
-        if any(c.listing is not None and c.listing > c.units * share for c in company.claims):
-            flags = ("ipo_ratchet",) if share > 0 else ("ipo_ratchet_explodes",)
     offer = offer_of(company.founders(payouts), value, raised, spread, a)
     steps = (
         *_worth(price, before, cash), ("net", value), ("raised", raised),
@@ -464,23 +461,39 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
     return Path(offer.npv, payouts, value, offer.months, control, steps, flags=flags)
 
 
-def _common_price(claims: tuple[Claim[float], ...], value: float) -> float:
-    """Price per share when everybody converts; options pay their strike and count if worth it.
+def _offered(claims: tuple[Claim[float], ...], value: float) -> dict[str, float]:
+    """What everybody's papers are worth in a listing.
 
-    Paper that cannot convert into a number of shares (no valuation cap) takes its due first. A
-    class with a ratchet gets shares until they are worth its least at this price; 0 where that
-    takes everything.
+    All classes are common shares; options count if worth their strike, paper converts or takes what
+    it is owed. A class with a ratchet gets shares until they are worth its least at the price of a
+    share; 0 where that takes everything.
     """
-    if any(c.listing is not None for c in claims):
+    if any(map(_promised, claims)):
+        return _as_common(claims, _ratcheted_price(claims, value), value)
+    return _schedule(claims).pay(value)
+
+
+def _offer_price(claims: tuple[Claim[float], ...], value: float) -> float:
+    """The price per share of a listing."""
+    if any(map(_promised, claims)):
         return _ratcheted_price(claims, value)
-    units = sum(c.units for c in claims if c.strike == 0)
-    money = max(0.0, value - sum(c.due for c in claims if c.units == 0))
-    price = money / units if units else 0.0
-    for c in sorted((c for c in claims if c.strike > 0), key=lambda c: c.strike):
-        if units == 0 or c.strike < price:
-            units, money = units + c.units, money + c.units * c.strike
-            price = money / units
-    return price
+    return _schedule(claims).unit_value(value)
+
+
+def _offer_flags(claims: tuple[Claim[float], ...], value: float) -> tuple[str, ...]:
+    """What a reader should know of a listing in which all classes convert."""
+    if any(map(_promised, claims)):
+        share = _ratcheted_price(claims, value)
+        if any(_promised(c) > c.units * share for c in claims):
+            return ("ipo_ratchet",) if share > 0 else ("ipo_ratchet_explodes",)
+        return ()
+    doubt = _schedule(claims).doubt_at(value)
+    return (f"conversion_{doubt}",) if doubt else ()
+
+
+def _promised(claim: Claim[float]) -> float:
+    """What a ratchet promises a class in a listing."""
+    return 0.0 if claim.paper is not None or claim.listing is None else claim.listing
 
 
 def _listed(claim: Claim[float], share: float) -> float:
@@ -508,7 +521,7 @@ def _ratcheted_price(claims: tuple[Claim[float], ...], value: float) -> float:
 def _as_common(claims: tuple[Claim[float], ...], share: float, value: float) -> dict[str, float]:
     worth = {c.holder: _listed(c, share) for c in claims}
     total = sum(worth.values())
-    if share == 0 and total > value and any(c.listing is not None for c in claims):
+    if share == 0 and total > value:
         return {holder: amount * value / total for holder, amount in worth.items()}
     return worth
 

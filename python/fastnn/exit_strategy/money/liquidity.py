@@ -153,6 +153,6 @@ def _fixed(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Claim
         holds = c.holds if converts or cap == due else cap is not None
         out.append(
             Claim(c.holder, due, last, c.rank, held, c.strike, cap, None, holds, joins, c.pool,
-                  c.listing)
+                  c.listing, c.paper, c.exercise)
         )  # fmt: skip
     return tuple(out)
