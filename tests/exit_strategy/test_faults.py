@@ -85,6 +85,23 @@ def test_a_profile_full_of_faults_is_told_in_chinese() -> None:
         assert not re.search(r"\b(is|not|the|give|write|expected|add|use|did you)\b", line), line
 
 
+@pytest.mark.parametrize(
+    ("words", "chinese"),
+    [
+        ("add sector = \"ai_application\"", "加上 sector = \"ai_application\""),
+        ("missing: sector", "缺少：行业"),
+        ("'2x' may be growth to 2 times or by 2 times",
+         "'2x' 可能指增长到 2 倍，也可能指增长了 2 倍"),
+        ("'1m p.a.' is not said of a month", "'1m p.a.' 不是按月计的"),
+        ("give what it comes to a month", "换算成每月的数"),
+        ("Excel counts days so: if this is 2025-12-01, write it as year-month-day",
+         "这是 Excel 的日期序号：若指 2025-12-01，请按年-月-日书写"),
+    ],
+)  # fmt: skip
+def test_what_is_to_be_typed_stays_and_the_rest_is_chinese(words: str, chinese: str) -> None:
+    assert in_chinese(words) == chinese
+
+
 def test_what_has_no_form_keeps_its_english_words_behind_the_kind_of_fault() -> None:
     from fastnn.exit_strategy.errors import Issue
 

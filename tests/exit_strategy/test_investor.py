@@ -353,7 +353,11 @@ def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture
     assert cli.main([*opm, "--lang", lang]) == 0
     assert cli.main([*opm, "--equity", "50m", "--discount", "20%", "--lang", lang]) == 0
     assert cli.main([*opm, "--backsolve", "B=20", "--lang", lang]) == 0
-    assert "60%" in capsys.readouterr().out
+    in_years = capsys.readouterr().out
+    assert "60%" in in_years
+    worded = [*opm[:4], "--years", "36 months", "--rate", "4% p.a.", "--backsolve", "B=20"]
+    assert cli.main([*worded, "--lang", lang]) == 0
+    assert capsys.readouterr().out in in_years
 
 
 @pytest.mark.parametrize(
@@ -366,6 +370,7 @@ def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture
         ["investor", "--holder", "A", "--on", "soon"],
         ["opm", "--volatility", "much", "--years", "3"],
         ["opm", "--volatility", "60%", "--years", "-3"],
+        ["opm", "--volatility", "60%", "--years", "90 days"],
         ["opm", "--volatility", "60%", "--years", "36"],
         ["opm", "--volatility", "6", "--years", "3"],
         ["opm", "--volatility", "60%", "--years", "3", "--discount", "150%"],

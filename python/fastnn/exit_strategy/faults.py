@@ -7,6 +7,7 @@ which `{0}`, `{1}` ... stand for it. Standard library only.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from .errors import Issue
 from .reading.fields import FIELDS
@@ -41,13 +42,19 @@ def in_chinese(words: str) -> str | None:
     for pattern, chinese in _patterns():
         found = pattern.fullmatch(words)
         if found:
-            parts = [_names().get(part, part) for part in found.groups()]
-            return _filled(chinese, parts)
+            return _filled(chinese, found.groups())
     return None
 
 
-def _filled(form: str, parts: list[str]) -> str:
-    return re.sub(_PLACE, lambda place: parts[int(place[1])], form)
+def _filled(form: str, parts: Sequence[str]) -> str:
+    """The form with its parts, labels of fields in Chinese; a name to be typed stays as it is."""
+
+    def part(place: re.Match[str]) -> str:
+        words = parts[int(place[1])]
+        typed = form[place.end() :].startswith(" =")
+        return words if typed else _names().get(words, words)
+
+    return re.sub(_PLACE, part, form)
 
 
 def fault_lines(issue: Issue, title: str) -> tuple[str, str]:

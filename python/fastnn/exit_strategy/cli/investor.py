@@ -35,7 +35,7 @@ def add_opm(parser: argparse.ArgumentParser) -> None:
     """Add what `opm` takes."""
     parser.add_argument("profile", help=PROFILE_HELP)
     parser.add_argument("--volatility", required=True, help="of the equity a year, such as 60%%")
-    parser.add_argument("--years", required=True, type=float, help="to the exit")
+    parser.add_argument("--years", required=True, help="to the exit, such as 3 or 18 months")
     parser.add_argument("--rate", default="0%", help="risk-free a year, such as 4%%")
     parser.add_argument("--equity", help="value of all shares today; default: the middle value")
     parser.add_argument("--backsolve", metavar="CLASS=PRICE", help="equity from a share's price")
@@ -126,10 +126,8 @@ def run_opm(args: argparse.Namespace) -> int:
         _part(getattr(args, name), f"--{name}", profile)
         for name in ("volatility", "rate", "discount")
     )
-    if not 0 < args.years <= _MOST_YEARS:
-        hint = "years to the exit, such as 3; 1.5 means 18 months"
-        raise ExitError(Issue("EX308", "--years", f"{args.years:g} years", hint))
-    day = profile.as_of + dt.timedelta(days=round(args.years * 12 * DAYS_A_MONTH))
+    years = _years(args.years, profile)
+    day = profile.as_of + dt.timedelta(days=round(years * 12 * DAYS_A_MONTH))
     claims = table.claims(day)
     sizes = {c.name: float(c.shares) for c in table.classes}
     sizes.update({o.name: float(o.n) for o in table.options})
@@ -140,13 +138,13 @@ def run_opm(args: argparse.Namespace) -> int:
             raise ExitError(Issue("EX303", "--backsolve", f"{args.backsolve!r} names no share",
                                   f"write CLASS=PRICE; shares: {', '.join(sizes)}"))  # fmt: skip
         worth = _one_amount(price, "--backsolve", profile) * sizes[name]
-        equity = backsolve(claims, name, worth, years=args.years, volatility=volatility, rate=rate)
+        equity = backsolve(claims, name, worth, years=years, volatility=volatility, rate=rate)
     elif args.equity:
         equity = _one_amount(args.equity, "--equity", profile)
     else:
         value = profile.valuation.mid + float(profile.cash or 0) - float(profile.debt or 0)
         equity = max(0.0, value)
-    got = option_values(claims, equity, years=args.years, volatility=volatility, rate=rate)
+    got = option_values(claims, equity, years=years, volatility=volatility, rate=rate)
     rows = []
     for holder, worth in got.items():
         if holder in ("founders", "common"):
@@ -154,7 +152,7 @@ def run_opm(args: argparse.Namespace) -> int:
         each = f"{currency} {worth / sizes[holder]:,.4g}" if sizes.get(holder) else ""
         rows.append([holder_name(holder, lang), money(worth, currency, lang), each])
     head = [text(f"head.{key}", lang) for key in ("holder", "worth_today", "a_share")]
-    print(text("opm.equity", lang, equity=money(equity, currency, lang), years=f"{args.years:g}",
+    print(text("opm.equity", lang, equity=money(equity, currency, lang), years=f"{years:g}",
                volatility=f"{volatility:.0%}", rate=f"{rate:.1%}"))  # fmt: skip
     print("\n".join(fit_table(rows, head, (1, 2))))
     return 0
@@ -204,6 +202,20 @@ def _part(given: str, where: str, profile: Any) -> float:
     made = read_number(reader, Field(where, "fraction", "", "", "0.6", low=0, high=most), given)
     if made is None:
         raise ExitError(reader.issues)
+    return made
+
+
+def _years(given: str, profile: Any) -> float:
+    from fastnn.exit_strategy.reading.fields import Field
+    from fastnn.exit_strategy.reading.parse import read_number
+
+    reader = _reader(profile)
+    made = read_number(reader, Field("--years", "span", "", "", "3"), given)
+    if made is None:
+        raise ExitError(reader.issues)
+    if not 0 < made <= _MOST_YEARS:
+        hint = "years to the exit, such as 3; 1.5 means 18 months"
+        raise ExitError(Issue("EX308", "--years", f"{made:g} years", hint))
     return made
 
 

@@ -42,7 +42,7 @@ def said_of(kind: str, path: str, text: str) -> str | float:
         part = read_part(text)
         if part is not None:
             return part
-    of_year, of_month = path.rpartition(".")[2] in _RATES, path in SPENT
+    of_year, of_month = path.rpartition(".")[2].lstrip("-") in _RATES, path in SPENT
     if not of_year and not of_month:
         return text
     year, month = per_year(text), per_month(text)
