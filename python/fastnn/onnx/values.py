@@ -76,9 +76,6 @@ def dtype_of(x: Any) -> str:
     return str(x.dtype)
 
 
-_INTS = ("int64", "uint32", "uint64", "int16", "uint16", "int8", "uint8", "int32")
-
-
 def tensor(x: Any) -> Any:
     """The value as a tensor that the engine computes with: float32, int32 or bool."""
     if isinstance(x, Tensor):

@@ -225,7 +225,7 @@ def resize(
     return _back(x, first)
 
 
-def _sides(x: Any, size: Any, what: str) -> tuple[int, int]:
+def _sides(x: Any, what: str) -> tuple[int, int]:
     height, width = x.shape[-3], x.shape[-2]
     if not isinstance(height, int) or not isinstance(width, int):
         raise ShapeError(
@@ -237,7 +237,7 @@ def _sides(x: Any, size: Any, what: str) -> tuple[int, int]:
 
 def _middle(x: Any, size: Any) -> Any:
     """The largest part in the middle that has the ratio of sides of `size`."""
-    height, width = _sides(x, size, "crop_to_aspect_ratio")
+    height, width = _sides(x, "crop_to_aspect_ratio")
     high = max(min(height, int(width * size[0] / size[1])), 1)
     wide = max(min(width, int(height * size[1] / size[0])), 1)
     top, left = (height - high) // 2, (width - wide) // 2
@@ -246,7 +246,7 @@ def _middle(x: Any, size: Any) -> Any:
 
 def _bordered(x: Any, size: Any, value: float) -> Any:
     """The whole image with equal borders that bring it near the ratio of sides of `size`."""
-    height, width = _sides(x, size, "pad_to_aspect_ratio")
+    height, width = _sides(x, "pad_to_aspect_ratio")
     rows = (max(height, int(width * size[0] / size[1])) - height) // 2
     columns = (max(width, int(height * size[1] / size[0])) - width) // 2
     widths = [0, 0] * (x.ndim - 3) + [rows, rows, columns, columns, 0, 0]

@@ -392,7 +392,7 @@ def scatter_update(
         out = table + _added(new, flat, [total, rest])
     elif reduction in ("max", "min", "mul"):
         kind = "prod" if reduction == "mul" else reduction
-        joined = _segments(kind, new, flat, total, keep=True)
+        joined = _segments(kind, new, flat, total)
         two = {"max": _c.maximum, "min": _c.minimum, "mul": _c.multiply}[reduction]
         out = cast(two(table, cast(joined, x.dtype)), x.dtype)
     else:
@@ -435,7 +435,7 @@ def _number_of(name: str, ids: Any, given: int | None) -> int:
     return int(host.value(name, ids).max(initial=-1)) + 1
 
 
-def _segments(kind: str, data: Any, ids: Any, total: int, keep: bool = False) -> Any:
+def _segments(kind: str, data: Any, ids: Any, total: int) -> Any:
     """Rows of `data` joined by id; ids outside are dropped.
 
     Products and extremes compare all ids with all segments: memory grows with their product.

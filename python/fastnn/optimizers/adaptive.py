@@ -229,16 +229,13 @@ class Muon(Optimizer):
         """Jordan's update, or AdamW's."""
         momentum, *squares = self._slots[variable]
         if squares:
-            (velocity,) = squares
-            t = ops.cast(self._step(), "float32") + 1.0
-            b1, b2 = float(self.adam_beta_1), float(self.adam_beta_2)
-            rate = learning_rate * self.adam_lr_ratio
-            alpha = rate * ops.sqrt(1.0 - _c.power(b2, t)) / (1.0 - _c.power(b1, t))
-            momentum.assign(_flushed(momentum.value + (gradient - momentum.value) * (1.0 - b1)))
-            square = _c.square(gradient) - velocity.value
-            velocity.assign(_flushed(velocity.value + square * (1.0 - b2), 1e-34))
-            step = momentum.value * alpha / (ops.sqrt(velocity.value) + self.epsilon)
-            variable.assign(variable.value - step)
+            hyper = {
+                "beta_1": float(self.adam_beta_1),
+                "beta_2": float(self.adam_beta_2),
+                "epsilon": float(self.epsilon),
+                "amsgrad": False,
+            }
+            self._by_core("adam", hyper, gradient, variable, learning_rate * self.adam_lr_ratio)
             return
         momentum.assign(_flushed(momentum.value * self.momentum + gradient))
         ahead = gradient + self.momentum * momentum.value if self.nesterov else momentum.value

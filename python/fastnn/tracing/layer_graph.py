@@ -263,10 +263,10 @@ def _ordered_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor], name: 
                 stack.append((x.node, False))
     first = [x.node for x in inputs if x.node is not None and x.node.starts]
     ordered = {id(n): n for n in [*first, *order]}
-    return _by_depth(list(ordered.values()), outputs)
+    return _by_depth(list(ordered.values()))
 
 
-def _by_depth(nodes: list[Node], outputs: list[KerasTensor]) -> list[Node]:
+def _by_depth(nodes: list[Node]) -> list[Node]:
     """Stable order by distance from the outputs, as Keras lists layers."""
     inside = {id(n) for n in nodes}
     depth: dict[int, int] = {id(n): 0 for n in nodes}

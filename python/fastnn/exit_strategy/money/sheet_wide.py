@@ -83,7 +83,7 @@ def wide_header(grid: Grid, skip: set[str]) -> tuple[int, dict[int, WideColumn]]
                 {k: _column(name) for k, name in names.items() if plain_words(name) not in skip}
             )
             if _is_wide(columns):
-                first = _first(columns, cells, grid[place + 1 : place + 4])
+                first = _first(columns, grid[place + 1 : place + 4])
                 if first is not None:
                     return place, first
     return None
@@ -130,9 +130,7 @@ def _is_wide(columns: Mapping[int, WideColumn]) -> bool:
     return bool(shares) and (len(held) > 1 or bool(kinds & {"common", "preferred"}))
 
 
-def _first(
-    columns: dict[int, WideColumn], cells: Sequence[Any], below: Grid
-) -> dict[int, WideColumn] | None:
+def _first(columns: dict[int, WideColumn], below: Grid) -> dict[int, WideColumn] | None:
     """The columns with that of the holders, which often has no name."""
     if any(c.field == "holder" for c in columns.values()):
         return columns
