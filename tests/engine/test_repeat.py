@@ -85,14 +85,13 @@ def test_ctrl_c_ends_a_loop_behind_a_whole_run():
     # A shell's job in the background is started with the signal ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt).start()
-    begin = time.perf_counter()
+    whole = 2**31 - 5
     try:
         with pytest.raises(KeyboardInterrupt):
-            step.repeat(2**31 - 5)
+            step.repeat(whole)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert time.perf_counter() - begin < 30
-    assert int(count.numpy()) > 0
+    assert 0 < int(count.numpy()) < whole
     assert step.repeat(2) == 2
 
 

@@ -144,6 +144,7 @@ def test_callbacks_take_counts_in_every_form(one, tmp_path):
             callbacks.LearningRateScheduler(lambda epoch: half),
         ],
     )  # fmt: skip
+    assert (tmp_path / "m.safetensors").exists()
 
 
 def test_a_trained_model_with_numpy_settings_is_saved_and_copied(tmp_path):

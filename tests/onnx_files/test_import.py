@@ -388,13 +388,15 @@ def test_cut_and_foreign_files(tmp_path):
 def test_flipped_bytes_never_do_more_than_be_refused():
     data = bytearray(network().SerializeToString())
     x = floats(2, 4)
+    refusals = 0
     for at in rng.integers(0, len(data), 400):
         mutant = bytearray(data)
         mutant[at] ^= 1 << int(rng.integers(8))
         try:
             fastnn.onnx.load(bytes(mutant))(x)
         except (fastnn.FastnnError, TypeError, ValueError):
-            continue
+            refusals += 1
+    assert 0 < refusals < 400  # some bytes are weights, which may be any
 
 
 def test_circles_and_names_that_nothing_gives():
