@@ -249,7 +249,8 @@ def run_serve(args: argparse.Namespace) -> int:
     import os
 
     from fastnn.errors import FastnnError
-    from fastnn.serving import Limits, serve
+    from fastnn.serving import Limits, create_app
+    from fastnn.serving.app import run
 
     token = os.environ.get("FASTNN_TOKEN")
     try:
@@ -259,11 +260,12 @@ def run_serve(args: argparse.Namespace) -> int:
             "max_body": args.max_body, "max_rows": args.max_rows, "max_seconds": args.max_seconds,
         }  # fmt: skip
         limits = Limits(**{k: v for k, v in given.items() if v is not None})
-        print(f"serving {args.model} at http://{args.host}:{args.port}", file=sys.stderr)
-        serve(
-            args.model, host=args.host, port=args.port, token=token, limits=limits,
-            max_delay=args.max_delay / 1000, max_batch_size=args.max_batch, watch=args.watch,
+        app = create_app(
+            args.model, token=token, limits=limits, max_delay=args.max_delay / 1000,
+            max_batch_size=args.max_batch, watch=args.watch,
         )  # fmt: skip
+        print(f"serving {args.model} at http://{args.host}:{args.port}", file=sys.stderr)
+        run(app, args.host, args.port, token, limits)
     except (FastnnError, OSError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -441,3 +441,15 @@ def test_the_command_serves_this_machine_alone_and_ends_on_interrupt(tmp_path):
     done = subprocess.run([*command[:-3], str(tmp_path / "none")], capture_output=True, text=True)
     assert done.returncode == 1
     assert "none" in done.stderr
+
+
+def test_the_command_says_that_it_serves_once_the_model_is_read(run_python, tmp_path):
+    answer = run_python(
+        "import sys\n"
+        "from fastnn import cli\n"
+        "sys.stderr = sys.stdout\n"
+        f"print(cli.main(['serve', {str(tmp_path / 'none.safetensors')!r}]))\n"
+    )
+    assert "no file" in answer
+    assert answer.split()[-1] == "1"
+    assert "serving" not in answer

@@ -390,7 +390,11 @@ def serve(
     Example:
         >>> fastnn.serving.serve("model.safetensors", port=8001)  # doctest: +SKIP
     """
-    app = create_app(model, token=token, **more)
+    run(create_app(model, token=token, **more), host, port, token, more.get("limits") or Limits())
+
+
+def run(app: Any, host: str, port: int, token: str | None, limits: Limits) -> None:
+    """Runs an app of `create_app` until it is interrupted."""
     import uvicorn
 
     if host not in _LOOPBACK and token is None:
@@ -399,7 +403,6 @@ def serve(
             "  hint: --token-file FILE asks for a secret; --host 127.0.0.1 serves this machine",
             file=sys.stderr,
         )
-    limits = more.get("limits") or Limits()
     try:
         uvicorn.run(
             app,
