@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import Registry, table
 from fastnn.tracing.known_ops import enter_ops
@@ -37,8 +39,11 @@ def linear(x: Any) -> Any:
 
 @keras_op
 def relu(
-    x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
-) -> Any:
+    x: TensorLike,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+) -> Tensor:
     """max(x, 0); with a slope below the threshold and a ceiling if asked.
 
     Args:
@@ -64,7 +69,7 @@ def relu(
 
 
 @keras_op
-def relu6(x: Any) -> Any:
+def relu6(x: TensorLike) -> Tensor:
     """min(max(x, 0), 6).
 
     Args:
@@ -81,7 +86,7 @@ def relu6(x: Any) -> Any:
 
 
 @keras_op
-def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Tensor:
     """`x` where positive, negative_slope * x elsewhere.
 
     Args:
@@ -99,7 +104,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
 
 
 @keras_op
-def elu(x: Any, alpha: float = 1.0) -> Any:
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """`x` where positive, alpha * (e^x - 1) elsewhere.
 
     Args:
@@ -117,7 +122,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 
 @keras_op
-def selu(x: Any) -> Any:
+def selu(x: TensorLike) -> Tensor:
     """A scaled elu whose constants keep mean 0 and variance 1 from layer to layer. Source:
     Klambauer et al. 2017.
 
@@ -135,7 +140,7 @@ def selu(x: Any) -> Any:
 
 
 @keras_op
-def celu(x: Any, alpha: float = 1.0) -> Any:
+def celu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """max(x, 0) + min(0, alpha * (e^(x / alpha) - 1)).
 
     Args:
@@ -153,7 +158,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 
 
 @keras_op
-def gelu(x: Any, approximate: bool = False) -> Any:
+def gelu(x: TensorLike, approximate: bool = False) -> Tensor:
     """`x` Φ(x), with the distribution function Φ of the normal law. Source: Hendrycks & Gimpel
     2016.
 
@@ -172,7 +177,7 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
 
 @keras_op
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: TensorLike) -> Tensor:
     """1 / (1 + e^-x).
 
     Args:
@@ -189,7 +194,7 @@ def sigmoid(x: Any) -> Any:
 
 
 @keras_op
-def hard_sigmoid(x: Any) -> Any:
+def hard_sigmoid(x: TensorLike) -> Tensor:
     """`x` / 6 + 1/2, cut to 0 … 1.
 
     Args:
@@ -206,7 +211,7 @@ def hard_sigmoid(x: Any) -> Any:
 
 
 @keras_op
-def tanh(x: Any) -> Any:
+def tanh(x: TensorLike) -> Tensor:
     """The hyperbolic tangent.
 
     Args:
@@ -223,7 +228,7 @@ def tanh(x: Any) -> Any:
 
 
 @keras_op
-def hard_tanh(x: Any) -> Any:
+def hard_tanh(x: TensorLike) -> Tensor:
     """`x` cut to -1 … 1.
 
     Args:
@@ -240,7 +245,7 @@ def hard_tanh(x: Any) -> Any:
 
 
 @keras_op
-def softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
+def softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
     """e^x divided by its sum: positive numbers that add up to 1.
 
     Args:
@@ -261,7 +266,7 @@ def softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
 
 
 @keras_op
-def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
+def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
     """The logarithm of softmax, without overflow.
 
     Args:
@@ -282,7 +287,7 @@ def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
 
 
 @keras_op
-def softplus(x: Any) -> Any:
+def softplus(x: TensorLike) -> Tensor:
     """log(1 + e^x).
 
     Args:
@@ -299,7 +304,7 @@ def softplus(x: Any) -> Any:
 
 
 @keras_op
-def sparsemax(x: Any, axis: int = -1) -> Any:
+def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
     """The nearest point of the simplex: shares that sum to 1, many of them 0.
 
     Args:
@@ -317,7 +322,7 @@ def sparsemax(x: Any, axis: int = -1) -> Any:
 
 
 @keras_op
-def softsign(x: Any) -> Any:
+def softsign(x: TensorLike) -> Tensor:
     """`x` / (1 + |x|).
 
     Args:
@@ -334,7 +339,7 @@ def softsign(x: Any) -> Any:
 
 
 @keras_op
-def silu(x: Any) -> Any:
+def silu(x: TensorLike) -> Tensor:
     """`x` sigmoid(x), also called swish.
 
     Args:
@@ -354,7 +359,7 @@ swish = silu
 
 
 @keras_op
-def hard_silu(x: Any) -> Any:
+def hard_silu(x: TensorLike) -> Tensor:
     """`x` hard_sigmoid(x).
 
     Args:
@@ -374,7 +379,7 @@ hard_swish = hard_silu
 
 
 @keras_op
-def mish(x: Any) -> Any:
+def mish(x: TensorLike) -> Tensor:
     """`x` tanh(softplus(x)). Source: Misra 2019.
 
     Args:
@@ -391,7 +396,7 @@ def mish(x: Any) -> Any:
 
 
 @keras_op
-def exponential(x: Any) -> Any:
+def exponential(x: TensorLike) -> Tensor:
     """e^x.
 
     Args:
@@ -408,7 +413,7 @@ def exponential(x: Any) -> Any:
 
 
 @keras_op
-def log_sigmoid(x: Any) -> Any:
+def log_sigmoid(x: TensorLike) -> Tensor:
     """The logarithm of sigmoid, without overflow.
 
     Args:
@@ -425,7 +430,7 @@ def log_sigmoid(x: Any) -> Any:
 
 
 @keras_op
-def glu(x: Any, axis: int = -1) -> Any:
+def glu(x: TensorLike, axis: int = -1) -> Tensor:
     """The first half of an axis times the sigmoid of the second half.
 
     Args:
@@ -444,7 +449,7 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 
 @keras_op
-def squareplus(x: Any, b: float = 4) -> Any:
+def squareplus(x: TensorLike, b: float = 4) -> Tensor:
     """(x + sqrt(x² + b)) / 2.
 
     Args:
@@ -462,7 +467,7 @@ def squareplus(x: Any, b: float = 4) -> Any:
 
 
 @keras_op
-def threshold(x: Any, threshold: float, default_value: float) -> Any:
+def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
     """`x` where above a threshold, another value elsewhere.
 
     Args:
@@ -481,7 +486,7 @@ def threshold(x: Any, threshold: float, default_value: float) -> Any:
 
 
 @keras_op
-def tanh_shrink(x: Any) -> Any:
+def tanh_shrink(x: TensorLike) -> Tensor:
     """`x` - tanh(x).
 
     Args:
@@ -498,7 +503,7 @@ def tanh_shrink(x: Any) -> Any:
 
 
 @keras_op
-def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
+def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
     """`x` moved towards zero by a threshold, zero within it.
 
     Args:
@@ -516,7 +521,7 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
 
 
 @keras_op
-def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
+def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
     """`x` where |x| is above a threshold, zero within it.
 
     Args:
@@ -534,7 +539,7 @@ def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
 
 
 @keras_op
-def sparse_plus(x: Any) -> Any:
+def sparse_plus(x: TensorLike) -> Tensor:
     """0 below -1, x above 1, (x + 1)² / 4 between.
 
     Args:
@@ -551,7 +556,7 @@ def sparse_plus(x: Any) -> Any:
 
 
 @keras_op
-def sparse_sigmoid(x: Any) -> Any:
+def sparse_sigmoid(x: TensorLike) -> Tensor:
     """0 below -1, 1 above 1, (x + 1) / 2 between.
 
     Args:
@@ -604,7 +609,7 @@ def get(identifier: Any) -> Callable[..., Any]:
         if identifier.get("class_name") in layers.names:
             layer: Callable[..., Any] = layers.from_config(identifier)
             return layer
-    return TABLE.get(identifier)  # type: ignore[no-any-return]
+    return TABLE.get(identifier)
 
 
 @hints_arguments

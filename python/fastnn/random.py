@@ -21,6 +21,7 @@ from fastnn._core import Dim, Tensor
 from fastnn.base.absent import missing
 from fastnn.base.arguments import as_number, hints_arguments, is_whole
 from fastnn.base.lazy import load_beside
+from fastnn.base.typing import TensorLike
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
@@ -216,7 +217,7 @@ def normal(
     stddev: float = 1.0,
     dtype: str | None = None,
     seed: Any = None,
-) -> Any:
+) -> Tensor:
     """Normal numbers.
 
     Args:
@@ -245,7 +246,7 @@ def uniform(
     maxval: float = 1.0,
     dtype: str | None = None,
     seed: Any = None,
-) -> Any:
+) -> Tensor:
     """Numbers spread evenly over [minval, maxval); with an integer `dtype`, whole numbers.
 
     Args:
@@ -277,7 +278,7 @@ def randint(
     maxval: int,
     dtype: str = "int32",
     seed: Any = None,
-) -> Any:
+) -> Tensor:
     """Whole numbers from minval to maxval - 1, each as likely.
 
     Args:
@@ -310,7 +311,7 @@ def truncated_normal(
     stddev: float = 1.0,
     dtype: str | None = None,
     seed: Any = None,
-) -> Any:
+) -> Tensor:
     """Normal numbers within two standard deviations, by the inverse distribution function.
 
     Args:
@@ -367,7 +368,7 @@ def _normal_quantile(p: Tensor) -> Any:
 
 
 @hints_arguments
-def bernoulli(shape: Sequence[int | Dim | None] | int | Dim, p: float, seed: Any = None) -> Any:
+def bernoulli(shape: Sequence[int | Dim | None] | int | Dim, p: float, seed: Any = None) -> Tensor:
     """Ones with a probability, else zeros.
 
     Args:
@@ -412,7 +413,7 @@ def _log_gamma(shape: Sequence[int | None] | int, alpha: Any, seed: Any) -> Any:
 @hints_arguments
 def gamma(
     shape: Sequence[int | None] | int, alpha: Any, dtype: str | None = None, seed: Any = None
-) -> Any:
+) -> Tensor:
     """Numbers of a gamma distribution of scale 1.
 
     Args:
@@ -444,7 +445,7 @@ def beta(
     beta: Any,
     dtype: str | None = None,
     seed: Any = None,
-) -> Any:
+) -> Tensor:
     """Numbers of a beta distribution, from 0 to 1.
 
     Args:
@@ -475,7 +476,7 @@ def binomial(
     probabilities: Any,
     dtype: str | None = None,
     seed: Any = None,
-) -> Any:
+) -> Tensor:
     """How many of `counts` trials succeed, each with a probability.
 
     Every trial is drawn, so that memory grows with the largest count.
@@ -514,7 +515,7 @@ def binomial(
 
 
 @hints_arguments
-def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Any:
+def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Tensor:
     """Class numbers drawn by unnormalised log-probabilities.
 
     Args:
@@ -539,7 +540,7 @@ def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any =
 
 
 @keras_op
-def permutation(n: int | Dim, seed: Any = None) -> Any:
+def permutation(n: int | Dim, seed: Any = None) -> Tensor:
     """The numbers below `n` in random order.
 
     Args:
@@ -588,7 +589,7 @@ def set_global_state(state: Any) -> None:
 
 
 @hints_arguments
-def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
+def shuffle(x: TensorLike, axis: int = 0, seed: Any = None) -> Tensor:
     """The slices of a tensor along an axis in random order.
 
     Args:
@@ -610,8 +611,11 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
 
 @keras_op
 def dropout(
-    inputs: Any, rate: float, noise_shape: Sequence[int | None] | None = None, seed: Any = None
-) -> Any:
+    inputs: TensorLike,
+    rate: float,
+    noise_shape: Sequence[int | None] | None = None,
+    seed: Any = None,
+) -> Tensor:
     """Elements set to zero with a probability, the others divided by 1 - rate.
 
     Args:

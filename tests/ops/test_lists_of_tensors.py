@@ -5,7 +5,7 @@ import pytest
 
 import fastnn
 import fastnn as tf
-from fastnn import layers, ops
+from fastnn import activations, layers, losses, ops
 
 CALLS = {
     "sum": lambda a, b: ops.sum([a, b]),
@@ -21,13 +21,15 @@ CALLS = {
     "reduce_sum": lambda a, b: tf.reduce_sum([a, b]),
     "reduce_mean": lambda a, b: tf.reduce_mean([a, b]),
     "variables": lambda a, b: ops.sum([W, W]),
+    "activation": lambda a, b: ops.sum(activations.leaky_relu([a, b])),
+    "loss": lambda a, b: ops.sum(losses.mean_squared_error([[0.0, 0.0]], [[a, b]])),
 }
 W = fastnn.Variable(2.0)
 #: The derivatives of the values by W, where a is W and b is 3 W.
 SLOPES = {
     "sum": 4.0, "mean": 2.0, "max": 3.0, "keyword": 4.0, "nested": 5.0, "row": 40.0,
     "operand": 7.0, "second operand": 16.0, "reshape": 4.0, "where": 1.0, "reduce_sum": 4.0,
-    "reduce_mean": 2.0, "variables": 2.0,
+    "reduce_mean": 2.0, "variables": 2.0, "activation": 4.0, "loss": 20.0,
 }  # fmt: skip
 
 
@@ -37,6 +39,16 @@ def test_gradients_flow_through_lists_of_tensors(name):
     with tf.GradientTape() as tape:
         value = CALLS[name](W * 1.0, W * 3.0)
     assert float(tape.gradient(value, W)) == SLOPES[name]
+
+
+@pytest.mark.parametrize("name", sorted(set(activations.TABLE.names) - {"linear"}))
+def test_activations_take_lists_of_tensors_in_traces_too(name):
+    function = activations.get(name)
+    more = {"threshold": (0.0, 0.0)}.get(name, ())
+    x = np.array([0.5, 0.25], np.float32)
+    of_list = fastnn.grad(lambda t: ops.sum(ops.square(function([t, 2.0 * t], *more))))(x)
+    of_one = fastnn.grad(lambda t: ops.sum(ops.square(function(ops.stack([t, 2.0 * t]), *more))))(x)
+    np.testing.assert_array_equal(of_list.numpy(), of_one.numpy())
 
 
 @pytest.mark.parametrize("name", CALLS)

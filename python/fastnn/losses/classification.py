@@ -7,7 +7,9 @@ import warnings
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.config import epsilon
 from fastnn.losses.checks import (
     _check_shapes,
@@ -39,12 +41,12 @@ _c = _core.ops
 @keras_op
 @wants("binary")
 def binary_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: TensorLike,
+    y_pred: TensorLike,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> Tensor:
     """mean(-y log p - (1 - y) log(1 - p)) over `axis`; p is cut to [1e-7, 1 - 1e-7].
 
     Args:
@@ -74,12 +76,12 @@ def binary_crossentropy(
 @keras_op
 @wants("share")
 def categorical_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: TensorLike,
+    y_pred: TensorLike,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> Tensor:
     """-sum(y log p) over `axis`; p is divided by its sum, then cut.
 
     Args:
@@ -116,12 +118,12 @@ def categorical_crossentropy(
 @keras_op
 @wants("number")
 def sparse_categorical_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: TensorLike,
+    y_pred: TensorLike,
     from_logits: bool = False,
     ignore_class: int | None = None,
     axis: int = -1,
-) -> Any:
+) -> Tensor:
     """-log p[y], for labels that are class numbers.
 
     Args:
@@ -159,15 +161,15 @@ def sparse_categorical_crossentropy(
 @keras_op
 @wants("binary")
 def binary_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: TensorLike,
+    y_pred: TensorLike,
     apply_class_balancing: bool = False,
     alpha: float = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> Tensor:
     """Binary cross-entropy times (1 - p of the truth)^gamma. Source: Lin et al. 2017.
 
     Args:
@@ -204,14 +206,14 @@ def binary_focal_crossentropy(
 @keras_op
 @wants("share")
 def categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
+    y_true: TensorLike,
+    y_pred: TensorLike,
     alpha: float = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> Tensor:
     """Categorical cross-entropy times alpha (1 - p)^gamma. Source: Lin et al. 2017.
 
     Args:
@@ -246,7 +248,7 @@ def categorical_focal_crossentropy(
 
 @keras_op
 @wants("unit")
-def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
+def dice(y_true: TensorLike, y_pred: TensorLike, axis: Any = None) -> Tensor:
     """1 - 2|y p| / (|y| + |p|).
 
     Args:
@@ -280,8 +282,8 @@ def _of_all_rows(sums: list[Any], axis: Any, rank: int) -> Any:
 @keras_op
 @wants("unit")
 def tversky(
-    y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None
-) -> Any:
+    y_true: TensorLike, y_pred: TensorLike, alpha: float = 0.5, beta: float = 0.5, axis: Any = None
+) -> Tensor:
     """1 - both / (both + alpha missed + beta false alarms), weighted as Keras weighs them.
 
     `alpha` is the weight of y (1 - p), `beta` of (1 - y) p (Salehi et al. 2017 name them the other
@@ -311,7 +313,9 @@ def tversky(
 
 @keras_op
 @wants("number")
-def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Any:
+def categorical_generalized_cross_entropy(
+    y_true: TensorLike, y_pred: TensorLike, q: float
+) -> Tensor:
     """(1 - p[y]^q) / q, robust to wrong labels. Source: Zhang & Sabuncu 2018.
 
     Args:
@@ -338,14 +342,14 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
 @hints_arguments
 @wants("whole")
 def circle(
-    y_true: Any,
-    y_pred: Any,
+    y_true: TensorLike,
+    y_pred: TensorLike,
     ref_labels: Any = None,
     ref_embeddings: Any = None,
     remove_diagonal: bool = True,
     gamma: float = 80.0,
     margin: float = 0.4,
-) -> Any:
+) -> Tensor:
     """The circle loss of unit vectors with class numbers; samples without loss are masked. Source:
     Sun et al. 2020.
 
@@ -391,7 +395,7 @@ def circle(
 
 @keras_op
 @wants("number")
-def nll(y_true: Any, y_pred: Any) -> Any:
+def nll(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """-p[y] for log-probabilities p, as PyTorch's NLLLoss.
 
     Args:

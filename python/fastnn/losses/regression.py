@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.config import epsilon
 from fastnn.losses.checks import float_pair
 from fastnn.losses.targets import wants
@@ -30,7 +32,7 @@ _c = _core.ops
 
 
 @keras_op
-def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
+def mean_squared_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean((y - p)²) over the last axis.
 
     Args:
@@ -49,7 +51,7 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
-def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+def mean_absolute_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(|y - p|) over the last axis.
 
     Args:
@@ -69,7 +71,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
-def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
+def mean_absolute_percentage_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """100 mean(|y - p| / max(|y|, 1e-7)) over the last axis.
 
     Args:
@@ -91,7 +93,7 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 @wants("count")
-def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
+def mean_squared_logarithmic_error(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean((log(1 + y) - log(1 + p))²) over the last axis, values cut at 1e-7.
 
     Args:
@@ -113,7 +115,7 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def cosine_similarity(y_true: TensorLike, y_pred: TensorLike, axis: int = -1) -> Tensor:
     """-cos of the angle between y and p along `axis`.
 
     Args:
@@ -138,7 +140,7 @@ def _unit(x: Any, axis: int) -> Any:
 
 
 @keras_op
-def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
+def huber(y_true: TensorLike, y_pred: TensorLike, delta: float = 1.0) -> Tensor:
     """Quadratic within `delta`, linear beyond, mean over the last axis. Source: Huber 1964.
 
     Args:
@@ -161,7 +163,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
 
 
 @keras_op
-def log_cosh(y_true: Any, y_pred: Any) -> Any:
+def log_cosh(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(log cosh(p - y)) over the last axis.
 
     Args:
@@ -182,7 +184,7 @@ def log_cosh(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 @wants("sign")
-def hinge(y_true: Any, y_pred: Any) -> Any:
+def hinge(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(max(1 - y p, 0)); labels 0 and 1 are read as -1 and 1.
 
     Args:
@@ -202,7 +204,7 @@ def hinge(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 @wants("sign")
-def squared_hinge(y_true: Any, y_pred: Any) -> Any:
+def squared_hinge(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(max(1 - y p, 0)²); labels 0 and 1 are read as -1 and 1.
 
     Args:
@@ -228,7 +230,7 @@ def _signed(y: Any) -> Any:
 
 @keras_op
 @wants("unit")
-def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
+def categorical_hinge(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """max(1 + best wrong score - right score, 0).
 
     Args:
@@ -251,7 +253,7 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 @wants("unit")
-def kl_divergence(y_true: Any, y_pred: Any) -> Any:
+def kl_divergence(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """sum(y log(y / p)) over the last axis, both cut to [1e-7, 1].
 
     Args:
@@ -273,7 +275,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 @wants("count")
-def poisson(y_true: Any, y_pred: Any) -> Any:
+def poisson(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """mean(p - y log(p + 1e-7)) over the last axis.
 
     Args:

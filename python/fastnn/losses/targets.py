@@ -166,7 +166,7 @@ def targets_of(thing: Any) -> Targets | None:
     """What a loss, a metric or their function wants as targets; None: anything."""
     own = getattr(thing, "_targets", None)
     if own is not None:
-        return own  # type: ignore[no-any-return]
+        return own
     found = getattr(getattr(thing, "fn", None) or getattr(thing, "_fn", None), "_targets", None)
     if found is None:
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.errors import ShapeError
 from fastnn.losses.base import LossFunctionWrapper
 from fastnn.losses.targets import wants
@@ -15,7 +17,7 @@ __all__ = ["CTC", "ctc"]
 
 @keras_op
 @wants("whole")
-def ctc(y_true: Any, y_pred: Any) -> Any:
+def ctc(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """-log of the chance that the scores of all steps say the labels, wherever they lie in time.
 
     Args:

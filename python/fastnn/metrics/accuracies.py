@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.losses.checks import check_alike
 from fastnn.losses.targets import wants
 from fastnn.metrics.metric import MeanMetricWrapper, labels_as_numbers, pair_alike
@@ -27,7 +29,7 @@ __all__ = [
 
 
 @hints_arguments
-def accuracy(y_true: Any, y_pred: Any) -> Any:
+def accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """1 where y equals p, 0 elsewhere.
 
     Args:
@@ -47,7 +49,7 @@ def accuracy(y_true: Any, y_pred: Any) -> Any:
 
 @hints_arguments
 @wants("binary")
-def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
+def binary_accuracy(y_true: TensorLike, y_pred: TensorLike, threshold: float = 0.5) -> Tensor:
     """1 where y equals p > threshold, 0 elsewhere.
 
     Args:
@@ -67,7 +69,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
 
 
 @wants("sign")
-def sign_accuracy(y_true: Any, y_pred: Any) -> Any:
+def sign_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """1 where y and p are both above 0 or both not, 0 elsewhere: accuracy beside a hinge loss."""
     y_true, y_pred = pair_alike(y_true, y_pred)
     return ops.cast(ops.equal(y_true > 0.0, y_pred > 0.0), "float32")
@@ -82,7 +84,7 @@ def _one_hot_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 @hints_arguments
 @wants("share")
-def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+def categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """1 where the largest of y and of p stand at the same place, 0 elsewhere.
 
     Args:
@@ -103,7 +105,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 @hints_arguments
 @wants("number")
-def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+def sparse_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     """1 where the largest of p stands at place y, 0 elsewhere.
 
     Args:
@@ -125,7 +127,7 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 @hints_arguments
 @wants("share")
-def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
+def top_k_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike, k: int = 5) -> Tensor:
     """1 where the class of one-hot y is among the k best of p, 0 elsewhere.
 
     Args:
@@ -148,8 +150,8 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
 @hints_arguments
 @wants("number")
 def sparse_top_k_categorical_accuracy(
-    y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
-) -> Any:
+    y_true: TensorLike, y_pred: TensorLike, k: int = 5, from_sorted_ids: bool = False
+) -> Tensor:
     """1 where class y is among the k best of p, 0 elsewhere.
 
     Args:

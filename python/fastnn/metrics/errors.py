@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import losses, ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.config import epsilon
 from fastnn.metrics.metric import Mean, MeanMetricWrapper, pair_alike
 
@@ -256,7 +258,7 @@ class CategoricalHinge(MeanMetricWrapper):
 
 
 @hints_arguments
-def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def pearson_correlation(y_true: TensorLike, y_pred: TensorLike, axis: int = -1) -> Tensor:
     """Pearson's correlation of y and p along `axis`.
 
     Args:
@@ -278,7 +280,7 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
 
 
 @hints_arguments
-def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def concordance_correlation(y_true: TensorLike, y_pred: TensorLike, axis: int = -1) -> Tensor:
     """Lin's concordance of y and p along `axis`, a correlation that counts shifts. Source: Lin
     1989.
 

@@ -141,7 +141,7 @@ def full_like(x: TensorLike, fill_value: TensorLike, dtype: str | None = None) -
 
 @keras_op
 def logspace(
-    start: Any, stop: Any, num: int | Dim = 50, endpoint: bool = True, base: Any = 10,
+    start: TensorLike, stop: TensorLike, num: int | Dim = 50, endpoint: bool = True, base: Any = 10,
     dtype: Any = None, axis: int = 0,
 ) -> Tensor:  # fmt: skip
     """`num` numbers from base**start to base**stop with even exponents.

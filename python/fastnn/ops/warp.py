@@ -299,7 +299,7 @@ def displaced(
 
 @keras_op
 def map_coordinates(
-    inputs: TensorLike, coordinates: Any, order: int, fill_mode: str = "constant",
+    inputs: TensorLike, coordinates: TensorLike, order: int, fill_mode: str = "constant",
     fill_value: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """Values of an array at points between its elements.

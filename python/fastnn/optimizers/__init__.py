@@ -46,7 +46,7 @@ for _wrong in ("ada_w", "ada_m", "rm_sprop", "rm_sp_rop"):
 
 
 @hints_arguments
-def get(identifier: Any) -> Any:
+def get(identifier: Any) -> Optimizer:
     """The optimiser that a name, config or object stands for.
 
     Args:
@@ -65,7 +65,8 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, dict) and identifier.get("class_name") == "LossScaleOptimizer":
         # What mixed policies of Keras wrap around an optimiser.
         identifier = (identifier.get("config") or {}).get("inner_optimizer")
-    return TABLE.get(identifier)
+    found: Optimizer = TABLE.get(identifier)
+    return found
 
 
 def LossScaleOptimizer(inner_optimizer: Any, **accepted: Any) -> Any:
@@ -105,7 +106,7 @@ def serialize(optimizer: Optimizer) -> Any:
 
 
 @hints_arguments
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Optimizer:
     """The optimiser that a config describes.
 
     Args:
