@@ -17,13 +17,20 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.model.table import money_raised
 from fastnn.exit_strategy.money.captable import CapTable, Note, OptionGrant, Safe, ShareClass
-from fastnn.exit_strategy.money.deals import Assumptions, cash_after, spread_rate
+from fastnn.exit_strategy.money.deals import (
+    Assumptions,
+    Company,
+    cash_after,
+    spread_rate,
+    worth_by_price,
+)
 from fastnn.exit_strategy.money.outcomes import (
     parse_assumptions,
     parse_cap_table,
     proceeds,
     run_waterfall,
 )
+from fastnn.exit_strategy.money.paths import value_option
 from fastnn.exit_strategy.money.waterfall import (
     Claim,
     Schedule,
@@ -281,6 +288,26 @@ def test_price_to_prefer_a_sale_gives_the_npv_of_the_other_option() -> None:
         at = make_profile(valuation=SimpleNamespace(low=price, mid=price, high=price))
         again = proceeds(at, oracle_table(), None, ["ma"]).options["ma"].founder_npv[1]
         assert again == pytest.approx(result.options[other].founder_npv[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("option", ["ma", "license_hire"])
+def test_the_worth_by_price_is_that_of_the_whole_path(option: str) -> None:
+    """With dividends that accrue: the claims are those of the closing, made once."""
+    row = ShareClass("A", 2e6, 8e6, dividend_rate=0.08, dividend_from=dt.date(2024, 3, 1))
+    table = CapTable(6e6, 5e6, (row,), as_of=dt.date(2026, 11, 1))
+    days: list[float] = []
+
+    def claims_in(months: float) -> tuple[Claim[float], ...]:
+        days.append(months)
+        return table.claims(dt.date(2026, 11, 1) + dt.timedelta(days=round(months * 30.4)))
+
+    company = Company(table.claims(), {"founders": 1.0}, 1.0, 3e6, 1e6, 1.0, float, 2e5, 0.0,
+                      claims_in)  # fmt: skip
+    a = Assumptions(earn_out_rate=0.1, carve_out=0.05, founder_carve_out=0.3, tax_rate=0.2)
+    worth = worth_by_price(option, company, a)
+    for price in (0.0, 1e6, 7e6, 2e7, 9e7):
+        assert worth(price) == value_option(option, price, company, a).npv
+    assert len(days) == 1
 
 
 def test_without_a_cap_table_ownership_decides_and_is_flagged() -> None:

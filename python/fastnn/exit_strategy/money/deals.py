@@ -54,6 +54,7 @@ __all__ = [
     "spread_rate",
     "value_deal",
     "ways_to_go_on",
+    "worth_by_price",
 ]
 
 
@@ -212,8 +213,11 @@ class Company:
     schedule: Schedule[float] = field(init=False, repr=False, compare=False)
     #: The founders' part of a net price.
     founders_at: Callable[[float], float] = field(init=False, repr=False, compare=False)
+    #: Months from now -> the company of that day, where what is due grows.
+    _later: dict[float, Company] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_later", {})
         object.__setattr__(self, "schedule", _schedule(self.claims))
         object.__setattr__(self, "founders_at", self.schedule.part_of(self.founder_parts))
 
@@ -223,7 +227,12 @@ class Company:
 
     def grown(self, months: float) -> Company:
         """The company with what is due to everybody some months from now."""
-        return self if self.claims_in is None else replace(self, claims=self.claims_in(months))
+        if self.claims_in is None:
+            return self
+        made = self._later.get(months)
+        if made is None:
+            made = self._later[months] = replace(self, claims=self.claims_in(months))
+        return made
 
     def founders(self, payouts: Mapping[str, float]) -> float:
         """The founders' part of payouts."""
@@ -270,9 +279,13 @@ class Net(NamedTuple):
 
 def net_at(price: Numbers, company: Any, a: Assumptions, months: float = 0.0) -> Net:
     """Net = price + cash at closing - debt - fees - carve-out - escrow - earn-out."""
+    return _net_with(price, company.cash_in(months), company.debt, a)
+
+
+def _net_with(price: Numbers, cash: Numbers, debt: Numbers, a: Assumptions) -> Net:
+    """The same with the cash at closing: many prices share it."""
     fees = a.fee_fixed + a.fee_rate * price
-    cash = company.cash_in(months)
-    equity = price + cash - company.debt - fees
+    equity = price + cash - debt - fees
     short = equity < 0
     equity = most(0.0, equity)
     carve = a.carve_out * equity
@@ -305,9 +318,10 @@ def _worth(price: float, company: Company, cash: float) -> tuple[tuple[str, floa
 
 def headline_for(net: float, company: Company, a: Assumptions, months: float) -> float | None:
     """The headline price at which `net` is shared at closing; None if no price gives so much."""
+    cash, debt = company.cash_in(months), company.debt
 
     def missing(price: float) -> float:
-        return float(net_at(price, company, a, months).net - net)
+        return float(_net_with(price, cash, debt, a).net - net)
 
     low, top = 0.0, max(1.0, net)
     below = missing(low)
@@ -443,10 +457,10 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
     before, company = company, company.grown(a.months_to_list)
     raised = raised_at(value, a)
     spread = spread_rate(company.usd(raised)) if a.ipo_spread is None else a.ipo_spread
-    claims = tuple(map(as_listed, company.claims))
-    payouts, flags = _offered(claims, value), _offer_flags(claims, value)
-    least = a.qualified_price
-    low_price = least is not None and _offer_price(claims, value) < least
+    claims, schedule = _listing_of(company.claims)
+    payouts, flags = _offered(claims, schedule, value)
+    asked = a.qualified_price
+    low_price = asked is not None and _offer_price(claims, schedule, value) < asked
     low_size = a.qualified_size is not None and raised < a.qualified_size
     if low_price or low_size:
         payouts = company.schedule.pay(value)
@@ -461,34 +475,39 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
     return Path(offer.npv, payouts, value, offer.months, control, steps, flags=flags)
 
 
-def _offered(claims: tuple[Claim[float], ...], value: float) -> dict[str, float]:
-    """What everybody's papers are worth in a listing.
+@cached(maxsize=64)
+def _listing_of(
+    claims: tuple[Claim[float], ...],
+) -> tuple[tuple[Claim[float], ...], Schedule[float] | None]:
+    """The claims of a listing and their schedule; None where a ratchet waits for its price."""
+    made = tuple(map(as_listed, claims))
+    return made, None if any(map(_promised, made)) else Schedule(made)
+
+
+def _offered(
+    claims: tuple[Claim[float], ...], schedule: Schedule[float] | None, value: float
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """What everybody's papers are worth in a listing, and what a reader should know of it.
 
     All classes are common shares; options count if worth their strike, paper converts or takes what
     it is owed. A class with a ratchet gets shares until they are worth its least at the price of a
     share; 0 where that takes everything.
     """
-    if any(map(_promised, claims)):
-        return _as_common(claims, _ratcheted_price(claims, value), value)
-    return _schedule(claims).pay(value)
+    if schedule is not None:
+        doubt = schedule.doubt_at(value)
+        return schedule.pay(value), (f"conversion_{doubt}",) if doubt else ()
+    share = _ratcheted_price(claims, value)
+    flags: tuple[str, ...] = ()
+    if any(_promised(c) > c.units * share for c in claims):
+        flags = ("ipo_ratchet",) if share > 0 else ("ipo_ratchet_explodes",)
+    return _as_common(claims, share, value), flags
 
 
-def _offer_price(claims: tuple[Claim[float], ...], value: float) -> float:
+def _offer_price(
+    claims: tuple[Claim[float], ...], schedule: Schedule[float] | None, value: float
+) -> float:
     """The price per share of a listing."""
-    if any(map(_promised, claims)):
-        return _ratcheted_price(claims, value)
-    return _schedule(claims).unit_value(value)
-
-
-def _offer_flags(claims: tuple[Claim[float], ...], value: float) -> tuple[str, ...]:
-    """What a reader should know of a listing in which all classes convert."""
-    if any(map(_promised, claims)):
-        share = _ratcheted_price(claims, value)
-        if any(_promised(c) > c.units * share for c in claims):
-            return ("ipo_ratchet",) if share > 0 else ("ipo_ratchet_explodes",)
-        return ()
-    doubt = _schedule(claims).doubt_at(value)
-    return (f"conversion_{doubt}",) if doubt else ()
+    return _ratcheted_price(claims, value) if schedule is None else schedule.unit_value(value)
 
 
 def _promised(claim: Claim[float]) -> float:
@@ -609,6 +628,24 @@ def _dual(price: float, company: Company, a: Assumptions) -> Path:
     npv = max(0.0, best.npv - cost)
     flags = (chosen, *best.flags)
     return Path(npv, best.payouts, best.net, best.months, best.control, steps, flags=flags)
+
+
+def worth_by_price(option: str, company: Company, a: Assumptions) -> Callable[[float], float]:
+    """What a sale ("ma", "license_hire") is worth to the founders by its headline price.
+
+    The same numbers as `value_deal`, without the steps that lead to them.
+    """
+    licensed = option == "license_hire"
+    months = a.license_months if licensed else a.months_to_close
+    founders_at = company.grown(months).founders_at
+    cash, debt = company.cash_in(months), company.debt
+
+    def at(price: float) -> float:
+        headline = price * a.license_part if licensed else price
+        npv = sold_for(_net_with(headline, cash, debt, a), founders_at, a, months).npv
+        return float(npv + pay_to_founders(price * a.people_part, a)[1] if licensed else npv)
+
+    return at
 
 
 def value_deal(option: str, price: float, company: Company, a: Assumptions) -> Path:

@@ -23,7 +23,18 @@ from .captable import CapTable, Holding, Note, OptionGrant, Safe, ShareClass, Ve
 from .captable_read import read_cap_table, read_row
 from .claims import Claim
 from .columns import COLUMN_OPTIONS, is_plain, read_companies, value_columns
-from .deals import Assumptions, Company, Path, first_root, headline_for, least, most, net_at, net_of
+from .deals import (
+    Assumptions,
+    Company,
+    Path,
+    first_root,
+    headline_for,
+    least,
+    most,
+    net_at,
+    net_of,
+    worth_by_price,
+)
 from .paths import OPTIONS, value_option
 from .waterfall import break_points, lost_to_preferences, profitable_switch
 
@@ -146,7 +157,7 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
         payouts=tuple(tuple(row.values()) for row in rows),
         founder_payouts=tuple(company.founders(row) for row in rows),
         lost_to_preferences=tuple(
-            lost_to_preferences(company.claims, net, company.founder_parts) for net in nets
+            lost_to_preferences(company.schedule, net, company.founder_parts) for net in nets
         ),
         break_points=_with_headlines(break_points(company.claims), company, a),
         flags=flags,
@@ -210,7 +221,7 @@ def proceeds(
     net = net_at(float(value.mid), company, a, a.months_to_close).net
     loser = None
     if at_closing.schedule.doubt_at(net) in ("", "several"):
-        loser = profitable_switch(at_closing.claims, net)
+        loser = profitable_switch(at_closing.schedule, net)
     if loser is not None:
         raise ExitError(Issue("EX305", "cap_table", f"{loser!r} would gain by converting otherwise",
                               "please report this cap table", loser))  # fmt: skip
@@ -222,7 +233,7 @@ def proceeds(
         options=found,
         break_points=points,
         curve=() if brief else _curve(at_closing, points, net),
-        lost_to_preferences=lost_to_preferences(at_closing.claims, net, company.founder_parts),
+        lost_to_preferences=lost_to_preferences(at_closing.schedule, net, company.founder_parts),
         prices=() if brief else _price_rows(profile, company, a),
         indifference=() if brief else _indifference(found, float(value.high), company, a),
         flags=flags,
@@ -281,9 +292,15 @@ def price_to_prefer(
 
     None when a thousand times `high` is not enough; exact to 1e-9 of the price.
     """
+    if option in _PRICED:
+        worth = worth_by_price(option, company, a)
+    else:
+
+        def worth(price: float) -> float:
+            return value_option(option, price, company, a).npv
 
     def missing(price: float) -> float:
-        return value_option(option, price, company, a).npv - target
+        return worth(price) - target
 
     low, top = 0.0, max(high, 1.0)
     below, above = missing(low), missing(top)

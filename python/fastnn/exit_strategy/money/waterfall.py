@@ -357,9 +357,9 @@ def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: 
     return [held(c, marks[-1]) for c in chosen]
 
 
-def profitable_switch(claims: Sequence[Claim[N]], price: N) -> str | None:
+def profitable_switch(claims: Sequence[Claim[N]] | Schedule[N], price: N) -> str | None:
     """Return a holder that would gain by switching between holding and converting, or None."""
-    return _switcher(Schedule(claims), price)
+    return _switcher(claims if isinstance(claims, Schedule) else Schedule(claims), price)
 
 
 def _switcher(schedule: Schedule[N], price: N) -> str | None:
@@ -378,15 +378,17 @@ def _switcher(schedule: Schedule[N], price: N) -> str | None:
 
 
 def lost_to_preferences(
-    claims: Sequence[Claim[float]], price: float, holders: Mapping[str, float]
+    claims: Sequence[Claim[float]] | Schedule[float], price: float, holders: Mapping[str, float]
 ) -> float:
     """Part (0..1) of their pro-rata share that holders (holder -> part of its claim) lose.
 
     Pro rata means that everybody had common shares; below zero (a gain) counts as zero.
     """
-    plain = [replace(c, due=0.0, last=0.0, cap=None, part=None) for c in claims if c.units > 0]
-    fair = Schedule(plain).pay(price)
-    paid = Schedule(claims).pay(price)
+    made = claims if isinstance(claims, Schedule) else Schedule(claims)
+    shares = [c for c in made.claims if c.units > 0]
+    plain = [Claim(c.holder, 0.0, 0.0, c.rank, c.units, c.strike, None) for c in shares]
+    fair = Schedule(plain, price).pay(price)
+    paid = made.pay(price)
     wanted = sum(fair.get(h, 0.0) * part for h, part in holders.items())
     got = sum(paid.get(h, 0.0) * part for h, part in holders.items())
     return max(0.0, 1.0 - got / wanted) if wanted > 0 else 0.0
