@@ -7,6 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import ops
+from fastnn.errors import DataError
 
 BIG = 2**24 + 1
 
@@ -73,3 +74,16 @@ def test_a_model_of_whole_numbers_keeps_them_after_a_call_with_floats():
         assert float(model(np.array([[BIG + 2]]))[0, 0]) == 2.0
         assert float(model(fastnn.tensor([[BIG + 2]]))[0, 0]) == 2.0
         assert model.predict(np.array([[BIG + 2]]), verbose=0).tolist() == [[2.0]]
+
+
+def test_floats_given_to_an_input_of_whole_numbers_are_exact_or_refused():
+    tokens = fastnn.Input((1,), dtype="int64", name="q")
+    model = fastnn.Model(tokens, tokens % 10)
+    x = np.array([[BIG], [BIG + 2]], np.float64)
+    ways = (model, lambda x: model.predict(x, verbose=0), model.predict_on_batch)
+    for f in (*ways, fastnn.Predictor(model)):
+        for given in (x, x.tolist(), {"q": x}):
+            got = f(given)
+            assert (str(got.dtype), np.asarray(got).tolist()) == ("int32", [[7], [9]])
+    with pytest.raises(DataError, match="may have rounded"):  # batches are float32 as they come
+        model.predict(iter([(x,)]), verbose=0)

@@ -18,13 +18,14 @@ import numpy as np
 from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.arguments import as_number, is_whole, local_path
-from fastnn.data.arrays import as_arrays, leaf
+from fastnn.data.arrays import as_arrays, leaf, numbers_of
 from fastnn.errors import DataError, FormatError, ShapeError, nearest
 from fastnn.files.native import inference, refuse_onnx
 from fastnn.models import Model, load_model
 from fastnn.serialization.file_budget import format_errors
 from fastnn.serving.joining import Joiner
 from fastnn.tracing.tables import naming_table
+from fastnn.training.inputs import as_whole_numbers
 
 __all__ = ["Port", "Predictor"]
 
@@ -490,6 +491,8 @@ def _checked(value: Any, port: Port, name: str) -> Array:
             )
         array = value if value.dtype == _F32 else value.astype(np.float32)
     else:
+        if port.dtype == "int32" and isinstance(value, np.ndarray | list | tuple):
+            value = as_whole_numbers(numbers_of(value, name))
         array = leaf(value, name)
         if array.dtype.kind == "f" and port.dtype != "bool":
             bad = ~((array >= -(2**31)) & (array < 2**31) & (array == np.rint(array)))

@@ -17,8 +17,8 @@ from fastnn.layers.preprocessing.host import read_batches, read_text, text_input
 from fastnn.tracing.fingerprint import is_ours
 
 __all__ = [
-    "as_array_data", "check_class_keys", "check_labels", "fit_inputs", "source_of",
-    "validation_of", "weigh_by_class",
+    "as_array_data", "as_whole_numbers", "check_class_keys", "check_labels", "fit_inputs", "source_of",
+    "validation_of", "weigh_by_class", "whole_inputs",
 ]  # fmt: skip
 
 
@@ -64,12 +64,58 @@ def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
     )  # fmt: skip
 
 
+def whole_inputs(model: Any, x: Any) -> Any:
+    """`x` with arrays of floats as int32 where they hold whole numbers and the model's `Input` is
+    of them: float32 would round those beyond 2^24.
+    """
+    if model._input_shapes() is None:
+        return x
+    whole = [t.dtype == "int32" for t in model.inputs]
+    if not any(whole):
+        return x
+    names = model.input_names
+    if isinstance(x, dict):
+        of = dict(zip(names, whole, strict=True))
+        return {k: as_whole_numbers(v) if of.get(k) else v for k, v in x.items()}
+    if type(x) in (list, tuple):
+        if len(names) == 1 and x and isinstance(x[0], float | list | tuple):
+            return _listed_whole_numbers(x)
+        if len(x) != len(names):
+            return x
+        return type(x)([as_whole_numbers(v) if w else v for v, w in zip(x, whole, strict=True)])
+    return as_whole_numbers(x) if len(names) == 1 else x
+
+
+def _listed_whole_numbers(x: Any) -> Any:
+    try:
+        a = np.asarray(x)
+    except (TypeError, ValueError):
+        return x  # ragged, which is told where it becomes an array
+    return as_whole_numbers(a) if a.dtype.kind == "f" else x
+
+
+def as_whole_numbers(a: Any) -> Any:
+    """An array of floats that are whole numbers of 32 bits as int32; all else as it is."""
+    if not isinstance(a, np.ndarray) or a.dtype.kind != "f":
+        return a
+    is_whole = (a >= -(2**31)) & (a < 2**31) & (a == np.rint(a))
+    return a.astype(np.int32) if is_whole.all() else a
+
+
 def _check_whole_input(what: str, a: Any, model: Any, at: int) -> None:
     """DataError for what is no whole number of 32 bits where the model's `Input` is of them."""
     inputs = getattr(model, "inputs", None)
     if a.dtype.kind != "f" or not inputs or at >= len(inputs) or inputs[at].dtype != "int32":
         return
     odd = ~((a >= -(2**31)) & (a < 2**31) & (a == np.rint(a)))
+    rounded = ~odd & (np.abs(a) >= 2**24)
+    if rounded.any():
+        place = tuple(int(n) for n in np.argwhere(rounded)[0])
+        raise DataError(
+            f"{what} holds floats of 2^24 and more, as {a[place]:.0f} at position {place}, which "
+            "float32 may have rounded, wanted whole numbers for Input(dtype='int32')\n"
+            f"  hint: {what} as an array of int32 or int64"
+        )
     if odd.any():
         place = tuple(int(n) for n in np.argwhere(odd)[0])
         raise DataError(
@@ -92,7 +138,7 @@ def _match_inputs(x: Any, names: list[str]) -> list[Any]:
 
 def as_array_data(model: Any, x: Any, y: Any, weights: Any, predicts: bool = False) -> ArrayData:
     """Arrays of equal length, x in the shapes that the model wants."""
-    x = read_text(model, x)
+    x = whole_inputs(model, read_text(model, x))
     if isinstance(x, list) and x and isinstance(x[0], tuple | list) is False and not isinstance(
         x[0], int | float | str | bool | np.generic
     ) and model._single_input():  # fmt: skip

@@ -317,6 +317,8 @@ class Tracing:
             # An input of whole numbers may get larger ones than floats tell apart.
             declared = fed(self) if self._input_shapes() is not None else []  # type: ignore[attr-defined]
             floats = bool(declared) and all(t.spec.dtype == "float32" for t in declared)
+            if declared and not floats:
+                return function, (function, out)
             whole = floats and not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
             shape = tree.flatten(x)[0].shape
             self._shortcut_of = self._signature()  # a first call may have built layers
