@@ -146,3 +146,42 @@ def test_a_metric_that_is_a_function_loads_with_custom_objects(tmp_path, ending)
     model.save(path)
     loaded = fastnn.load_model(path, custom_objects={"of_mine": of_mine})
     assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".safetensors"])
+def test_a_class_says_itself_how_it_is_compiled(tmp_path, suffix):
+    @fastnn.saving.register_keras_serializable(package="compiled")
+    def tenth(y_true, y_pred):
+        return K.ops.sum((y_true - y_pred) ** 2.0, axis=1) / 10.0
+
+    @fastnn.saving.register_keras_serializable(package="compiled")
+    class Own(fastnn.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def compile(self, optimizer, loss_fn, alpha=0.5):
+            super().compile(optimizer=optimizer, loss=loss_fn)
+            self.loss_fn, self.alpha = loss_fn, alpha
+
+        def get_compile_config(self):
+            return {"opt": self.optimizer, "loss_fn": self.loss_fn, "alpha": self.alpha}
+
+        def compile_from_config(self, config):
+            read = fastnn.saving.deserialize_keras_object
+            self.compile(read(config["opt"]), read(config["loss_fn"]), config["alpha"])
+
+    model = Own()
+    x, y = np.ones((4, 3), "float32"), np.zeros((4, 2), "float32")
+    model(x)
+    model.compile(fastnn.optimizers.Adam(0.01), tenth, alpha=0.25)
+    model.fit(x, y, epochs=2, verbose=0)
+    path = str(tmp_path / f"own{suffix}")
+    model.save(path)
+    back = fastnn.load_model(path)
+    assert (back.alpha, back.loss_fn, int(back.optimizer.iterations)) == (0.25, tenth, 2)
+    assert back.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+    assert back.fit(x, y, verbose=0).history == model.fit(x, y, verbose=0).history

@@ -270,3 +270,13 @@ def test_averages_end_at_zero_once_gradients_are_gone(optimizer):
     # A mistake shows, however small the averages were.
     step(np.full(20, np.nan, "float32"))
     assert np.isnan(averages[0].numpy()).all()
+
+
+def test_states_are_named_after_their_variables():
+    dense = fastnn.layers.Dense(2, name="dd")
+    dense.build((None, 3))
+    optimizer = fastnn.optimizers.SGD(0.1, momentum=0.9)
+    optimizer.build(dense.trainable_variables)
+    names = ["iteration", "learning_rate", "dd_kernel_momentum", "dd_bias_momentum"]
+    assert [v.name for v in optimizer.variables] == names
+    assert [v.path for v in optimizer.variables] == [f"{optimizer.name}/{n}" for n in names]

@@ -10,10 +10,13 @@ from fastnn.errors import told, warn_of_skipped
 from fastnn.files.variables import assign, named_variables
 from fastnn.serialization.custom_objects import custom_objects
 from fastnn.serialization.encoding import as_json, to_config
+from fastnn.serialization.keras_config import clean, is_keras_entry
+from fastnn.serialization.objects import serialize_keras_object
+from fastnn.serialization.registry import model_class
 
 __all__ = [
-    "build_optimizer", "compile_config", "optimizer_order", "optimizer_values", "recompile",
-    "warn_of_settings",
+    "as_keras_writes", "build_optimizer", "compile_as", "compile_config", "file_settings",
+    "has_own", "optimizer_order", "optimizer_values", "recompile", "warn_of_settings",
 ]  # fmt: skip
 
 
@@ -25,7 +28,7 @@ def optimizer_values(model: Any) -> dict[str, Any]:
     # Layers that were taken off leave state behind that no weight of the model needs.
     inside = set(named_variables(model).values())
     kept = optimizer.part(v for v in optimizer._trainable if v in inside)
-    return {f"optimizer/{i}/{v.name}": v for i, v in enumerate(kept.variables)}
+    return {f"optimizer/{i}/{v.kind or v.name}": v for i, v in enumerate(kept.variables)}
 
 
 def optimizer_order(model: Any, variables: dict[str, Any]) -> list[str] | None:
@@ -68,7 +71,7 @@ def _settings(model: Any) -> dict[str, Any]:
 
 def warn_of_settings(model: Any, path: str) -> None:
     """Says that a file will hold no compile settings, and why."""
-    if not model.compiled or model._compile_config is None or compile_config(model) is not None:
+    if not model.compiled or model._compile_config is None or file_settings(model) is not None:
         return
     try:
         _settings(model)
@@ -82,10 +85,59 @@ def warn_of_settings(model: Any, path: str) -> None:
         )
 
 
+def file_settings(model: Any) -> Any:
+    """What a file holds of `compile`: `compile_config`, or what a class's own
+    `get_compile_config` gives.
+    """
+    if not has_own(model, "get_compile_config"):
+        return compile_config(model)
+    return serialize_keras_object(model.get_compile_config()) if model.compiled else None
+
+
 def recompile(
     model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any = None
 ) -> None:
-    """Compiles a model as `compile_config` said and sets the optimiser's state from `tensors`."""
+    """Compiles a model as `file_settings` said and sets the optimiser's state from `tensors`."""
+    if has_own(model, "compile_from_config"):
+        model.compile_from_config(settings)
+    else:
+        compile_as(model, settings)
+    if not any(k.startswith("optimizer/") for k in tensors):
+        return
+    if getattr(model, "optimizer", None) is None:
+        return warn_of_skipped("the file", ["the optimizer's state, of a model without one"])
+    if any(k.count("/") >= 2 and not k.startswith(("optimizer/0/", "optimizer/1/"))
+           for k in tensors if k.startswith("optimizer/")):  # fmt: skip
+        build_optimizer(model, order)
+    values = optimizer_values(model)
+    held = {k for k in tensors if k.startswith("optimizer/")}
+    if held == set(values):
+        assign(values, {k: tensors[k] for k in held}, "the file", False)
+    else:
+        warn_of_skipped("the file", [
+            f"the optimizer's state has {len(held)} tensors, {len(values)} are wanted; it "
+            "starts anew"
+        ])  # fmt: skip
+
+
+def has_own(model: Any, name: str) -> bool:
+    """Whether a class of the user's defines this method of models anew."""
+    return getattr(type(model), name) is not getattr(model_class("Model"), name)
+
+
+def as_keras_writes(value: Any) -> bool:
+    """Whether a config holds an object in Keras's layout."""
+    if isinstance(value, list):
+        return any(map(as_keras_writes, value))
+    return isinstance(value, dict) and (
+        is_keras_entry(value) or any(map(as_keras_writes, value.values()))
+    )
+
+
+def compile_as(model: Any, settings: dict[str, Any]) -> None:
+    """Compiles a model with settings, in Keras's layout or fastnn's own."""
+    if as_keras_writes(settings):
+        settings = clean(settings)
     own = custom_objects()
 
     def each(table: Any, value: Any) -> Any:
@@ -111,16 +163,3 @@ def recompile(
             "  hint: for a function or class of your own pass custom_objects={name: object}; "
             "compile=False loads the model without them"
         ) from error
-    if any(k.startswith("optimizer/") for k in tensors):
-        if any(k.count("/") >= 2 and not k.startswith(("optimizer/0/", "optimizer/1/"))
-               for k in tensors if k.startswith("optimizer/")):  # fmt: skip
-            build_optimizer(model, order)
-        values = optimizer_values(model)
-        held = {k for k in tensors if k.startswith("optimizer/")}
-        if held == set(values):
-            assign(values, {k: tensors[k] for k in held}, "the file", False)
-        else:
-            warn_of_skipped("the file", [
-                f"the optimizer's state has {len(held)} tensors, {len(values)} are wanted; it "
-                "starts anew"
-            ])  # fmt: skip

@@ -22,7 +22,7 @@ from fastnn.base.messages import escaped
 from fastnn.errors import FormatError, check_arguments, nearest, warn_of_skipped
 from fastnn.files.compiling import (
     build_optimizer,
-    compile_config,
+    file_settings,
     optimizer_order,
     optimizer_values,
     recompile,
@@ -41,7 +41,6 @@ from fastnn.serialization.encoding import as_json, to_config
 from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import (
     build,
-    clean,
     deserialize,
     functional,
     is_keras_functional,
@@ -110,9 +109,9 @@ def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> 
     try:
         model = deserialize(config, custom_objects)
         settings = config.get("compile_config")
-        if isinstance(settings, dict) and settings.get("optimizer") is not None:
+        if isinstance(settings, dict) and settings:
             with custom_object_scope(custom_objects):
-                recompile(model, clean(settings), {})
+                recompile(model, settings, {})
         return model
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
         if "\n  hint: " in str(error):
@@ -311,7 +310,7 @@ def save_model(
     metadata = {
         "fastnn.format": FORMAT,
         "fastnn.config": as_json(own_config(model)),
-        "fastnn.compile": json.dumps(compile_config(model) if compiled else None),
+        "fastnn.compile": json.dumps(file_settings(model) if compiled else None),
         "fastnn.state": json.dumps(_state(model, variables)),
         "fastnn.build": json.dumps(built_for(model)),
     }

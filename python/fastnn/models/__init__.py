@@ -112,9 +112,9 @@ def _cloned(
             copy._rebuild()
         else:
             copy = _clone_functional(model, tensors, clone, call_function)
-    from fastnn.files.compiling import compile_config, recompile
+    from fastnn.files.compiling import file_settings, recompile
 
-    settings = compile_config(model)
+    settings = file_settings(model)
     if settings is not None:
         recompile(copy, settings, {})
     return copy

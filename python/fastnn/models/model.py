@@ -376,7 +376,13 @@ class Model(Trainer, Layer):
         """
         from fastnn.files.compiling import compile_config
 
-        return compile_config(self) if self.compiled else None
+        settings = compile_config(self) if self.compiled else None
+        if settings is None:
+            return None
+        optimizer = {"optimizer": settings.pop("optimizer")}
+        return optimizer | settings | {
+            "run_eagerly": self.run_eagerly, "steps_per_execution": 1, "jit_compile": "auto",
+        }  # fmt: skip
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with what `get_compile_config` gave.
@@ -390,9 +396,9 @@ class Model(Trainer, Layer):
             >>> model.optimizer.name
             'sgd'
         """
-        from fastnn.files.compiling import recompile
+        from fastnn.files.compiling import compile_as
 
-        recompile(self, config, {})
+        compile_as(self, config)
 
     def to_json(self, **kwargs: Any) -> str:
         """The layers' configs and the compile settings as JSON in Keras's layout, without weights.

@@ -240,8 +240,8 @@ class OptimizerState(Configurable):
         # Computed, not copied from an array: large slots never lie in memory twice.
         shape = self.slot_shape(name, variable)
         value = ops.full(shape, _core.tensor(self.slot_start(name), dtype="float32"))
-        slot = Variable(value, dtype="float32", trainable=False, name=name)
-        slot.path = f"{self.name}/{variable.path.replace('/', '_')}_{name}"
+        slot = Variable(value, dtype="float32", trainable=False, name=_slot_name(variable, name))
+        slot.path, slot.kind = f"{self.name}/{slot.name}", name
         return slot
 
     def _own(self, value: float, name: str) -> Variable:
@@ -302,8 +302,10 @@ class OptimizerState(Configurable):
             >>> optimizer.add_variable_from_reference(w, "momentum").shape
             (2,)
         """
-        v = self.add_variable(reference_variable.shape, initializer, name=name or "state")
-        v.path = f"{self.name}/{reference_variable.path.replace('/', '_')}_{v.name}"
+        name = name or "state"
+        own = _slot_name(reference_variable, name)
+        v = self.add_variable(reference_variable.shape, initializer, name=own)
+        v.kind = name
         return v
 
     def add_optimizer_variables(
@@ -454,3 +456,8 @@ class OptimizerState(Configurable):
 
     def _stored_rate(self) -> Any:
         return np.asarray(self._rate) if self._rate is not None else 0.0
+
+
+def _slot_name(variable: Variable, name: str) -> str:
+    """The name of a state of a variable, as Keras gives it."""
+    return f"{variable.path.replace('/', '_')}_{name}"

@@ -293,6 +293,8 @@ class Variable(_core.Variable, Scattered):
     made_trainable: bool = True
     #: Whether it stays as it is when its layer is told to be trained.
     fixed: bool = False
+    #: Of an optimiser's state: what it is of its variable, as "momentum".
+    kind: str | None = None
 
     def __new__(
         cls,

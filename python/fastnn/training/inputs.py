@@ -17,8 +17,8 @@ from fastnn.layers.preprocessing.host import read_batches, read_text, text_input
 from fastnn.tracing.fingerprint import is_ours
 
 __all__ = [
-    "as_array_data", "as_whole_numbers", "check_class_keys", "check_labels", "fit_inputs", "source_of",
-    "validation_of", "weigh_by_class", "whole_inputs",
+    "as_array_data", "as_whole_numbers", "check_class_keys", "check_labels", "fit_inputs",
+    "source_of", "validation_of", "weigh_by_class", "whole_inputs",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
 from fastnn.files.keras.write_config import model_entry
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
-from fastnn.serialization.keras_config import clean, restore
+from fastnn.serialization.keras_config import restore
 
 __all__ = [
     "load_model", "load_weights", "read_weights", "save_legacy", "save_model", "save_weights",
@@ -111,8 +111,8 @@ def _load_archive(path: str, compile: bool, limit: int) -> Any:
         state.read_places(reader, model, False)
         load_assets(model, reader, further)
         state.read_run(reader, model)
-        if isinstance(settings, dict) and settings.get("optimizer") is not None:
-            _compile(model, settings)
+        if isinstance(settings, dict) and settings:
+            recompile(model, settings, {})
             state.read_optimizer(reader, model)
     return model
 
@@ -124,7 +124,7 @@ def _load_legacy(path: str, compile: bool, limit: int) -> Any:
         legacy.read_weights(reader, model, False)
         state.read_run(reader, model)
         if compile and settings is not None and settings["optimizer"] is not None:
-            _compile(model, settings)
+            recompile(model, settings, {})
             legacy.read_optimizer(reader, model)
     return model
 
@@ -138,10 +138,6 @@ def _built(entry: dict[str, Any], limit: int) -> Any:
             "\n  hint: load_weights for a file of weights"
         )
     return model
-
-
-def _compile(model: Any, settings: dict[str, Any]) -> None:
-    recompile(model, clean(settings), {})
 
 
 def load_weights(

@@ -351,9 +351,9 @@ def _read_group(
 def read_optimizer(reader: Reader, model: Any) -> None:
     """The optimiser's state, when the file holds one that was trained or not."""
     names = reader.names("optimizer/vars")
-    if names is None or not model.compiled:
+    optimizer = getattr(model, "optimizer", None)
+    if names is None or not model.compiled or optimizer is None:
         return
-    optimizer = model.optimizer
     if len(names) > len(optimizer.variables):
         optimizer.build(model.trainable_variables)
     own = optimizer.variables

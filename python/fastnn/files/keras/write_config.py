@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
-from fastnn.files.compiling import compile_config
+from fastnn.files.compiling import as_keras_writes, file_settings, has_own
 from fastnn.layers import InputLayer, Layer
 from fastnn.serialization.encoding import FunctionName, to_config
 from fastnn.serialization.keras_names import (
@@ -68,8 +68,15 @@ def _keras(value: Any, key: str | None = None) -> Any:
 def model_entry(model: Any, compiled: bool = True) -> dict[str, Any]:
     """The whole of `config.json`: layers, how they were built, compile settings where wanted."""
     entry = _entry(model)
-    settings = compile_config(model) if compiled else None
-    entry["compile_config"] = {} if settings is None else _compiled(settings)
+    settings = file_settings(model) if compiled else None
+    if settings is None:
+        entry["compile_config"] = {}
+    elif has_own(model, "get_compile_config"):
+        entry["compile_config"] = {
+            k: v if as_keras_writes(v) else _keras(v, k) for k, v in settings.items()
+        }
+    else:
+        entry["compile_config"] = _compiled(settings)
     return entry
 
 
