@@ -283,7 +283,7 @@ impl Terms {
         Terms { src, order, rows, n, count }
     }
 
-    /// Where the positions of a row begin and end in the list.
+    /// Where the terms of a row begin and end in the list.
     #[inline]
     fn of(&self, row: usize) -> std::ops::Range<usize> {
         debug_assert!(row < self.rows);
@@ -292,11 +292,18 @@ impl Terms {
         from..to.min(self.count)
     }
 
-    /// Is nothing added to this row?
+    /// Numbers of a row.
     #[inline]
-    #[must_use]
-    pub fn is_empty(&self, row: usize) -> bool {
-        self.of(row).is_empty()
+    pub(super) fn width(&self) -> usize {
+        self.n
+    }
+
+    /// Where the terms of each row of a range begin in the list, and where those of the last end.
+    #[inline]
+    pub(super) fn begins(&self, rows: std::ops::Range<usize>) -> &[i32] {
+        debug_assert!(rows.end <= self.rows);
+        // SAFETY: the order has a begin for each row, and an end.
+        unsafe { std::slice::from_raw_parts(self.order.add(rows.start), rows.len() + 1) }
     }
 
     /// Adds them to `dst`.
@@ -313,58 +320,38 @@ impl Terms {
         }
     }
 
-    /// Their sum, from 0 on, in their order.
+    /// Has the first of them brought near.
     ///
     /// # Safety
-    /// `dst` is a row that overlaps no term.
-    pub unsafe fn sum(&self, row: usize, dst: *mut f32) {
-        let at = self.of(row);
-        let list = self.order.add(self.rows + 1 + at.start);
-        sum_rows(isa())(dst, self.src, list, at.len(), self.n);
+    /// The row has terms.
+    #[inline(always)]
+    pub(super) unsafe fn prefetch(&self, row: usize) {
+        let position = *self.order.add(self.rows + 1 + self.of(row).start) as usize;
+        super::prefetch_row(self.src.wrapping_add(position * self.n), self.n);
     }
-}
 
-crate::per_isa!(
-    fn sum_rows(dst: *mut f32, src: *const f32, list: *const i32, count: usize, n: usize) = sum_in_registers
-);
-
-/// The sum of the rows of `src` in a list, from 0 on.
-#[inline(always)]
-unsafe fn sum_in_registers<S: Simd>(
-    dst: *mut f32,
-    src: *const f32,
-    list: *const i32,
-    count: usize,
-    n: usize,
-) {
-    const TOGETHER: usize = 4;
-    let mut i = 0;
-    while i + TOGETHER * LANES <= n {
-        let mut sums = [S::splat(0.0); TOGETHER];
-        for term in 0..count {
-            let row = src.add(*list.add(term) as usize * n + i);
+    /// `V` vectors of their sum, from 0 on, in their order: those from column `i` on, of `len` elements.
+    ///
+    /// # Safety
+    /// The columns are there, and `len` is that of a vector where there are several.
+    #[inline(always)]
+    pub(super) unsafe fn sum_some<S: Simd, const V: usize>(
+        &self,
+        row: usize,
+        i: usize,
+        len: usize,
+    ) -> [S::F; V] {
+        debug_assert!(i + (V - 1) * LANES + len <= self.n);
+        let list = self.order.add(self.rows + 1);
+        let mut sums = [S::splat(0.0); V];
+        for at in self.of(row) {
+            let term = self.src.add(*list.add(at) as usize * self.n + i);
             for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = S::add(*sum, S::load(row.add(v * LANES)));
+                let at = term.add(v * LANES);
+                *sum = S::add(*sum, if len == LANES { S::load(at) } else { S::load_n(at, len) });
             }
         }
-        for (v, sum) in sums.iter().enumerate() {
-            S::store(dst.add(i + v * LANES), *sum);
-        }
-        i += TOGETHER * LANES;
-    }
-    while i < n {
-        let len = LANES.min(n - i);
-        let mut sum = S::splat(0.0);
-        for term in 0..count {
-            let at = src.add(*list.add(term) as usize * n + i);
-            sum = S::add(sum, if len == LANES { S::load(at) } else { S::load_n(at, len) });
-        }
-        if len == LANES {
-            S::store(dst.add(i), sum)
-        } else {
-            S::store_n(dst.add(i), sum, len)
-        }
-        i += LANES;
+        sums
     }
 }
 

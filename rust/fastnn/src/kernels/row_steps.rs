@@ -5,8 +5,8 @@
 
 use super::gather::Terms;
 use super::prefetch_row;
-use super::tile_fat::{CoastFn, Fat, FatFn, MAX_STATES};
-use crate::buffer::{room, scratch, zeros};
+use super::tile_fat::{CoastFn, Fat, MAX_STATES, RowsFn};
+use crate::buffer::{room, zeros};
 use crate::error::Result;
 use crate::pool;
 use crate::simd::{LANES, isa};
@@ -33,7 +33,7 @@ pub struct RowStep {
     fat: &'static Fat,
     rows: usize,
     n: usize,
-    step: FatFn,
+    step: RowsFn,
     coast: CoastFn,
 }
 
@@ -51,7 +51,7 @@ impl RowStep {
     /// For a table of `rows` rows of `n` numbers.
     #[must_use]
     pub fn new(fat: &'static Fat, rows: usize, n: usize) -> RowStep {
-        RowStep { fat, rows, n, step: (fat.kernel)(isa()), coast: (fat.coast)(isa()) }
+        RowStep { fat, rows, n, step: (fat.rows)(isa()), coast: (fat.coast)(isa()) }
     }
 
     /// How many numbers a step has.
@@ -77,24 +77,22 @@ impl RowStep {
         let resting = Resting(resting.map(<[bool]>::as_mut_ptr));
         pool::run_range(self.rows, self.block(), &|range| {
             let (placed, resting) = (&placed, &resting);
-            let (mut sum, mut from) = (scratch(placed.of.n), range.start);
             let stepped = with_terms(range.clone(), terms);
+            let begins = terms.begins(range.clone());
             // SAFETY: the caller vouches for the memory; work items reach disjoint rows.
             unsafe {
-                let idle = |row: usize| terms.is_empty(row) & !resting.is_known(row);
-                if range.clone().fold(false, |any, row| any | idle(row)) {
-                    for row in range.clone() {
-                        if !terms.is_empty(row) || resting.is(row, placed) {
+                if resting.any_unknown(range.clone(), begins) {
+                    let mut from = range.start;
+                    for (row, begin) in range.clone().zip(begins.windows(2)) {
+                        if begin[0] < begin[1] || resting.is(row, placed) {
                             placed.coast(from..row, numbers, 1, rests);
                             from = row + 1;
                         }
                     }
                     placed.coast(from..range.end, numbers, 1, rests);
                 }
-                placed.each(&stepped, |row| {
-                    resting.wake(row);
-                    placed.step(row, numbers, terms, sum.as_mut_ptr());
-                });
+                stepped.iter().for_each(|&row| resting.wake(row as usize));
+                placed.step(&stepped, numbers, terms);
             }
         });
     }
@@ -116,9 +114,9 @@ impl RowStep {
 fn with_terms(range: Range<usize>, terms: Terms) -> SmallVec<[u32; 256]> {
     let mut rows = SmallVec::from_elem(0, range.len());
     let mut count = 0;
-    for row in range {
+    for (begin, row) in terms.begins(range.clone()).windows(2).zip(range) {
         rows[count] = row as u32;
-        count += usize::from(!terms.is_empty(row));
+        count += usize::from(begin[0] < begin[1]);
     }
     rows.truncate(count);
     rows
@@ -137,8 +135,16 @@ impl Resting {
         }
     }
 
-    unsafe fn is_known(&self, row: usize) -> bool {
-        self.0.is_some_and(|rows| *rows.add(row))
+    /// Is there a row without terms, by where these begin, of which it is not known that it rests?
+    unsafe fn any_unknown(&self, rows: Range<usize>, begins: &[i32]) -> bool {
+        let idle = begins.iter().zip(&begins[1..]).map(|(begin, end)| begin == end);
+        match self.0 {
+            None => idle.fold(false, |any, idle| any | idle),
+            Some(known) => {
+                let known = std::slice::from_raw_parts(known.add(rows.start), rows.len());
+                idle.zip(known).fold(false, |any, (idle, known)| any | (idle & !known))
+            }
+        }
     }
 
     /// Does this row rest? If so, that is noted.
@@ -192,26 +198,12 @@ impl Placed {
         }
     }
 
-    /// A step by the sum of a row's terms, which is made in `sum`.
-    unsafe fn step(&self, row: usize, numbers: &[f32], terms: Terms, sum: *mut f32) {
-        const OPERANDS: usize = 2 * MAX_STATES + 1 + MAX_NUMBERS;
-        terms.sum(row, sum);
-        let (states, fat) = (self.at(row), self.of.fat);
-        let mut at = [std::ptr::null_mut(); OPERANDS];
-        let (results, inputs) = (fat.results.len(), fat.inputs.len());
-        at[..results].copy_from_slice(&states[..results]);
-        at[results..results + inputs - 1].copy_from_slice(&states[..inputs - 1]);
-        at[results + inputs - 1] = sum;
-        for (at, number) in at[results + inputs..].iter_mut().zip(numbers) {
-            *at = std::ptr::from_ref(number).cast_mut();
-        }
-        let ops: [u16; OPERANDS] = std::array::from_fn(|k| k as u16);
-        (self.of.step)(at.as_ptr(), ops.as_ptr(), self.of.n);
+    /// A step of some rows, each by the sum of its terms.
+    unsafe fn step(&self, rows: &[u32], numbers: &[f32], terms: Terms) {
+        debug_assert_eq!(numbers.len(), self.of.numbers());
+        (self.of.step)(self.states.as_ptr(), numbers.as_ptr(), rows, terms);
     }
 }
-
-/// Numbers of a step, at most.
-const MAX_NUMBERS: usize = 15;
 
 /// Rows of a table that make steps late. Between [`LateRows::settle`] and the next step all are up to
 /// date; in between, those that [`LateRows::catch_up`] was asked for.
@@ -333,15 +325,15 @@ impl LateRows {
         let waiting = self.waiting();
         pool::run_range(kind.rows, kind.block(), &|range| {
             let waiting = &waiting;
-            let mut sum = scratch(kind.n);
-            waiting.placed.each(&with_terms(range, terms), |row| {
-                // SAFETY: the caller vouches for the memory; work items reach disjoint rows.
-                unsafe {
-                    waiting.advance(row);
-                    waiting.placed.step(row, numbers, terms, sum.as_mut_ptr());
-                    *waiting.made.add(row) += 1;
+            let rows = with_terms(range, terms);
+            // SAFETY: the caller vouches for the memory; work items reach disjoint rows.
+            unsafe {
+                for &row in &rows {
+                    waiting.advance(row as usize);
+                    *waiting.made.add(row as usize) += 1;
                 }
-            });
+                waiting.placed.step(&rows, numbers, terms);
+            }
         });
         self.numbers.extend_from_slice(numbers);
         self.steps += 1;

@@ -1,8 +1,11 @@
 //! F2. Instructions of the fused elementwise machine with several results: the step of an optimiser
 //! as one loop. Each is written as the lines that it stands for, in the operations of
 //! [`super::tile_ops`], so it computes the same bits; what it saves are the passes over the tile, and
-//! its streams are read side by side, so that misses overlap. Depends on `simd` only.
+//! its streams are read side by side, so that misses overlap. Depends on `simd`, and for steps of single
+//! rows on [`super::gather`].
 
+use super::gather::Terms;
+use super::prefetch_row;
 use super::tile_ops::lanes;
 use crate::simd::{Isa, LANES, Simd};
 
@@ -16,6 +19,10 @@ pub type FatFn = unsafe fn(at: *const *mut f32, ops: *const u16, n: usize);
 pub type CoastFn =
     unsafe fn(states: *const *mut f32, numbers: *const f32, steps: usize, n: usize, rests: bool);
 
+/// Computes a step of the rows in `rows`, by the sum of the terms of each, its gradient. `states` points to
+/// the tables that the other inputs are, which the results overwrite; `numbers` has those of the step.
+pub type RowsFn = unsafe fn(states: *const *mut f32, numbers: *const f32, rows: &[u32], terms: Terms);
+
 /// A line of a pattern: `result = op(args)`, all but `op` numbers of values.
 #[derive(Debug)]
 pub struct FatLine {
@@ -27,8 +34,11 @@ pub struct FatLine {
     pub args: &'static [u8],
 }
 
-/// Vectors that coast side by side.
+/// Vectors of a row that are computed side by side.
 const TOGETHER: usize = 4;
+
+/// Rows that are asked for ahead, with the first of their terms.
+const ROWS_AHEAD: usize = 3;
 
 /// Values that an instruction replaces, at most.
 pub const MAX_STATES: usize = 4;
@@ -49,6 +59,8 @@ pub struct Fat {
     pub kernel: fn(Isa) -> FatFn,
     /// The kernel for several steps without a gradient.
     pub coast: fn(Isa) -> CoastFn,
+    /// The kernel for a step of single rows.
+    pub rows: fn(Isa) -> RowsFn,
 }
 
 impl Fat {
@@ -219,6 +231,76 @@ macro_rules! fat {
                     rests: bool,
                 ) = coast);
 
+                #[inline(always)]
+                unsafe fn step_rows<S: Simd>(
+                    states: *const *mut f32,
+                    numbers: *const f32,
+                    rows: &[u32],
+                    terms: Terms,
+                ) {
+                    let n = terms.width();
+                    let fetch = |row: u32| {
+                        for k in 0..STATES {
+                            prefetch_row((*states.add(k)).add(row as usize * n), n);
+                        }
+                        terms.prefetch(row as usize);
+                    };
+                    rows.iter().take(ROWS_AHEAD).for_each(|&row| fetch(row));
+                    for (at, &row) in rows.iter().enumerate() {
+                        if let Some(&next) = rows.get(at + ROWS_AHEAD) {
+                            fetch(next);
+                        }
+                        let mut i = 0;
+                        while i + TOGETHER * LANES <= n {
+                            row_some::<S, TOGETHER>(states, numbers, row as usize, i, LANES, terms);
+                            i += TOGETHER * LANES;
+                        }
+                        while i < n {
+                            let len = LANES.min(n - i);
+                            row_some::<S, 1>(states, numbers, row as usize, i, len, terms);
+                            i += LANES;
+                        }
+                    }
+                }
+
+                // The gradient stays in registers.
+                #[inline(always)]
+                unsafe fn row_some<S: Simd, const V: usize>(
+                    states: *const *mut f32,
+                    numbers: *const f32,
+                    row: usize,
+                    i: usize,
+                    len: usize,
+                    terms: Terms,
+                ) {
+                    let mut next = numbers;
+                    $(
+                        let $number = S::splat(*next);
+                        next = next.add(1);
+                    )+
+                    let _ = next;
+                    let at = row * terms.width() + i;
+                    let sums = terms.sum_some::<S, V>(row, i, len);
+                    for (v, &sum) in sums.iter().enumerate() {
+                        let at = at + v * LANES;
+                        let mut values = [sum; STATES + 1];
+                        for (k, value) in values[..STATES].iter_mut().enumerate() {
+                            *value = get::<S>((*states.add(k)).add(at), len);
+                        }
+                        let [$($x),+] = values;
+                        $(let $result = lanes::$op::<S>($($arg),+);)+
+                        for (k, result) in [$($out),+].into_iter().enumerate() {
+                            put::<S>((*states.add(k)).add(at), result, len);
+                        }
+                    }
+                }
+                crate::per_isa!(fn pick_rows(
+                    states: *const *mut f32,
+                    numbers: *const f32,
+                    rows: &[u32],
+                    terms: Terms,
+                ) = step_rows);
+
                 Fat {
                     inputs: &[$(Value::$x as u8),+],
                     numbers: &[$(Value::$number as u8),+],
@@ -230,6 +312,7 @@ macro_rules! fat {
                     }),+],
                     kernel: pick,
                     coast: pick_coast,
+                    rows: pick_rows,
                 }
             };
         )*
