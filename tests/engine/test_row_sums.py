@@ -88,6 +88,36 @@ def test_the_gradient_itself_is_that_of_the_definition(rng):
     assert not np.asarray(none).any()
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "copied"),
+    [
+        ((3, 50), (1,), False),
+        ((3, 50), (0, 1), False),
+        ((4, 5, 6), (2,), False),
+        ((4, 5, 6), (1, 2), False),
+        ((4, 1, 6), (2,), False),
+        ((4, 5, 6), (1,), True),
+        ((3, 50), (0,), True),
+        ((3, 1), (1,), False),
+    ],
+)
+def test_a_gradient_that_rows_share_is_read_where_it_lies_once(shape, axes, copied, rng):
+    rows = rng.integers(-ROWS, ROWS, shape).astype(np.int32)
+    rows.flat[::7] = 11
+    c = rng.normal(size=[1 if at in axes else n for at, n in enumerate((*shape, WIDTH))]).astype(
+        "f"
+    )
+    wanted = np.zeros((ROWS, WIDTH), "f")
+    np.add.at(wanted, rows, np.broadcast_to(c + c, (*shape, WIDTH)))
+    ids, factor = _core.placeholder(shape, "int32"), _core.placeholder(c.shape, "float32")
+    table = _core.Variable(np.zeros((ROWS, WIDTH), "f"))
+    total = ops.sum(ops.take(table.traced(), ids, axis=0), axis=axes, keepdims=True)
+    (slope,) = _core.gradients(ops.sum(total * (factor + factor)), [table.traced()])
+    gradient = _core.Function([ids, factor], [slope], [])
+    assert np.array_equal(gradient(rows, c), wanted)
+    assert any(" copy " in line for line in gradient.steps.splitlines()) == copied
+
+
 def test_the_gradient_of_a_table_does_not_reach_memory():
     ids = _core.placeholder((8,), "int32")
     table = _core.Variable(np.zeros((ROWS, WIDTH), "f"))

@@ -235,32 +235,35 @@ pub unsafe fn one_hot_on(isa: Isa, indices: *const i32, count: usize, depth: usi
     });
 }
 
-/// The positions of each row's indices, in order: at `dst` where each row's begin (`rows + 1`
-/// numbers), then the positions.
+/// The terms of each row, in the order of its indices: at `dst` where each row's begin (`rows + 1`
+/// numbers), then the terms, of which each one stands for `each` indices that follow each other.
 ///
 /// # Safety
 /// `dst` covers `rows + 1` and as many as there are indices; these are below `rows`.
-pub unsafe fn row_order(indices: &[i32], rows: usize, dst: *mut i32) {
+pub unsafe fn row_order(indices: &[i32], each: usize, rows: usize, dst: *mut i32) {
     let starts = std::slice::from_raw_parts_mut(dst, rows + 1);
     let list = dst.add(rows + 1);
     starts.fill(0);
     for &row in indices {
         starts[row as usize] += 1;
     }
-    // Each row's end, which moves down to its begin as its positions are laid, last one first.
+    // Each row's end, which moves down to its begin as its terms are laid, last one first.
     let mut end = 0;
     for start in starts.iter_mut() {
         end += *start;
         *start = end;
     }
-    for (at, &row) in indices.iter().enumerate().rev() {
-        let start = &mut starts[row as usize];
-        *start -= 1;
-        list.add(*start as usize).write(at as i32);
+    for (term, indices) in indices.chunks(each.max(1)).enumerate().rev() {
+        for &row in indices.iter().rev() {
+            let start = &mut starts[row as usize];
+            *start -= 1;
+            list.add(*start as usize).write(term as i32);
+        }
     }
 }
 
-/// What is added to the rows of a table: rows of `src`, each row's own in the order of a [`row_order`].
+/// What is added to the rows of a table: rows of `src`, each row's own in the order of a [`row_order`] of
+/// `count` indices.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     src: *const f32,
@@ -277,7 +280,7 @@ impl Terms {
     /// For a table of `rows` rows of `n` numbers.
     ///
     /// # Safety
-    /// `src` covers `count` rows, `order` the order of as many indices; both outlive the value.
+    /// `order` is that of `count` indices, `src` covers the terms that it names; both outlive the value.
     #[must_use]
     pub unsafe fn new(src: *const f32, order: *const i32, rows: usize, n: usize, count: usize) -> Terms {
         Terms { src, order, rows, n, count }
@@ -363,12 +366,12 @@ const BLOCK: usize = 1 << 14;
 pub struct RowSums {
     rows: usize,
     n: usize,
-    /// Positions that may be in the order.
+    /// Indices of the order.
     count: usize,
 }
 
 impl RowSums {
-    /// For `count` rows of `n` numbers that go to `rows` rows.
+    /// For the order of `count` indices of `rows` rows of `n` numbers.
     #[must_use]
     pub fn new(rows: usize, n: usize, count: usize) -> RowSums {
         RowSums { rows, n, count }

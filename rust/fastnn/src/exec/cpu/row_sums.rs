@@ -7,16 +7,18 @@ use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, StepCtx, Ty};
 use crate::kernels::gather::row_order;
 use crate::ops::index::{TAKE_GRAD, checked};
+use crate::ops::movement::BROADCAST_TO;
 use crate::shape::{DType, Shape};
 
 /// Tables of fewer elements are filled as a whole.
 const SMALL: usize = 1 << 14;
 
-/// For each row of a table where its positions begin in the list behind, and that list.
+/// For each row of a table where its terms begin in the list behind, and that list. The attributes are the
+/// sizes of the table, and how many indices after each other share a term.
 pub(super) static ROW_ORDER: OpDef = OpDef {
     name: "row_order",
     args: &["indices"],
-    doc: "The positions of each index, in order.",
+    doc: "The terms of each row, in order.",
     class: Class::Index,
     accept: Accept::Exact,
     infer: |types, attrs| {
@@ -50,9 +52,10 @@ pub(super) fn row_order_step(ctx: &StepCtx<'_>) -> Result<()> {
     let rows = ctx.attrs[0].size().known().unwrap_or(0) as usize;
     let table = Shape::new(&[ctx.attrs[0].size(), ctx.attrs[1].size()])?;
     let indices = checked("take_grad", ctx.inputs[0], rows, &table)?;
+    let each = usize::try_from(ctx.attrs[2].int()).unwrap_or(1);
     // SAFETY: the executor hands steps buffers that cover their types, here `rows + 1` and as many as
     // there are indices.
-    unsafe { row_order(&indices, rows, ctx.output.ints()) };
+    unsafe { row_order(&indices, each, rows, ctx.output.ints()) };
     Ok(())
 }
 
@@ -60,10 +63,11 @@ fn reference_order(x: &[Host], attrs: &[Attr], out: Ty) -> Host {
     let rows = attrs[0].size().known().unwrap_or(0);
     let place = |&v: &f64| if v < 0.0 { v as i64 + rows } else { v as i64 };
     let places: Vec<i64> = x[0].data.iter().map(place).collect();
+    let each = usize::try_from(attrs[2].int()).unwrap_or(1);
     let mut starts = vec![0.0];
     let mut list = vec![];
     for row in 0..rows {
-        list.extend(places.iter().enumerate().filter(|(_, p)| **p == row).map(|(i, _)| i as f64));
+        list.extend(places.iter().enumerate().filter(|(_, p)| **p == row).map(|(i, _)| (i / each) as f64));
         starts.push(list.len() as f64);
     }
     starts.extend(list);
@@ -83,7 +87,19 @@ fn reference_sums(x: &[Host], _: &[Attr], out: Ty) -> Host {
     y
 }
 
-/// Gradients of tables that are taken from row by row are made by blocks.
+/// How many neighbours each row of `from` becomes in `to`, where that is all that broadcasting does.
+fn repeats(from: &Shape, to: &Shape) -> Option<i64> {
+    let (from, to) = (from.sizes(), to.sizes());
+    let (last, new) = (to.len().checked_sub(1)?, to.len().checked_sub(from.len())?);
+    let size = |axis: usize| axis.checked_sub(new).map_or(1, |axis| from[axis]);
+    let whole = (0..last).take_while(|&axis| size(axis) == to[axis]).count();
+    let each = (whole..last).map(|axis| to[axis]).product::<usize>();
+    let fits = !from.is_empty() && size(last) == to[last] && (whole..last).all(|axis| size(axis) == 1);
+    if fits && each > 1 { i64::try_from(each).ok() } else { None }
+}
+
+/// Gradients of tables that are taken from row by row are made by blocks. One that is the same for all
+/// rows of a sequence, as behind a mean, is read where it lies once.
 pub(super) fn choose(graph: Graph) -> Result<Graph> {
     let fits = |node: &Node| {
         node.op == &TAKE_GRAD
@@ -101,9 +117,15 @@ pub(super) fn choose(graph: Graph) -> Result<Graph> {
         let inputs: Vec<Id> = node.inputs.iter().map(|x| map[x.at()]).collect();
         map.push(if fits(node) {
             let sizes = node.ty.shape.dims();
-            let attrs = [Attr::Size(sizes[0]), Attr::Size(sizes[1])];
+            let dy = graph.node(node.inputs[0]);
+            let each = (dy.op == &BROADCAST_TO).then(|| repeats(&graph.shape(dy.inputs[0]), &dy.ty.shape));
+            let (dy, each) = match each.flatten() {
+                Some(each) => (map[dy.inputs[0].at()], each),
+                None => (inputs[0], 1),
+            };
+            let attrs = [Attr::Size(sizes[0]), Attr::Size(sizes[1]), Attr::Int(each)];
             let order = out.try_add(&ROW_ORDER, &inputs[1..], &attrs)?;
-            out.try_add(&ROW_SUMS, &[inputs[0], order], &attrs[..1])?
+            out.try_add(&ROW_SUMS, &[dy, order], &attrs[..1])?
         } else {
             out.push(Node { inputs, ..node.clone() })
         });

@@ -124,7 +124,7 @@ const HEADS: &[(&OpDef, Head)] = &[
     (&conv::CONV_WEIGHT_GRAD, conv::weight_grad_head),
     (&row_sums::ROW_SUMS, |types, _, out| {
         let [rows, n] = [out.shape.sizes()[0], out.shape.sizes()[1]];
-        Box::new(RowSums::new(rows, n, types[0].shape.sizes().iter().rev().skip(1).product()))
+        Box::new(RowSums::new(rows, n, types[1].shape.count().saturating_sub(rows + 1)))
     }),
     (&matmul::MATMUL, |types, attrs, out| {
         let transposed = [attrs[0].flag(), attrs[1].flag()];
