@@ -228,6 +228,7 @@ def test_a_price_without_its_unit_is_remarked(
     ("line", "mended"),
     [
         ("cash = 1.5m", 'cash = "1.5m"'),
+        ("cash = “5m”", 'cash = "5m"'),
         ("cash = HKD 250m  # in the bank", 'cash = "HKD 250m"'),
         ("growth_yoy = 55%", 'growth_yoy = "55%"'),
         ("sector = fintech", 'sector = "fintech"'),
@@ -238,7 +239,7 @@ def test_toml_words_without_quotes_are_told_with_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, mended: str
 ) -> None:
     path = tmp_path / "acme.toml"
-    path.write_text(f'name = "Acme"\n{line}\n')
+    path.write_text(f'name = "Acme"\n{line}\n', encoding="utf-8")
     assert run("check", str(path)) == cli.BAD_INPUT
     assert f"hint: put the words of line 2 in quotes: {mended}" in capsys.readouterr().err
 

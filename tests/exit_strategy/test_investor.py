@@ -338,6 +338,18 @@ def test_the_command_line_is_read_as_a_profile_is(
     assert capsys.readouterr().out == wanted
 
 
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "was paid for: give its date"), ("zh", "请写明 S 的 date")]
+)
+def test_a_return_without_a_day_of_payment_says_what_it_needs(
+    acme: str, lang: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["investor", acme, "--holder", "S", "--lang", lang]) == 0
+    assert words in capsys.readouterr().out
+    assert cli.main(["investor", acme, "--holder", "Fund", "--lang", lang]) == 0
+    assert words not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["investor", acme, "--holder", "Fund", "--lang", lang]) == 0

@@ -45,12 +45,12 @@ def add_opm(parser: argparse.ArgumentParser) -> None:
 def run_investor(args: argparse.Namespace) -> int:
     """Print payout, multiple and yearly return of one holder by price."""
     from fastnn.exit_strategy.catalogue import text
-    from fastnn.exit_strategy.money.investor import investor_view, price_for_return
+    from fastnn.exit_strategy.money.investor import investor_view, price_for_return, stake_of
     from fastnn.exit_strategy.money.outcomes import TINY, price_grid
     from fastnn.exit_strategy.notes import Note
     from fastnn.exit_strategy.profile.profile import Profile
     from fastnn.exit_strategy.report.terminal import fit_table
-    from fastnn.exit_strategy.wording import money
+    from fastnn.exit_strategy.wording import join_words, money
 
     profile = Profile.from_file(args.profile)
     lang, currency = args.lang, profile.currency
@@ -69,6 +69,11 @@ def run_investor(args: argparse.Namespace) -> int:
         for row in rows
     ]  # fmt: skip
     print("\n".join(fit_table(lines, head, range(len(head)))))
+    table = profile.cap_table
+    paid = () if table is None else stake_of(table, args.holder).paid
+    undated = [paper for paper, day, _ in paid if day is None]
+    if undated:
+        print(f"! {text('investor.no_day', lang, papers=join_words(undated, lang))}")
     if tiny:
         print(f"! {Note('price_tiny').text(lang)}")
     return 0

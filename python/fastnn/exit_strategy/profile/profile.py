@@ -193,7 +193,7 @@ def _bare_line(text: str, error: str) -> tuple[int, str] | None:
     if at is None or int(at[1]) > len(lines):
         return None
     key, sign, value = lines[int(at[1]) - 1].partition("=")
-    value = re.split(r"\s#", value)[0].strip()
+    value = re.split(r"\s#", value)[0].strip().strip("“”‘’„")  # quotes that a word processor turns
     mended = f'{key.strip()} = "{value}"'
     if not sign or not value or any(char in value for char in "\"'[]{}\\"):
         return None

@@ -21,6 +21,7 @@ from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached
 
 from .amounts import EXAMPLE, AmountError, plain_value, read_amount
+from .countries import INSTEAD, ISO_3166
 from .dates import how_to_write, read_day
 from .fields import CHECKLISTS, LEVELS, Field
 from .fx import ISO_4217, Rates
@@ -352,7 +353,21 @@ def read_country(reader: Reader, row: Field, value: object) -> str | None:
     """Return a two-letter country code in capitals; "UK" is read as GB."""
     if isinstance(value, str) and re.fullmatch(r"\s*[A-Za-z]{2}\s*", value):
         code = value.strip().upper()
-        return "GB" if code == "UK" else code
+        code = "GB" if code == "UK" else code
+        if code in ISO_3166:
+            return code
+        near = INSTEAD.get(code)
+        reader.fail(
+            "EX106", row.path, value, f"{show(value)} is no country's code",
+            f"did you mean {near}?" if near else "use ISO 3166, for example US, CN, HK, GB, DE",
+        )  # fmt: skip
+        return None
+    if value is False:  # what YAML makes of NO without quotes
+        reader.fail(
+            "EX106", row.path, value, "NO without quotes is an answer, not a country",
+            'write it in quotes: country: "NO"',
+        )  # fmt: skip
+        return None
     reader.fail(
         "EX106",
         row.path,
