@@ -136,7 +136,10 @@ class MinMaxNorm(Constraint):
         return w * ((goal + (1 - self.rate) * norms) / (epsilon() + norms))
 
 
-max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+max_norm = MaxNorm
+min_max_norm = MinMaxNorm
+non_neg = NonNeg
+unit_norm = UnitNorm
 
 
 class KeptZeros:

@@ -494,18 +494,24 @@ class Orthogonal(RandomInitializer):
         return np.ascontiguousarray(self.gain * q.reshape(shape), np.float32)
 
 
-# Keras's further names of the classes.
-constant, zeros, ones = Constant, Zeros, Ones
-identity = IdentityInitializer = Identity
-orthogonal = OrthogonalInitializer = Orthogonal
-random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
-glorot_normal, glorot_uniform, he_normal, he_uniform = (
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-)
-lecun_normal, lecun_uniform, variance_scaling = LecunNormal, LecunUniform, VarianceScaling
+# Keras's further names of the classes, one a line: so type checkers take them for the classes.
+constant = Constant
+zeros = Zeros
+ones = Ones
+identity = Identity
+IdentityInitializer = Identity
+orthogonal = Orthogonal
+OrthogonalInitializer = Orthogonal
+random_normal = RandomNormal
+random_uniform = RandomUniform
+truncated_normal = TruncatedNormal
+glorot_normal = GlorotNormal
+glorot_uniform = GlorotUniform
+he_normal = HeNormal
+he_uniform = HeUniform
+lecun_normal = LecunNormal
+lecun_uniform = LecunUniform
+variance_scaling = VarianceScaling
 
 TABLE = Registry(
     "initializer",

@@ -175,7 +175,10 @@ class OrthogonalRegularizer(Regularizer):
 
 TABLE = Registry("regularizer", [Regularizer, L1, L2, L1L2, OrthogonalRegularizer],
               {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2})  # fmt: skip
-l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+l1 = L1
+l2 = L2
+l1_l2 = L1L2
+orthogonal_regularizer = OrthogonalRegularizer
 
 
 @hints_arguments

@@ -108,7 +108,12 @@ class TensorShape(tuple[Any, ...]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = tuple.__hash__
+    if TYPE_CHECKING:  # by a name alone the class, and all that has a shape, is unknown to checkers
+
+        def __hash__(self) -> int: ...
+
+    else:
+        __hash__ = tuple.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         return tuple, (tuple(self),)

@@ -70,7 +70,7 @@ class Dense(LowRank):
     input_spec: Any
     activation: Callable[..., Any]
     _adapted = "kernel"
-    kernel = Adapted("kernel")
+    kernel: Adapted = Adapted("kernel")
 
     def __init__(
         self,

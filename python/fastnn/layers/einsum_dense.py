@@ -55,7 +55,7 @@ class EinsumDense(LowRank):
 
     equation: str
     _adapted = "kernel"
-    kernel = Adapted("kernel")
+    kernel: Adapted = Adapted("kernel")
     bias: Any
     kernel_initializer: Any
     bias_initializer: Any

@@ -51,7 +51,7 @@ class Embedding(LowRank):
     embeddings_regularizer: Any
     embeddings_constraint: Any
     _adapted = "embeddings"
-    embeddings = Adapted("embeddings")
+    embeddings: Adapted = Adapted("embeddings")
 
     def __init__(
         self,

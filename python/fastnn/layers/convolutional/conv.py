@@ -16,7 +16,7 @@ class _Conv(Convolution, LowRank):
     filters: int
     groups: int
     _adapted = "kernel"
-    kernel = Adapted("kernel")
+    kernel: Adapted = Adapted("kernel")
 
     def __init__(
         self,
