@@ -8,7 +8,6 @@ and command line. Depends on the standard library only.
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -87,6 +86,8 @@ def code_title(code: str) -> str:
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word nearest to `word`, or None when nothing is near."""
+    import difflib  # a run without mistakes needs none
+
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return near[0] if near else None
 

@@ -17,21 +17,22 @@ _SMALL = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000
 _LARGE = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _CHARS = "".join((*_DIGITS, *_SMALL, *_LARGE))
 
+# Patterns are compiled on first use: many runs meet no such text.
 #: A numeral that stands apart from other digits and their marks.
-_NUMERAL = re.compile(
+_NUMERAL = (
     rf"(?<![0-9.,'’{_CHARS}点])(?=[{_CHARS}]*[{''.join(_DIGITS)}十拾])[{_CHARS}]+(?![0-9.,'’点])"
 )
-_PER_CENT = re.compile(r"百分之\s*(\S.*)")
+_PER_CENT = r"百分之\s*(\S.*)"
 
 
 def in_digits(text: str) -> str:
     """Return a text with its one Chinese numeral in digits; as it is where there is none."""
     if text.isascii():
         return text
-    share = _PER_CENT.fullmatch(text.strip())
+    share = re.fullmatch(_PER_CENT, text.strip())
     if share:
         text = f"{share[1]}%"
-    found = _NUMERAL.findall(text)
+    found = re.findall(_NUMERAL, text)
     number = read_numeral(found[0]) if len(found) == 1 else None
     return text if number is None else text.replace(found[0], str(number))
 
@@ -86,12 +87,12 @@ def _section(word: str, *, first: bool) -> int | None:
     return None if zero else total
 
 
-_DATE = re.compile(rf"([{_CHARS}]{{4}})年([{_CHARS}]{{1,3}})月([{_CHARS}]{{1,3}})([日号]?)")
+_DATE = rf"([{_CHARS}]{{4}})年([{_CHARS}]{{1,3}})月([{_CHARS}]{{1,3}})([日号]?)"
 
 
 def date_in_digits(text: str) -> str:
     """Return "二〇二六年三月一日" in digits; other text as it is."""
-    found = _DATE.fullmatch(text)
+    found = None if text.isascii() else re.fullmatch(_DATE, text)
     if found is None or any(char not in _DIGITS for char in found[1]):
         return text
     year = "".join(str(_DIGITS[char]) for char in found[1])

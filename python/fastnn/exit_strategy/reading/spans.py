@@ -68,10 +68,9 @@ _UNITS = {
 }  # fmt: skip
 _SPLIT = "d day days w wk wks week weeks tag tage woche wochen jour jours semaines 天 日 周".split()
 
-_PIECE = re.compile(
-    r"([0-9]{1,4}(?:[.,][0-9]{1,2})?)[\s-]*([^\W\d_]+)\.?(?:\s*(?:,|and|und|et|y)\s+)?\s*"
-)
-_HALF = re.compile(r"(?:([0-9]{1,3})\s*(年)|(半)\s*(年))(半)?")
+# Patterns are compiled on first use: many runs meet no such text.
+_PIECE = r"([0-9]{1,4}(?:[.,][0-9]{1,2})?)[\s-]*([^\W\d_]+)\.?(?:\s*(?:,|and|und|et|y)\s+)?\s*"
+_HALF = r"(?:([0-9]{1,3})\s*(年)|(半)\s*(年))(半)?"
 
 
 def read_span(text: str, unit: str) -> float | None:
@@ -85,7 +84,7 @@ def read_span(text: str, unit: str) -> float | None:
         [1.5, 1.5, 1.5, None]
     """
     words = in_digits(unicodedata.normalize("NFKC", text.strip())).lower()
-    half = _HALF.fullmatch(words)
+    half = re.fullmatch(_HALF, words)
     if half:
         months = Fraction(6) if half[3] else 12 * Fraction(half[1]) + (6 if half[5] else 0)
         if half[3] and half[5]:
@@ -93,7 +92,7 @@ def read_span(text: str, unit: str) -> float | None:
         return float(months if unit == "months" else months / 12)
     months, at, seen = Fraction(0), 0, 10**3
     while at < len(words):
-        piece = _PIECE.match(words, at)
+        piece = re.compile(_PIECE).match(words, at)
         if piece is None:
             return None
         if piece[2] in _SPLIT:
@@ -110,19 +109,17 @@ def read_span(text: str, unit: str) -> float | None:
     return float(months if unit == "months" else months / 12)
 
 
-_A_YEAR = re.compile(
+_A_YEAR = (
     r"(.*?[^\s./])\s*(?:p\.?\s?a\.?|per\s+annum|per\s+year|an?\s+year|/\s*(?:yr|year|a|年)|annual|"
     r"annually|yearly|yoy|y/y|y-o-y|year[- ]on[- ]year|year[- ]over[- ]year|同比|pro\s+jahr|"
-    r"par\s+an|al\s+año|ao\s+ano|每年)",
-    re.IGNORECASE,
+    r"par\s+an|al\s+año|ao\s+ano|每年)"
 )
-_A_MONTH = re.compile(
+_A_MONTH = (
     r"(.*?[^\s./])\s*(?:p\.?\s?m\.?|pcm|per\s+month|an?\s+month|/\s*(?:mo|mth|month|月)|monthly|"
-    r"pro\s+monat|par\s+mois|al\s+mes|每月)",
-    re.IGNORECASE,
+    r"pro\s+monat|par\s+mois|al\s+mes|每月)"
 )
-_BEFORE_YEAR = re.compile(r"(?:年利率|年化|每年|年息|同比)\s*[:：]?\s*(\S.*)")
-_BEFORE_MONTH = re.compile(r"(?:每月|月均|月利率)\s*[:：]?\s*(\S.*)")
+_BEFORE_YEAR = r"(?:年利率|年化|每年|年息|同比)\s*[:：]?\s*(\S.*)"
+_BEFORE_MONTH = r"(?:每月|月均|月利率)\s*[:：]?\s*(\S.*)"
 
 
 def per_year(text: str) -> str | None:
@@ -135,20 +132,21 @@ def per_month(text: str) -> str | None:
     return _said(text, _BEFORE_MONTH, _A_MONTH)
 
 
-def _said(text: str, *shapes: re.Pattern[str]) -> str | None:
+def _said(text: str, *shapes: str) -> str | None:
     words = in_digits(unicodedata.normalize("NFKC", text.strip()))
-    found = next((found for shape in shapes if (found := shape.fullmatch(words))), None)
+    matches = (re.fullmatch(shape, words, re.IGNORECASE) for shape in shapes)
+    found = next((found for found in matches if found), None)
     number = found[1] if found else ""
     return number if any(char.isdigit() for char in number) else None
 
 
-_FRACTION = re.compile(r"([0-9]{1,4})\s*/\s*([0-9]{1,4})")
+_FRACTION = r"([0-9]{1,4})\s*/\s*([0-9]{1,4})"
 
 
 def read_part(text: str) -> float | None:
     """Return a part of a whole written as a fraction ("1/3", "½"), None for other text."""
     words = unicodedata.normalize("NFKC", text.strip()).replace("\u2044", "/")
-    found = _FRACTION.fullmatch(words)
+    found = re.fullmatch(_FRACTION, words)
     if found is None or not int(found[2]) or int(found[1]) > int(found[2]):
         return None
     return int(found[1]) / int(found[2])
