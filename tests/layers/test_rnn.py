@@ -123,6 +123,20 @@ def test_masked_steps_may_give_zeros(rng):
     assert (y[0, [0, 2]] != 0).all()
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_last_step_that_is_masked_gives_zeros_as_the_last_output(kind, backwards, rng):
+    x = rng.normal(size=(3, 4, 3)).astype("float32")
+    mask = np.array([[True, True, True, False], [False, True, True, True], [True] * 4])
+    layer = kind(2, zero_output_for_mask=True, return_state=True, go_backwards=backwards)
+    y, state, *_ = layer(x, mask=mask)
+    ends = mask[:, 0 if backwards else -1]
+    assert (array(y)[~ends] == 0).all() and (array(y)[ends] == array(state)[ends]).all()
+    assert (array(state) != 0).all()
+    looped = layers.RNN(layer.cell, zero_output_for_mask=True, go_backwards=backwards)
+    assert array(looped(x, mask=mask)) == pytest.approx(array(y), abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_written_out_or_carried_by_the_core_a_layer_gives_the_same(kind, rng):
     x = rng.normal(size=(2, 9, 3)).astype("float32")

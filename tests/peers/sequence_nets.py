@@ -230,6 +230,8 @@ def attention(k, d, x, other):
             return layer(x, other, key, use_causal_mask=causal, **given)
         return layer(x, other, use_causal_mask=causal, **given)
     if kind == "grouped":
+        if other.shape[-1] != x.shape[-1]:  # Keras wants them alike
+            other = L.Dense(x.shape[-1])(other)
         layer = L.GroupQueryAttention(d.whole(2, 4), 4, d.among(1, 2, 4), use_bias=d.chance(0.7))
         return layer(x, other, use_causal_mask=causal, **given)
     width = x.shape[-1]

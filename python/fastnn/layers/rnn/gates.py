@@ -199,11 +199,14 @@ class GatedRNN(RNN):
             return self._recur(cell.advance, z, initial_state, initial_state[0], mask)
         z = cell.project_all(sequences, sequences[:, 0], training, axis=1)
         y, states = cell.row(z, initial_state, mask, drop, self.go_backwards)
-        if not self.return_sequences:
-            return states[0], None, states
+        last = states[0]
         if self.zero_output_for_mask and mask is not None:
+            end = mask[:, :1] if self.go_backwards else mask[:, -1:]
+            last = ops.where(end, last, 0.0)
             y = ops.where(ops.expand_dims(mask, -1), y, 0.0)
-        return states[0], ops.flip(y, axis=1) if self._turned() else y, states
+        if not self.return_sequences:
+            return last, None, states
+        return last, ops.flip(y, axis=1) if self._turned() else y, states
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

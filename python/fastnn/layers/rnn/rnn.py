@@ -37,7 +37,8 @@ class RNN(Layer):
         stateful: Whether the states at the end of a batch are the first ones of the next batch,
             sample by sample. The size of the batch is then fixed.
         unroll: Whether the steps are written out, so that short sequences may run quicker.
-        zero_output_for_mask: Whether masked steps give zeros instead of the output before them.
+        zero_output_for_mask: Whether masked steps give zeros instead of the output before them; a
+            last step too, where only its output is returned.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
