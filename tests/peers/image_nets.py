@@ -216,6 +216,8 @@ class Net:
         kind = d.among("pad", "flip", "roll", "average", "maximum", "conv", "image")
         if kind == "pad":
             mode = d.among("constant", "reflect", "symmetric")
+            if TORCH and mode == "symmetric":  # Keras repeats the edge there
+                mode = "reflect"
             inner = [(d.whole(0, min(2, n - 1)), d.whole(0, min(2, n - 1))) for n in self.room]
             outer = [(0, 0), *inner]
             outer.insert(1 if self.first else len(outer), (0, 0))

@@ -130,7 +130,10 @@ def recurrent(k, d, sequences, units=None, state=False, plain=False, steps=STEPS
         if kind != "SimpleRNN":
             settings["recurrent_activation"] = d.among("sigmoid", "hard_sigmoid")
     settings["use_bias"] = d.chance(0.8)
-    return getattr(k.layers, kind)(units or d.whole(2, 5), **settings, **bounds(k, d))
+    units, limits = units or d.whole(2, 5), bounds(k, d)
+    if kind == "SimpleRNN":
+        limits.pop("activity_regularizer", None)  # Keras's takes no notice of it
+    return getattr(k.layers, kind)(units, **settings, **limits)
 
 
 def both_ways(k, d, x, sequences):
