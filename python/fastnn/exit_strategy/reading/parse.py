@@ -114,7 +114,9 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
         )  # fmt: skip
         return None
     try:
-        said = said_of(row.kind, row.path, text)
+        said: str | float = text
+        if text[-1:] not in _DIGITS or "/" in text or not text.isascii():  # more than a number
+            said = said_of(row.kind, row.path, text)
         if not isinstance(said, str):
             return _check_range(reader, row, said, path, text)
         found = read_amount(
