@@ -23,6 +23,7 @@ from fastnn.namespaces import (
     CORE,
     FURTHER,
     KERAS,
+    KERAS_ALONE,
     KERAS_MODULES,
     MODULES,
     TENSORFLOW,
@@ -420,7 +421,7 @@ def lazy_stubs() -> dict[Path, str]:
     folder = PACKAGE / "keras"
     stubs = {
         PACKAGE / "__init__.pyi": package_stub(fastnn, {**CORE, **KERAS}, {**MODULES, **FURTHER}),
-        folder / "__init__.pyi": package_stub(keras, KERAS, KERAS_MODULES),
+        folder / "__init__.pyi": package_stub(keras, KERAS | KERAS_ALONE, KERAS_MODULES),
     }
     for name, module in {**KERAS_MODULES, "optimizers.schedules": schedules.__name__}.items():
         place = name.replace(".", "/") + ("/__init__" if name == "optimizers" else "")

@@ -9,6 +9,7 @@ __all__ = [
     "CORE",
     "FURTHER",
     "KERAS",
+    "KERAS_ALONE",
     "KERAS_MODULES",
     "MODULES",
     "OLDER",
@@ -77,6 +78,9 @@ KERAS = {
     "Operation": "backend", "StatelessScope": "backend", "device": "devices", "remat": "backend",
     "version": "backend",
 }  # fmt: skip
+
+#: Names of Keras at the top of `fastnn.keras` alone: `fastnn` calls something else so.
+KERAS_ALONE = {"Function": "models.function"}
 
 #: Further names of fastnn itself.
 CORE = {

@@ -95,3 +95,50 @@ def test_networks_and_losses_have_kerass_names():
         made = make(weights=None, input_shape=(32, 32, 3), include_top=False, alpha=0.35)
         assert made.name == name
     assert keras.losses.Huber().name == "huber_loss"
+
+
+def test_paths_of_weights_name_every_layer_on_the_way():
+
+    class Block(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.d = layers.Dense(2, name="d")
+
+        def build(self, input_shape):
+            self.d.build(input_shape)
+
+        def call(self, x):
+            return self.d(x)
+
+    class Outer(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.b = Block(name="b")
+
+        def build(self, input_shape):
+            self.b.build(input_shape)
+
+        def call(self, x):
+            return self.b(x)
+
+    class Built(Outer):
+        def build(self, input_shape):
+            keras.Model.build(self, input_shape)
+
+    for kind in (Outer, Built):
+        called, built = kind(name="o"), kind(name="o")
+        called(np.ones((1, 3), "float32"))
+        built.build((None, 3))
+        for model in (called, built):
+            assert [w.path for w in model.weights] == ["o/b/d/kernel", "o/b/d/bias"]
+    x = np.ones((1, 3, 2), "float32")
+    for layer, want in (
+        (layers.Bidirectional(layers.GRU(2, name="g"), name="bi"),
+         ["bi/forward_g/gru_cell/kernel", "bi/backward_g/gru_cell/kernel"]),
+        (layers.RNN(layers.StackedRNNCells([layers.GRUCell(2, name="c")], name="s"), name="r"),
+         ["r/s/c/kernel"]),
+        (layers.TimeDistributed(layers.Dense(2, name="d"), name="td"), ["td/d/kernel"]),
+    ):  # fmt: skip
+        layer(x)
+        kernels = [w.path for w in layer.weights if w.name == "kernel"]
+        assert kernels == want

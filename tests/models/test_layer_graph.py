@@ -155,3 +155,32 @@ def test_a_model_over_time_leaves_out_masked_rows_of_each_step(rng):
     layers.TimeDistributed(inner)(x, training=True, mask=mask)
     last = x[mask[:, 2], 2]
     np.testing.assert_allclose(inner.layers[0].moving_mean.numpy(), last.mean(0), rtol=1e-4)
+
+
+def test_a_function_is_the_calls_between_symbolic_tensors():
+    keras = fastnn.keras
+    a, b = keras.Input((3,)), keras.Input((3,))
+    total = a + b
+    dense = keras.layers.Dense(2)
+    whole = keras.Function({"b": b, "a": a}, {"total": total, "out": dense(total)}, name="whole")
+    x, y = np.full((2, 3), 2.0, "float32"), np.full((2, 3), 0.5, "float32")
+    out = whole({"a": x, "b": y})
+    np.testing.assert_array_equal(out["total"], x + y)
+    np.testing.assert_array_equal(out["out"], dense(x + y))
+    assert whole.compute_output_shape({"a": (5, 3), "b": (5, 3)}) == {
+        "total": (5, 3),
+        "out": (5, 2),
+    }
+    inner = keras.Function([total], total * 2)  # from the middle of a graph
+    np.testing.assert_array_equal(inner([x]), x * 2)
+    model = keras.Model([a, b], inner([total]))
+    np.testing.assert_array_equal(model([x, y]), (x + y) * 2)
+    i = keras.Input((1,), dtype="int32")
+    assert keras.Function(i, i // 2)(np.array([[3.0]])).numpy().tolist() == [[1]]
+    for bad in (lambda: keras.Function(a, 3), lambda: keras.Function(a, total)):
+        with pytest.raises(ValueError, match="hint"):
+            bad()
+    with pytest.raises(fastnn.DataError, match="lacks the input 'b'"):
+        whole({"a": x})
+    with pytest.raises(fastnn.DataError, match="2 inputs, got 1"):
+        keras.Function([a, b], total)([x])

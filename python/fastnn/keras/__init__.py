@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from fastnn import _core
 from fastnn.base.lazy import lazy
-from fastnn.namespaces import KERAS, KERAS_MODULES
+from fastnn.namespaces import KERAS, KERAS_ALONE, KERAS_MODULES
 
 __version__: str = _core.info()["version"]
 
-__all__ = sorted([*KERAS, *KERAS_MODULES])
-__getattr__, __dir__ = lazy(globals(), KERAS, KERAS_MODULES)
+__all__ = sorted([*KERAS, *KERAS_ALONE, *KERAS_MODULES])
+__getattr__, __dir__ = lazy(globals(), KERAS | KERAS_ALONE, KERAS_MODULES)

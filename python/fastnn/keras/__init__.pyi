@@ -43,6 +43,7 @@ from fastnn.metrics import Metric as Metric
 from fastnn.models import Functional as Functional
 from fastnn.models import Model as Model
 from fastnn.models import Sequential as Sequential
+from fastnn.models.function import Function as Function
 from fastnn.optimizers import Optimizer as Optimizer
 from fastnn.regularizers import Regularizer as Regularizer
 from fastnn.tracing.symbolic import KerasTensor as KerasTensor
@@ -55,6 +56,7 @@ __all__ = [
     "Constraint",
     "DTypePolicy",
     "FloatDTypePolicy",
+    "Function",
     "Functional",
     "Initializer",
     "Input",

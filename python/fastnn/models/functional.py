@@ -18,7 +18,7 @@ from fastnn.tracing.call_context import masked
 from fastnn.tracing.layer_graph import LayerGraph, Place, WrittenSize
 from fastnn.tracing.symbolic import KerasTensor
 
-__all__ = ["Functional"]
+__all__ = ["Functional", "new_input"]
 
 
 class Functional(Model):
@@ -56,7 +56,7 @@ class Functional(Model):
                         f"{which} hold {x!r}, wanted what Input(...) and layers return\n"
                         "  hint: Model(inputs=x, outputs=layer(x)) with x = Input(shape=...)"
                     )
-        self._layer_graph = LayerGraph.between(inputs, outputs, self.name, _new_input)
+        self._layer_graph = LayerGraph.between(inputs, outputs, self.name, new_input)
         names = [layer.name for layer in self._listed_layers()]
         double = next((n for n in names if names.count(n) > 1), None)
         if double is not None:
@@ -216,7 +216,7 @@ class Functional(Model):
 _Place, _Size = Place, WrittenSize
 
 
-def _new_input(x: KerasTensor) -> KerasTensor:
+def new_input(x: KerasTensor) -> KerasTensor:
     """The `Input` that stands for a tensor inside a larger graph."""
     return InputLayer(batch_shape=x.shape, dtype=x.dtype).output  # type: ignore[no-any-return]
 

@@ -30,7 +30,7 @@ from fastnn.serialization.objects import own_config
 from fastnn.serialization.registry import model_class
 from fastnn.tracing import variables
 from fastnn.tracing.away import bring_home, held
-from fastnn.tracing.call_context import current_call
+from fastnn.tracing.call_context import current_call, without_own_name
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.stored import MODES, weights_in, with_fewer_bits
 from fastnn.tracing.variables import current_scope, local as _scopes
@@ -626,7 +626,8 @@ class Model(Trainer, Layer):
             and any(isinstance(d, list | tuple | dict) for d in shapes)
         )
         try:
-            self.compute_output_shape(shapes if nested else tuple(shapes))
+            with without_own_name(self.name):
+                self.compute_output_shape(shapes if nested else tuple(shapes))
         except BaseException:
             self.built = False
             raise

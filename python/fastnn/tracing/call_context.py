@@ -13,7 +13,14 @@ from typing import Any, Self
 
 from fastnn.base import tree
 
-__all__ = ["CallContext", "NameScope", "current_call", "current_names", "masked"]
+__all__ = [
+    "CallContext",
+    "NameScope",
+    "current_call",
+    "current_names",
+    "masked",
+    "without_own_name",
+]
 
 _local = threading.local()
 
@@ -123,3 +130,17 @@ class NameScope:
 def current_names() -> list[str]:
     """The names of the layers that are being called, the outermost first."""
     return getattr(_local, "names", None) or []
+
+
+@contextlib.contextmanager
+def without_own_name(name: str) -> Iterator[None]:
+    """For a `build` that calls its layer: the call puts the name into paths again."""
+    names = current_names()
+    own = names[-1:] == [name]
+    if own:
+        names.pop()
+    try:
+        yield
+    finally:
+        if own:
+            names.append(name)

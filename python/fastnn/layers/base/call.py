@@ -19,7 +19,7 @@ from fastnn.base.arguments import call_parameters, training_default
 from fastnn.errors import DataError, FastnnError
 from fastnn.layers.base.module import overrides
 from fastnn.serialization.file_budget import file_budget
-from fastnn.tracing.call_context import CallContext, NameScope, current_call
+from fastnn.tracing.call_context import CallContext, NameScope, current_call, current_names
 from fastnn.tracing.symbolic import KerasTensor, known_sizes
 from fastnn.tracing.variables import Variable, current_scope, suspended_scope
 
@@ -28,6 +28,7 @@ __all__ = [
     "as_tensors",
     "build_for_call",
     "clear_losses",
+    "in_its_name",
     "located",
     "noted",
     "run",
@@ -246,6 +247,19 @@ def noted(build: Any) -> Any:
                 self._build_config = {"input_shape": next(iter(shapes.values()))}
             elif shapes:
                 self._build_config = {"shapes_dict": shapes}
+
+    return run_build
+
+
+def in_its_name(build: Any) -> Any:
+    """A `build` below which paths of weights hold the layer's name, whoever calls it."""
+
+    @functools.wraps(build)
+    def run_build(self: AnyLayer, *args: Any, **kwargs: Any) -> Any:
+        if current_names()[-1:] == [self.name]:
+            return build(self, *args, **kwargs)
+        with NameScope(self.name):
+            return build(self, *args, **kwargs)
 
     return run_build
 

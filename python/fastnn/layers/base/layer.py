@@ -26,6 +26,7 @@ from fastnn.layers.base.call import (
     as_called,
     as_tensors,
     build_for_call,
+    in_its_name,
     noted,
     run,
     shapes_of,
@@ -109,8 +110,11 @@ class Layer(Module):
         super().__init_subclass__(**kwargs)
         takes_numbers(cls)
         own = cls.__dict__.get("build")
-        if inspect.isfunction(own) and cls.model_kind is None and not _is_ours(cls):
-            cls.build = noted(own)  # type: ignore[method-assign]
+        if not inspect.isfunction(own):
+            return
+        if cls.model_kind is None and not _is_ours(cls):
+            own = noted(own)
+        cls.build = in_its_name(own)  # type: ignore[method-assign]
 
     def __init__(
         self,
