@@ -122,7 +122,8 @@ def recompile(
 
 def has_own(model: Any, name: str) -> bool:
     """Whether a class of the user's defines this method of models anew."""
-    return getattr(type(model), name) is not getattr(model_class("Model"), name)
+    given = getattr(type(model), name, None)  # which a `FeatureSpace` lacks
+    return given is not None and given is not getattr(model_class("Model"), name)
 
 
 def as_keras_writes(value: Any) -> bool:
