@@ -86,6 +86,13 @@ def test_a_missing_argument_of_a_constructor_is_named_with_a_hint(cls):
     (lambda: fastnn.load_model(),
      r"load_model\(\) needs the argument 'filepath'.*\n  hint: load_model\(filepath=...\)"),
     (lambda: fastnn.load_model(path="m"), r"'filepath'.*\n  hint: `path` is called `filepath`"),
+    (lambda: fastnn.Sequential().add(), r"add\(\) needs the argument 'layer'.*\n  hint: add\(lay"),
+    (lambda: fastnn.Sequential().save(), r"save\(\) needs the argument 'filepath'"),
+    (lambda: fastnn.Sequential().export(), r"export\(\) needs the argument 'filepath'"),
+    (lambda: fastnn.explain(), r"explain\(\) needs the argument 'model'"),
+    (lambda: fastnn.GradientTape().gradient(1.0), r"gradient\(\) needs the argument 'sources'"),
+    (lambda: fastnn.data.Dataset.from_tensor_slices(),
+     r"from_tensor_slices\(\) needs the argument 'tensors'"),
     (lambda: metrics.Mean().update_state(), r"update_state\(\) needs the argument 'values'"),
 ])  # fmt: skip
 def test_arguments_that_do_not_fit_are_told_with_what_is_taken(call, says):

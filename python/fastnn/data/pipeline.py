@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import random
 from fastnn.base import tree
-from fastnn.base.arguments import whole_number
+from fastnn.base.arguments import hints_arguments, whole_number
 from fastnn.base.tensors import WholeNumber, own_array
 from fastnn.base.text import as_text
 from fastnn.data.elements import (
@@ -124,6 +124,7 @@ class Dataset(Grouping):
     # ---- sources -------------------------------------------------------------------------------
 
     @staticmethod
+    @hints_arguments
     def from_tensor_slices(tensors: Any, name: Any = None) -> Dataset:
         """The slices of the first axis of arrays, in their nesting."""
         arrays = arrays_of(tensors)

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn import ops, transforms
 from fastnn.base import tree
-from fastnn.base.arguments import as_number, is_whole
+from fastnn.base.arguments import as_number, hints_arguments, is_whole
 from fastnn.data.image_resize import resize_picture
 from fastnn.errors import DataError, ShapeError, reject_arguments, unknown_name
 from fastnn.models import Model
@@ -60,6 +60,7 @@ class Explanation:
     deviation: Any = None
 
 
+@hints_arguments
 def explain(
     model: Any, x: Any, method: str = "integrated_gradients", *, target: Any = None, **settings: Any
 ) -> Explanation:

@@ -426,6 +426,7 @@ class Model(Trainer, Layer):
             entry = own_config(self)
         return as_json(entry, **kwargs)
 
+    @hints_arguments
     def save(
         self,
         filepath: str | os.PathLike[str],
@@ -457,6 +458,7 @@ class Model(Trainer, Layer):
 
         save_model(self, filepath, overwrite, **settings)
 
+    @hints_arguments
     def export(
         self,
         filepath: str | os.PathLike[str],

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn._core import Dim
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED, unique_name
 from fastnn.errors import ShapeError
 from fastnn.layers.base.layer import Layer
@@ -66,6 +67,7 @@ class Sequential(Model):
                 self._append(layer)
             self._rebuild()
 
+    @hints_arguments
     def add(self, layer: Any, rebuild: bool = True) -> None:
         """Puts a layer on top.
 

@@ -19,6 +19,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import TraceError
 from fastnn.tracing.variables import Scope, Variable, current_scope, pulled
 
@@ -190,6 +191,7 @@ class GradientTape:
         if self._records:
             self._recording.start()
 
+    @hints_arguments
     def gradient(
         self,
         target: Any,
