@@ -41,6 +41,8 @@ def test_spectra_are_those_of_numpy():
     got = tf.abs(tf.signal.stft(signal, frame_length=16, frame_step=8))
     assert np.allclose(got.numpy(), want, atol=1e-4)
     assert np.allclose(tf.signal.hann_window(16).numpy(), window, atol=1e-6)
+    assert tf.signal.hann_window(5).numpy().round(4).tolist() == [0.0, 0.5, 1.0, 0.5, 0.0]
+    assert tf.signal.hann_window(1).numpy().tolist() == [1.0]
     spectrum = tf.signal.stft(signal, 16, 8, window_fn=None)
     assert spectrum.shape == (2, 7, 9)
     back = tf.signal.inverse_stft(spectrum, 16, 8, window_fn=None).numpy()
@@ -92,3 +94,10 @@ def test_a_function_of_arrays_may_be_decorated():
 
     double, one = step(tf.constant(3))
     assert (float(double), int(one)) == (6.0, 1)
+
+
+def test_l2_normalize_is_of_the_whole_unless_an_axis_is_given():
+    x = np.array([[3.0, 4.0], [0.0, 12.0]], "float32")
+    for function in (tf.math.l2_normalize, tf.nn.l2_normalize, tf.linalg.l2_normalize):
+        np.testing.assert_allclose(function(x), x / 13.0, rtol=1e-6)
+        np.testing.assert_allclose(function(x, axis=1), [[0.6, 0.8], [0.0, 1.0]], rtol=1e-6)

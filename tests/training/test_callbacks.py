@@ -477,3 +477,16 @@ def test_no_update_means_no_averages_to_put_in():
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="keeps no averages"):
         model.fit(**EMA, callbacks=[callbacks.SwapEMAWeights()])
+
+
+def test_a_list_of_callbacks_in_a_loop_of_ones_own_keeps_one_history_which_the_model_has():
+    model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+    kept = callbacks.History()
+    for given in (None, [kept]):
+        both = callbacks.CallbackList(given, add_history=True, model=model, epochs=2)
+        assert sum(isinstance(c, callbacks.History) for c in both.callbacks) == 1
+        both.on_train_begin()
+        for epoch in range(2):
+            both.on_epoch_end(epoch, {"loss": 2.0 - epoch})
+        assert model.history.history == {"loss": [2.0, 1.0]}
+    assert model.history is kept

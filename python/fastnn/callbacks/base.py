@@ -196,10 +196,11 @@ class CallbackList(Callback):
                     f"callbacks hold {c!r}, wanted Callback objects\n  hint: callbacks=[{name}]"
                 )
         self.callbacks.sort(key=lambda c: getattr(c, "comes_last", False))
-        if add_progbar:
+        if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
             self.callbacks.append(ProgbarLogger())
-        if add_history:
+        if add_history and not any(isinstance(c, History) for c in self.callbacks):
             self.callbacks.append(History())
+        self._tells_history = add_history
         if model is not None:
             self.set_model(model)
         if params:
@@ -220,6 +221,8 @@ class CallbackList(Callback):
         super().set_model(model)
         for c in self.callbacks:
             c.set_model(model)
+            if self._tells_history and isinstance(c, History):
+                model.history = c
             if getattr(c, "comes_last", False):
                 c.others = [other for other in self.callbacks if other is not c]
 

@@ -543,8 +543,8 @@ def sigmoid_cross_entropy_with_logits(labels: TensorLike, logits: TensorLike) ->
     return ops.binary_crossentropy(labels, logits, from_logits=True)
 
 
-def l2_normalize(x: TensorLike, axis: int = -1, epsilon: float = 1e-12) -> Tensor:
-    """`x` over its Euclidean norm along `axis`."""
+def l2_normalize(x: TensorLike, axis: Any = None, epsilon: float = 1e-12) -> Tensor:
+    """`x` over its Euclidean norm along `axis`, or that of all of it."""
     return ops.normalize(x, axis=axis, order=2, epsilon=epsilon**0.5)
 
 

@@ -53,9 +53,12 @@ def hamming_window(window_length: int, periodic: bool = True, dtype: Any = "floa
 
 
 def _cosine(length: int, periodic: bool, high: float) -> Tensor:
-    span = length if periodic else length - 1
+    if length == 1:
+        return ops.ones((1,))
+    # As TensorFlow has it, windows of odd lengths are never periodic.
+    span = length if periodic and length % 2 == 0 else length - 1
     steps = ops.cast(ops.arange(length), "float32")
-    return high - (1.0 - high) * ops.cos(2.0 * math.pi * steps / max(span, 1))
+    return high - (1.0 - high) * ops.cos(2.0 * math.pi * steps / span)
 
 
 def frame(
