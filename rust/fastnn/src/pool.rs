@@ -25,6 +25,10 @@ pub const MAX_THREADS: usize = 256;
 /// training step, shorter than anybody else on the machine would notice.
 const SPIN: Duration = Duration::from_micros(50);
 
+/// For so many nanoseconds after threads took turns they are taken to go on doing so: longer than what
+/// a thread that asks again and again does between two programs.
+const TURNS: u64 = 100_000;
+
 /// Two cache lines, because the hardware fetches lines in pairs.
 #[repr(align(128))]
 struct Line<T>(T);
@@ -77,6 +81,9 @@ struct Pool {
 
 static HELD: Line<AtomicBool> = Line(AtomicBool::new(false));
 static CALLERS: Line<AtomicIsize> = Line(AtomicIsize::new(0));
+/// The thread that entered as the last [`Caller`], and when that was another one than before it, on
+/// the clock of `nanos`; 0: long ago.
+static LAST: Line<(AtomicUsize, AtomicU64)> = Line((AtomicUsize::new(0), AtomicU64::new(0)));
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static FORKED: AtFork = AtFork::new(forget);
@@ -119,15 +126,46 @@ impl Caller {
     /// Counts the calling thread.
     #[must_use]
     pub fn enter() -> Caller {
+        thread_local!(static ME: u8 = const { 0 });
         CALLERS.0.fetch_add(1, Relaxed);
+        let (last, turned) = &LAST.0;
+        let me = ME.with(|me| ptr::from_ref(me).addr());
+        let before = last.load(Relaxed);
+        if before != me {
+            last.store(me, Relaxed);
+            if before != 0 {
+                turned.store(nanos(), Relaxed);
+            }
+        }
         Caller(())
     }
 
-    /// True when the other threads that run programs leave cores for all helpers.
+    /// True when the other threads that run programs leave cores for all helpers. One that ran a program
+    /// a moment ago, and is busy between two of them, needs its core as well.
     fn have_room(threads: usize) -> bool {
         let others = CALLERS.0.load(Relaxed) - 1;
+        let others = if others < 1 && Caller::take_turns() { 1 } else { others };
         others < 1 || others as usize + threads <= cores()
     }
+
+    fn take_turns() -> bool {
+        let turned = &LAST.0.1;
+        let at = turned.load(Relaxed);
+        if at == 0 {
+            return false;
+        }
+        let lately = nanos().saturating_sub(at) < TURNS;
+        if !lately {
+            turned.store(0, Relaxed);
+        }
+        lately
+    }
+}
+
+/// Nanoseconds since this was first asked, from 1 on.
+fn nanos() -> u64 {
+    static START: Slot<Instant> = Slot::new();
+    1 + START.get_or_make(Instant::now).elapsed().as_nanos() as u64
 }
 
 impl Drop for Caller {
@@ -435,4 +473,6 @@ fn forget() {
     POOL.store(ptr::null_mut(), Relaxed);
     HELD.0.store(false, Release);
     CALLERS.0.store(0, Relaxed);
+    LAST.0.0.store(0, Relaxed);
+    LAST.0.1.store(0, Relaxed);
 }

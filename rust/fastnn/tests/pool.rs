@@ -6,6 +6,7 @@ use fastnn::error::Error;
 use fastnn::pool;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 // The pool is one per process; tests that choose its size take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -113,6 +114,8 @@ fn callers_that_need_all_cores_keep_to_their_own() {
         pool::run(64, &|_| assert_eq!(std::thread::current().id(), me));
     }
     drop(other);
+    // It counts as there for a moment longer: threads that take turns have little between two programs.
+    std::thread::sleep(Duration::from_millis(2));
     let met = AtomicUsize::new(0);
     pool::run(cores, &|_| {
         met.fetch_add(1, Ordering::SeqCst);
@@ -120,6 +123,24 @@ fn callers_that_need_all_cores_keep_to_their_own() {
             std::thread::yield_now();
         }
     });
+}
+
+#[test]
+fn threads_that_take_turns_keep_to_themselves_between_two_programs() {
+    let _turn = with_threads(std::thread::available_parallelism().map_or(1, usize::from));
+    // A thread may lose its core for longer than the others are waited for, but not each time.
+    let me = std::thread::current().id();
+    let alone = (0..50).any(|_| {
+        std::thread::spawn(|| drop(pool::Caller::enter())).join().unwrap();
+        let _own = pool::Caller::enter();
+        let others = AtomicUsize::new(0);
+        pool::run(64, &|_| {
+            std::thread::sleep(Duration::from_micros(20));
+            others.fetch_add(usize::from(std::thread::current().id() != me), Ordering::SeqCst);
+        });
+        others.into_inner() == 0
+    });
+    assert!(alone);
 }
 
 #[test]
