@@ -131,7 +131,8 @@ def test_a_last_step_that_is_masked_gives_zeros_as_the_last_output(kind, backwar
     layer = kind(2, zero_output_for_mask=True, return_state=True, go_backwards=backwards)
     y, state, *_ = layer(x, mask=mask)
     ends = mask[:, 0 if backwards else -1]
-    assert (array(y)[~ends] == 0).all() and (array(y)[ends] == array(state)[ends]).all()
+    assert (array(y)[~ends] == 0).all()
+    assert (array(y)[ends] == array(state)[ends]).all()
     assert (array(state) != 0).all()
     looped = layers.RNN(layer.cell, zero_output_for_mask=True, go_backwards=backwards)
     assert array(looped(x, mask=mask)) == pytest.approx(array(y), abs=1e-6)
