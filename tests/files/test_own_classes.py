@@ -123,7 +123,7 @@ def test_a_class_whose_constructor_takes_its_own_arguments_alone_comes_back(suff
 def test_names_of_older_versions_say_what_stands_for_them():
     model = model_of(layers.Dense(1))
     for name, words in {"fit_generator": r"model\.fit", "predict_classes": "argmax",
-                        "to_yaml": "to_json"}.items():  # fmt: skip
+                        "to_yaml": "to_json", "zero_grad": "GradientTape"}.items():  # fmt: skip
         with pytest.raises(AttributeError, match=rf"{name}(?s:.)*hint:(?s:.)*{words}"):
             getattr(model, name)
     with pytest.raises(AttributeError, match="predcit"):

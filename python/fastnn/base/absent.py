@@ -148,6 +148,11 @@ OF_MODELS: dict[str, tuple[str, str]] = {
     "total_loss": ("a model keeps no graph of its loss", "model.compute_loss(y=y, y_pred=p)"),
     "targets": ("a model keeps no placeholders", "train_step(self, data) gets the targets"),
     "state_updates": ("weights say all of a model's state", "model.non_trainable_variables"),
+    "zero_grad": (
+        "there is no PyTorch back end",
+        "with tf.GradientTape() as tape: …, tape.gradient(loss, model.trainable_variables) with "
+        "import fastnn as tf, which starts from zero",
+    ),
     "train_function": ("steps are traced when they are first run", "leave it out"),
 }
 
