@@ -7,7 +7,8 @@
 #![allow(clippy::print_stdout)]
 
 use fastnn::buffer::Buffer;
-use fastnn::kernels::gemm::{Gemm, Matrix, gemm_on};
+use fastnn::kernels::gemm::bf16::{Arithmetic, gemm_bf16_on, is_native};
+use fastnn::kernels::gemm::{Gemm, Matrix};
 use fastnn::pool;
 use fastnn::shape::DType;
 use fastnn::simd::Isa;
@@ -28,12 +29,19 @@ fn main() {
     for &(isa, peak) in &peaks {
         table.add(&format!("fma peak {}", isa.name()), None, Some(peak), None);
     }
+    let pairs = pair_peak();
+    if let Some(peak) = pairs {
+        table.add("bfloat16 peak avx512", None, Some(peak), None);
+    }
     copies(&mut table, &wanted);
     fork_joins(&mut table, &wanted);
     for &(isa, peak) in &peaks {
         for threads in [1, 2] {
-            products(&mut table, isa, peak, threads, &wanted);
+            products(&mut table, (isa, Arithmetic::Float32), peak, threads, &wanted);
         }
+    }
+    for (peak, threads) in [1, 2].into_iter().filter_map(|threads| Some((pairs?, threads))) {
+        products(&mut table, (Isa::Avx512, Arithmetic::Native), peak, threads, &wanted);
     }
     table.print();
 }
@@ -109,34 +117,54 @@ fn best(cpu: bool, mut f: impl FnMut()) -> f64 {
     least
 }
 
+/// Turns of twelve independent instructions.
+#[cfg(target_arch = "x86_64")]
+const TURNS: u64 = 20_000;
+
+/// Inline assembly, because the compiler spills or folds an intrinsic version.
+#[cfg(target_arch = "x86_64")]
+macro_rules! chains {
+    ($op:literal $reg:literal) => {
+        chains!($op $reg; "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11")
+    };
+    ($op:literal $reg:literal; $($n:literal)*) => {
+        // SAFETY: only registers are used, and the processor has the set (see the caller).
+        || unsafe {
+            std::arch::asm!(
+                "2:",
+                $(concat!($op, " ", $reg, $n, ", ", $reg, "14, ", $reg, "15"),)*
+                "dec {turns}",
+                "jnz 2b",
+                turns = inout(reg) TURNS => _,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                options(nomem, nostack)
+            )
+        }
+    };
+}
+
 /// GFLOP/s of independent multiply-adds in registers; `None` without a fused instruction.
 #[cfg(target_arch = "x86_64")]
 fn fma_peak(isa: Isa) -> Option<f64> {
-    const TURNS: u64 = 20_000;
-    // Inline assembly, because the compiler spills or folds an intrinsic version.
-    macro_rules! chains {
-        ($reg:literal; $($n:literal)*) => {
-            // SAFETY: only registers are used, and the processor has the set (see the caller).
-            || unsafe {
-                std::arch::asm!(
-                    "2:",
-                    $(concat!("vfmadd231ps ", $reg, $n, ", ", $reg, "14, ", $reg, "15"),)*
-                    "dec {turns}",
-                    "jnz 2b",
-                    turns = inout(reg) TURNS => _,
-                    out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
-                    out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                    options(nomem, nostack)
-                )
-            }
-        };
-    }
     let (seconds, lanes) = match isa {
-        Isa::Avx512 => (best(true, chains!("zmm"; "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11")), 16),
-        Isa::Avx2 => (best(true, chains!("ymm"; "0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11")), 8),
+        Isa::Avx512 => (best(true, chains!("vfmadd231ps" "zmm")), 16),
+        Isa::Avx2 => (best(true, chains!("vfmadd231ps" "ymm")), 8),
         Isa::Portable => return None,
     };
     Some((TURNS * 12 * lanes * 2) as f64 / seconds * 1e-9)
+}
+
+/// The same of pairs of bfloat16.
+#[cfg(target_arch = "x86_64")]
+fn pair_peak() -> Option<f64> {
+    is_native(Isa::Avx512)
+        .then(|| (TURNS * 12 * 16 * 4) as f64 / best(true, chains!("vdpbf16ps" "zmm")) * 1e-9)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn pair_peak() -> Option<f64> {
+    None
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -182,7 +210,7 @@ fn filled(count: usize, value: f32) -> Buffer {
 }
 
 /// (m, n, k, A transposed, B transposed)
-const SHAPES: [(usize, usize, usize, bool, bool); 27] = [
+const SHAPES: [(usize, usize, usize, bool, bool); 30] = [
     (256, 256, 256, false, false),
     (512, 512, 512, false, false),
     (1024, 1024, 1024, false, false),
@@ -193,6 +221,9 @@ const SHAPES: [(usize, usize, usize, bool, bool); 27] = [
     (512, 512, 512, false, true),
     (1024, 1024, 1024, false, true),
     (2048, 2048, 2048, false, true),
+    (4096, 1536, 384, false, false),
+    (4096, 384, 1536, false, true),
+    (384, 1536, 4096, true, false),
     (32, 128, 784, false, false),
     (128, 128, 784, false, false),
     (128, 512, 784, false, false),
@@ -212,11 +243,18 @@ const SHAPES: [(usize, usize, usize, bool, bool); 27] = [
     (512, 1, 512, false, false),
 ];
 
-fn products(table: &mut Table, isa: Isa, peak: f64, threads: usize, wanted: &dyn Fn(&str) -> bool) {
+fn products(
+    table: &mut Table,
+    (isa, arithmetic): (Isa, Arithmetic),
+    peak: f64,
+    threads: usize,
+    wanted: &dyn Fn(&str) -> bool,
+) {
     pool::set_threads(threads);
     for (m, n, k, ta, tb) in SHAPES {
         let turn = |t: bool| if t { "'" } else { "" };
-        let name = format!("{} x{threads} {m}x{n}x{k} A{}B{}", isa.name(), turn(ta), turn(tb));
+        let set = if arithmetic == Arithmetic::Native { "bf16" } else { isa.name() };
+        let name = format!("{set} x{threads} {m}x{n}x{k} A{}B{}", turn(ta), turn(tb));
         if !wanted(&name) || (threads > 1 && m * n * k < 1 << 19) {
             continue;
         }
@@ -245,7 +283,7 @@ fn products(table: &mut Table, isa: Isa, peak: f64, threads: usize, wanted: &dyn
             accumulate: false,
         };
         // SAFETY: the operands are the vectors above, and `isa` is available.
-        let seconds = best(threads == 1, || unsafe { gemm_on(isa, &g, None) });
+        let seconds = best(threads == 1, || unsafe { gemm_bf16_on(isa, arithmetic, &g, None) });
         assert!((c[m * n - 1] - 0.125 * k as f32).abs() < 1e-2, "{name} is wrong");
         let giga = (2 * m * n * k) as f64 / seconds * 1e-9;
         table.add(&name, Some(seconds), Some(giga), Some(giga / peak / threads as f64));

@@ -31,12 +31,15 @@ def sequences() -> list[Row]:
                     "embedding_epoch",
                     {"rows": 20000, "width": 64, "batch": 32, "steps": 100, "batches": 64},
                     versus(2, "torch"), {"torch": 6.0}))  # fmt: skip
-    for name, goal, layers, heads, width, steps, batch in (
-        ("small", 1.5, 4, 4, 128, 128, 8),
-        ("large", 1.15, 6, 6, 384, 256, 16),
+    for name, goal, layers, heads, width, steps, batch, policy in (
+        ("small", 1.5, 4, 4, 128, 128, 8, "float32"),
+        ("large", 1.15, 6, 6, 384, 256, 16, "float32"),
+        ("large in bfloat16", 1.0, 6, 6, 384, 256, 16, "mixed_bfloat16"),
     ):
         title = f"GPT {name}: {layers} layers of {width}, {batch}x{steps} letters, a step of Adam"
         params = {"layers": layers, "heads": heads, "width": width, "steps": steps, "batch": batch}
+        if policy != "float32":
+            params["policy"] = policy
         rows.append(Row(group, title, "gpt_step", {**params, "tokens": 256},
                         versus(2, "torch", "torch/compile"),
                         {"torch": goal, "torch compile": goal}))  # fmt: skip

@@ -377,10 +377,13 @@ def embedding_epoch(
 
 
 def gpt_step(
-    layers: int, heads: int, width: int, steps: int, batch: int, tokens: int
-) -> Callable[[], float]:
+    layers: int, heads: int, width: int, steps: int, batch: int, tokens: int,
+    policy: str = "float32",
+) -> Callable[[], float]:  # fmt: skip
     text = np.random.default_rng(5).integers(0, tokens, (batch, steps + 1)).astype(np.int32)
+    nn.config.set_dtype_policy(policy)
     model = nn.applications.GPT(tokens, width, layers, heads, max_length=steps)
+    nn.config.set_dtype_policy("float32")
     loss = nn.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(nn.optimizers.Adam(1e-3), loss)
     x, y = text[:, :-1], text[:, 1:]

@@ -234,8 +234,9 @@ class _Gpt(torch.nn.Module):
 
 
 def gpt_step(
-    layers: int, heads: int, width: int, steps: int, batch: int, tokens: int, variant: str = ""
-) -> Callable[[], float]:
+    layers: int, heads: int, width: int, steps: int, batch: int, tokens: int,
+    policy: str = "float32", variant: str = "",
+) -> Callable[[], float]:  # fmt: skip
     text = torch.tensor(np.random.default_rng(5).integers(0, tokens, (batch, steps + 1)))
     net = _Gpt(layers, heads, width, steps, tokens)
     adam = torch.optim.Adam(net.parameters(), fused=True)
@@ -244,7 +245,8 @@ def gpt_step(
 
     def call() -> float:
         adam.zero_grad()
-        loss = forward(x, y)
+        with torch.autocast("cpu", torch.bfloat16, enabled=policy == "mixed_bfloat16"):
+            loss = forward(x, y)
         loss.backward()
         adam.step()
         return float(loss.detach())

@@ -18,7 +18,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'set_classes', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'call_key', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'Team', 'digest', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'set_classes', 'tensor', 'from_dlpack', 'product_precision', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'call_key', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'Team', 'digest', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -401,6 +401,8 @@ def pay_claims(claims: _Array, per_table: _Array, prices: _Array, out: _Array) -
     """Payouts of stacked claims: `claims` is (tables, claims, 6), `prices` rises, `out` is (tables, claims, prices), all f64 and contiguous."""
 def placeholder(shape: Sequence[int | str | Dim | None], dtype: str | None = None, name: str | None = None) -> Tensor:
     """A tensor without data, to be given to `Function`; a leading `None` is any batch, other sizes of None (or a name) take any size."""
+def product_precision(name: str | None = None) -> str:
+    """What `a @ b` and `ops.matmul` of this thread may round their operands to, by name; with a name it is set, and what it was before is given."""
 def replace_file(path: str | PathLike[str], write: Callable[[str], Any]) -> None:
     """Replaces a file whole or not at all: calls `write(temporary)` with the path of an empty file in the same folder, and puts what it wrote in the place of `path`, on disk."""
 def round_inputs(like: Sequence[Tensor], slices: bool = False) -> list[Tensor]:

@@ -21,7 +21,7 @@ from fastnn.base.messages import (
     set_logging_verbosity,
     shown,
 )
-from fastnn.dtype_policies import MIXED, DTypePolicy, computing_dtype
+from fastnn.dtype_policies import DTypePolicy, computing_dtype, policy_name
 
 __all__ = [
     "are_targets_checked",
@@ -226,7 +226,7 @@ _policy = "float32"
 
 @hints_arguments
 def dtype_policy() -> Any:
-    """The policy that `set_dtype_policy` set; everything computes in float32, whatever its name.
+    """The policy that `set_dtype_policy` set, which layers made from then on have.
 
     Returns:
         A `DTypePolicy`.
@@ -240,11 +240,14 @@ def dtype_policy() -> Any:
 
 @hints_arguments
 def set_dtype_policy(policy: Any) -> None:
-    """Sets the policy: "float32", or a mixed one, which computes in float32 all the same.
+    """Sets the policy of layers that are made from now on: "float32", or a mixed one.
 
-    What runs on a GPU while the policy is "mixed_bfloat16" or "mixed_float16" keeps activations in
-    two bytes an element between steps. On cores half precision would save no time, and float32 is
-    at least as exact.
+    Under "mixed_bfloat16" products of matrices in layers (`Dense`, `EinsumDense`, the projections
+    of attention, heads, `ops.matmul` and `@` in a `call`), and their gradients, round their
+    operands to bfloat16 and add in float32 on processors that are faster so (`fastnn.info()` says
+    whether this one is). All else, weights and the optimiser's state are float32. "mixed_float16"
+    changes nothing on the CPU. What runs on a GPU while either is set keeps activations in two
+    bytes an element between steps.
 
     Args:
         policy: A name, or a `DTypePolicy`.
@@ -257,15 +260,14 @@ def set_dtype_policy(policy: Any) -> None:
     """
     global _policy
     computing_dtype(policy, "set_dtype_policy")
-    name = policy.get("config", {}).get("name") if isinstance(policy, dict) else policy
-    name = getattr(name, "name", name)
-    if name in MIXED and name != _policy:
+    name = policy_name(policy)
+    if name == "mixed_float16" != _policy:
         warnings.warn(
             f"the policy {name!r} is taken, and everything computes in float32; a GPU keeps "
             "activations in two bytes between steps",
             stacklevel=3,
         )
-    _policy = name if name in MIXED else "float32"
+    _policy = name
 
 
 @hints_arguments

@@ -354,10 +354,10 @@ def show_graph(model: Layer, x: Any, training: bool = False) -> str:
         ...     fastnn.Input((2,)), fastnn.layers.Dense(3, "relu", use_bias=False, name="hidden"),
         ... ], name="m")
         >>> print(fastnn.debug.show_graph(model, np.ones((4, 2))))
-        %0 = input() : float32(batch, 2)                        # input 0
-        %1 = input() : float32(2, 3)                            # m/hidden/kernel
-        %2 = matmul(%0, %1) [False, False] : float32(batch, 3)  # m/hidden (Dense)
-        %3 = relu(%2) : float32(batch, 3)                       # m/hidden (Dense)
+        %0 = input() : float32(batch, 2)                                 # input 0
+        %1 = input() : float32(2, 3)                                     # m/hidden/kernel
+        %2 = matmul(%0, %1) [False, False, float32] : float32(batch, 3)  # m/hidden (Dense)
+        %3 = relu(%2) : float32(batch, 3)                                # m/hidden (Dense)
     """
     data = as_tensors(x)
     if isinstance(model, Layer) and not model.built:
@@ -391,9 +391,15 @@ def show_graph(model: Layer, x: Any, training: bool = False) -> str:
     return "\n".join(line.removesuffix("  # ").rstrip() for line in lines)
 
 
+#: Names of element types by the core's own.
+_TYPES = {"F32": "float32", "I32": "int32", "BF16": "bfloat16", "F16": "float16",
+          "I8": "int8", "U8": "uint8"}  # fmt: skip
+
+
 def _plainly(line: str) -> str:
     """A line of the core's text with attributes as Python writes them."""
     if " = input()" in line:
         line = re.sub(r" \[Int\(\d+\)\]", "", line)
     line = line.replace("Bool(true)", "True").replace("Bool(false)", "False")
+    line = re.sub(r"\bDType\((\w+)\)", lambda m: _TYPES.get(m[1], m[1].lower()), line)
     return re.sub(r"\b(?:Int|Float|Sizes|Str)\(((?:[^()]|\([^()]*\))*)\)", r"\1", line)

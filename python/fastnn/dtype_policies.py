@@ -1,4 +1,4 @@
-"""Keras's dtype policies: "float32", and mixed ones by name, which compute in float32 as well."""
+"""Keras's dtype policies: "float32", and mixed ones, which round operands or activations."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from typing import Any
 
 __all__ = ["DTypePolicy", "FloatDTypePolicy", "deserialize", "get", "serialize"]
 
-#: Keras's policies of half precision: everything computes in float32, and a GPU keeps activations
-#: in two bytes.
+#: Keras's policies of half precision. Sums and what is not a product are float32; products of
+#: "mixed_bfloat16" may round their operands on the CPU, and a GPU keeps activations in two bytes.
 MIXED = ("mixed_float16", "mixed_bfloat16")
+
+
+def policy_name(dtype: object) -> str:
+    """The policy that a `dtype=` argument other than None names: a mixed one, or "float32"."""
+    name: Any = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    name = getattr(name, "name", name)
+    return str(name) if name in MIXED else "float32"
 
 
 def computing_dtype(dtype: object, where: str) -> str:
@@ -33,8 +40,10 @@ def computing_dtype(dtype: object, where: str) -> str:
 class DTypePolicy:
     """How a layer computes and stores: in "float32".
 
-    The names "mixed_float16" and "mixed_bfloat16" mean the same, but that a GPU keeps activations
-    in two bytes an element while `config.set_dtype_policy` has chosen one of them.
+    Under "mixed_bfloat16" products of matrices round their operands to bfloat16 where the
+    processor is faster so; sums, everything else and what layers hand on are float32, which is why
+    `compute_dtype` is. While `config.set_dtype_policy` has chosen it or "mixed_float16", a GPU
+    keeps activations in two bytes an element.
 
     Args:
         name: The name of the policy.

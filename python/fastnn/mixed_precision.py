@@ -1,8 +1,8 @@
-"""`keras.mixed_precision`: policies are taken, and everything computes in float32.
+"""`keras.mixed_precision`: policies as `fastnn.config` takes them.
 
-A mixed policy asks for speed on devices with half-precision units; on cores there is none to gain,
-and float32 gives results that are at least as exact. On a GPU activations take two bytes between
-steps while one is set. Losses need no scaling.
+Under "mixed_bfloat16" products round their operands where the processor is faster so; what else is
+computed is float32. On a GPU activations take two bytes between steps while a mixed policy is set.
+Losses need no scaling.
 """
 
 from __future__ import annotations

@@ -184,6 +184,7 @@ CASES = {
         case((4, 3), (4, 5), transpose_a=True),
         case((3, 4), (5, 4), transpose_b=True),
         case((4, 3), (5, 4), transpose_a=True, transpose_b=True),
+        case((3, 4), (4, 5), precision="bfloat16"),
         case((3, 0), (0, 5)),
     ],
     "dot": [case((3, 4), (4, 5)), case((4,), (4,)), case((3, 4), (4,))],

@@ -36,6 +36,8 @@ class SpectralNormalization(Wrapper):
     """
 
     power_iterations: int
+    #: Only of its own, not of the layer inside.
+    _rounds_products = False
     kernel: Any
     vector_u: Any
     input_spec: Any

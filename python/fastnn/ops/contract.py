@@ -27,6 +27,24 @@ _c = _core.ops
 Labels = list[str]
 
 
+#: Whether a layer of this process has rounded products; until then nobody asks for the precision.
+rounding = False
+
+
+def set_precision(name: str) -> str:
+    """Sets what products of this thread may round their operands to; gives what it was."""
+    global rounding
+    rounding = rounding or name != "float32"
+    return _core.product_precision(name) if rounding else "float32"
+
+
+def product(a: Any, b: Any) -> Any:
+    """`_c.matmul`, of operands that may be rounded as the policy of the layer around says."""
+    if not rounding or (precision := _core.product_precision()) == "float32":
+        return _c.matmul(a, b)
+    return _c.matmul(a, b, precision=precision)
+
+
 @keras_op
 def einsum(subscripts: str, *operands: TensorLike, **kwargs: Any) -> Tensor:
     """Products of tensors summed over axes: `einsum("bij,bjk->bik", x, y)`.
@@ -164,12 +182,12 @@ def _pair(a: Any, la: Labels, b: Any, lb: Labels, later: set[str]) -> tuple[Any,
     b = transpose(b, [lb.index(n) for n in (*batch, *inner, *free_b)])
     a = _grouped(a, len(batch), len(free_a), len(inner))
     b = _grouped(b, len(batch), len(inner), len(free_b))
-    product = _c.matmul(a, b)
-    sizes = list(shape(product)[:-2])
+    made = product(a, b)
+    sizes = list(shape(made)[:-2])
     if len(free_a) == 1 and len(free_b) == 1:
-        return product, out
+        return made, out
     sizes += [size_a[n] for n in free_a] + [size_b[n] for n in free_b]
-    return reshape(product, sizes), out
+    return reshape(made, sizes), out
 
 
 def _grouped(x: Any, batch: int, rows: int, columns: int) -> Any:
@@ -271,7 +289,7 @@ def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
         return tensordot(x1, x2, axes=(-1, -2))
     if ndim(x1) == 1 or ndim(x2) == 1 or {_kind(x1), _kind(x2)} <= {"int32", "bool"}:
         return tensordot(x1, x2, axes=(-1, max(ndim(x2) - 2, 0)))
-    return _c.matmul(x1, x2)
+    return product(x1, x2)
 
 
 def _kind(x: Any) -> str:

@@ -17,7 +17,7 @@ from fastnn.base.arguments import hints_arguments
 from fastnn.ops import reduce, rows
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, known_size, shape
 from fastnn.ops.families import name_ops
-from fastnn.ops.linalg import matmul, scale_of_squares
+from fastnn.ops.linalg import exact_matmul, scale_of_squares
 from fastnn.ops.shapes import concatenate, moveaxis, place, reshape
 from fastnn.tracing.symbolic import keras_op
 
@@ -197,7 +197,7 @@ def corrcoef(x: TensorLike) -> Tensor:
     x = reshape(x, (1, -1)) if x.ndim < 2 else x
     centred = x - _c.mean(x, axis=-1, keepdims=True)
     centred = centred * scale_of_squares(centred, -1)
-    c = matmul(centred, rows.transpose(centred, axes=[1, 0]))
+    c = exact_matmul(centred, rows.transpose(centred, axes=[1, 0]))
     scale = _c.sqrt(_c.sum(_c.square(centred), axis=-1, keepdims=True))
     out = c / scale / rows.transpose(scale, axes=[1, 0])
     return reshape(out, ()) if out.shape == (1, 1) else out

@@ -16,7 +16,7 @@ from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, computed, shape
 from fastnn.ops.families import name_ops
-from fastnn.ops.linalg import matmul
+from fastnn.ops.linalg import exact_matmul
 from fastnn.ops.shapes import swapaxes
 from fastnn.tracing.symbolic import keras_op
 
@@ -50,8 +50,8 @@ def _transformed(name: str, x: Any, sign: float, scale: float = 1.0) -> Pair:
     if scale != 1.0:
         cos, sin = cos * np.float32(scale), sin * np.float32(scale)
     return (
-        matmul(real, cos) - matmul(imag, sin),
-        matmul(real, sin) + matmul(imag, cos),
+        exact_matmul(real, cos) - exact_matmul(imag, sin),
+        exact_matmul(real, sin) + exact_matmul(imag, cos),
     )
 
 
@@ -141,7 +141,7 @@ def rfft(x: TensorLike, fft_length: int | None = None) -> Pair:
     n = fft_length or _size("rfft", x)
     cos, sin = _waves(n, n // 2 + 1, -1.0)
     x = _fitted(x, n)
-    return matmul(x, cos), matmul(x, sin)
+    return exact_matmul(x, cos), exact_matmul(x, sin)
 
 
 @keras_op
@@ -168,7 +168,7 @@ def irfft(x: tuple[TensorLike, TensorLike], fft_length: int | None = None) -> Te
     if n % 2 == 0:
         twice[-1] = 1.0 / n
     real, imag = _fitted(real, terms), _fitted(imag, terms)
-    return matmul(real, cos.T * twice) - matmul(imag, sin.T * twice)
+    return exact_matmul(real, cos.T * twice) - exact_matmul(imag, sin.T * twice)
 
 
 name_ops(globals())

@@ -17,8 +17,8 @@ from fastnn.base.absent import answer_from
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
-from fastnn.ops import host, rows
-from fastnn.ops.contract import einsum
+from fastnn.ops import contract, host, rows
+from fastnn.ops.contract import einsum, product, set_precision
 from fastnn.ops.convert import Axis, TensorLike, computed, convert_to_tensor, shape
 from fastnn.ops.elements import abs
 from fastnn.ops.families import name_ops
@@ -61,7 +61,7 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
         and x1.ndim > 1
         and x2.ndim > 1
     ):
-        return _c.matmul(x1, x2)
+        return product(x1, x2) if contract.rounding else _c.matmul(x1, x2)
     # The product reads a right operand of a storage type as it lies in memory.
     a, b = computed(x1), convert_to_tensor(x2)
     if a.ndim == 0 or b.ndim == 0:
@@ -74,9 +74,18 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
     b = _c.expand_dims(b, axis=[1]) if column else b
     floats = "float32" in (a.dtype, COMPUTED.get(b.dtype, b.dtype))
     # Whole numbers stay whole, and exact.
-    out = _c.matmul(a, b) if floats else einsum("...ij,...jk->...ik", a, b)
+    out = product(a, b) if floats else einsum("...ij,...jk->...ik", a, b)
     gone = [-2] * row + [-1] * column
     return _c.squeeze(out, axis=gone) if gone else out
+
+
+def exact_matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """`matmul` in float32 whatever the policy: where a product is a step of another operation."""
+    before = set_precision("float32")
+    try:
+        return matmul(x1, x2)
+    finally:
+        set_precision(before)
 
 
 @keras_op

@@ -20,7 +20,7 @@ from fastnn.ops.convert import TensorLike, computed, shape
 from fastnn.ops.diagonals import diagonal, tril
 from fastnn.ops.elements import abs
 from fastnn.ops.families import name_ops
-from fastnn.ops.linalg import matmul, norm
+from fastnn.ops.linalg import exact_matmul, norm
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import concatenate, stack, swapaxes
 from fastnn.tracing.symbolic import keras_op
@@ -384,7 +384,7 @@ def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> Tensor:
         cut = np.finfo(np.float32).eps * np.max(a.shape) if rcond is None else rcond
         return _on_values("lstsq", lambda p, q: np.linalg.lstsq(p, q, cut)[0], a, b)
     q, r = qr(a)
-    return solve_triangular(r, matmul(swapaxes(q, -2, -1), b))
+    return solve_triangular(r, exact_matmul(swapaxes(q, -2, -1), b))
 
 
 @keras_op

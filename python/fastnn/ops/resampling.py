@@ -16,7 +16,7 @@ import numpy as np
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import arange, cast, convert_to_tensor, shape
 from fastnn.ops.elements import abs, where
-from fastnn.ops.linalg import matmul
+from fastnn.ops.linalg import exact_matmul
 from fastnn.ops.reduce import sum
 from fastnn.ops.rows import maximum
 from fastnn.ops.shapes import reshape
@@ -80,5 +80,5 @@ def resized(x: Any, axis: int, new: Any, kind: str) -> Any:
     """`x` with `axis` (after the batch) brought to `new` elements."""
     batch, lead, size, tail = shape(x)[0], x.shape[1:axis], x.shape[axis], x.shape[axis + 1 :]
     rows = reshape(x, (math.prod((batch, *lead)), size, math.prod(tail)))
-    out = matmul(convert_to_tensor(weights(size, new, kind)), rows)
+    out = exact_matmul(convert_to_tensor(weights(size, new, kind)), rows)
     return reshape(out, (batch, *lead, new, *tail))

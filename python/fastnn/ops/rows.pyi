@@ -327,8 +327,8 @@ def repeat(x: TensorLike, repeats: int | Dim, axis: int) -> Tensor:
     """Each element repeated along an axis."""
 def roll(x: TensorLike, shift: int | Dim, axis: int) -> Tensor:
     """Elements shifted along an axis; what leaves at the end comes back at the start."""
-def matmul(a: TensorLike, b: TensorLike, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
-    """The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed. b may be of a storage type; it is widened as it is read."""
+def matmul(a: TensorLike, b: TensorLike, transpose_a: bool = False, transpose_b: bool = False, precision: str = 'float32') -> Tensor:
+    """The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed. b may be of a storage type; it is widened as it is read. With the precision bfloat16 a and b may be rounded to it where that is faster; sums are float32."""
 def dot(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's dot: inner product of vectors, matrix product of matrices, otherwise the sum over the last axis of a and the second to last (or only) axis of b."""
 def conv(x: TensorLike, w: TensorLike, strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = (), dilation: int | Sequence[int] = (), groups: int = 1) -> Tensor:

@@ -70,7 +70,8 @@ def linear_cross_entropy(
         )
     b = None if bias is None else computed(bias, "float32")
     cut = _cut(lead, shape(w)[int(not transpose_kernel)])
-    loss = _loss(_blocks(x, cut, (width,)), w, _blocks(y, cut), b, transpose_kernel)
+    rounded = _core.product_precision()
+    loss = _loss(_blocks(x, cut, (width,)), w, _blocks(y, cut), b, transpose_kernel, rounded)
     loss = reshape(loss, (-1,))
     return reshape(loss[: math.prod(lead)] if _known(lead) else loss, lead)
 
@@ -97,11 +98,11 @@ def _blocks(x: Tensor, cut: tuple[Any, Any], last: tuple[Any, ...] = ()) -> Tens
 
 
 @custom_gradient
-def _loss(x: Tensor, w: Tensor, y: Tensor, b: Tensor | None, transposed: bool) -> Any:
+def _loss(x: Tensor, w: Tensor, y: Tensor, b: Tensor | None, transposed: bool, rounded: str) -> Any:
     """The losses of blocks of rows, and their gradient, for which scores are made again."""
 
     def scores(rows: Tensor) -> Tensor:
-        z = _c.matmul(rows, w, transpose_b=transposed)
+        z = _c.matmul(rows, w, transpose_b=transposed, precision=rounded)
         return z if b is None else z + b
 
     def gradient(upstream: Tensor) -> tuple[Any, ...]:
@@ -111,14 +112,15 @@ def _loss(x: Tensor, w: Tensor, y: Tensor, b: Tensor | None, transposed: bool) -
             hit = _c.equal(_c.expand_dims(labels, axis=[-1]), arange(shape(chances)[-1]))
             d = (chances - cast(hit, "float32")) * _c.expand_dims(weights, axis=[-1])
             pair = (d, rows) if transposed else (rows, d)
-            made = [sums[0] + _c.matmul(*pair, transpose_a=True)]
+            made = [sums[0] + _c.matmul(*pair, transpose_a=True, precision=rounded)]
             if b is not None:
                 made.append(sums[1] + _c.sum(d, axis=[0]))
-            return made, _c.matmul(d, w, transpose_b=not transposed)
+            flows = _c.matmul(d, w, transpose_b=not transposed, precision=rounded)
+            return made, flows
 
         start = [zeros(shape(t)) for t in (w, b) if t is not None]
         sums, dx = scan(back, start, (x, y, upstream))
-        return dx, sums[0], None, sums[1] if b is not None else None, None
+        return dx, sums[0], None, sums[1] if b is not None else None, None, None
 
     losses = map(lambda block: _c.sparse_softmax_cross_entropy(scores(block[0]), block[1]), (x, y))
     return losses, gradient

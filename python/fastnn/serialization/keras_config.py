@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters, hints_arguments
+from fastnn.dtype_policies import MIXED
 from fastnn.errors import FormatError
 from fastnn.serialization.custom_objects import custom_object_scope, custom_objects
 from fastnn.serialization.keras_names import (
@@ -112,6 +113,8 @@ def _dtype(value: Any) -> str:
     name = inner.get("name") if isinstance(inner, dict) else None
     if name in ("int32", "int64"):  # look-ups and hashes, whose numbers are whole
         return "int32"
+    if name in MIXED:
+        return str(name)
     if name != "float32":
         _fail(f"a layer computes in {name!r:.80}", "fastnn computes in 'float32'")
     return "float32"

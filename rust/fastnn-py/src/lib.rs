@@ -74,11 +74,12 @@ fn get_num_threads() -> usize {
 ///
 /// Returns:
 ///     A dict: `version`, the instruction set in use as `isa` and those there are as
-///     `isa_available`, `threads`, and `rust`, the oldest Rust that builds it.
+///     `isa_available`, `threads`, what products of the policy "mixed_bfloat16" are computed in as
+///     `mixed_bfloat16`, and `rust`, the oldest Rust that builds it.
 ///
 /// Example:
 ///     >>> sorted(fastnn.info())
-///     ['isa', 'isa_available', 'rust', 'threads', 'version']
+///     ['isa', 'isa_available', 'mixed_bfloat16', 'rust', 'threads', 'version']
 #[pyfunction]
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
@@ -86,6 +87,7 @@ fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     info.set_item("isa", simd::isa().name())?;
     info.set_item("isa_available", Isa::available().into_iter().map(Isa::name).collect::<Vec<_>>())?;
     info.set_item("threads", fastnn::pool::threads())?;
+    info.set_item("mixed_bfloat16", fastnn::kernels::gemm::bf16::arithmetic().name())?;
     info.set_item("rust", env!("CARGO_PKG_RUST_VERSION"))?;
     Ok(info)
 }
@@ -102,6 +104,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(classes::set_classes, module)?)?;
     module.add_function(wrap_pyfunction!(operand::tensor, module)?)?;
     module.add_function(wrap_pyfunction!(operand::from_dlpack, module)?)?;
+    module.add_function(wrap_pyfunction!(operators::product_precision, module)?)?;
     module.add_function(wrap_pyfunction!(operand::placeholder, module)?)?;
     ensemble::register(module)?;
     function::register(module)?;

@@ -11,6 +11,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 use smallvec::smallvec;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Looks from time to time whether there is room for some more tensors.
@@ -98,6 +99,23 @@ pub(crate) fn by_front(
     Ok(slf.py().import("fastnn.ops")?.call_method1(name, operands)?.unbind())
 }
 
+thread_local! {
+    /// What products of this thread may round their operands to, where they do not say it themselves.
+    static PRECISION: Cell<DType> = const { Cell::new(DType::F32) };
+}
+
+/// What `a @ b` and `ops.matmul` of this thread may round their operands to, by name; with a name it
+/// is set, and what it was before is given.
+#[pyfunction]
+#[pyo3(signature = (name=None))]
+pub(crate) fn product_precision(name: Option<&str>) -> &'static str {
+    let before = PRECISION.get();
+    if let Some(name) = name {
+        PRECISION.set(if name == "bfloat16" { DType::BF16 } else { DType::F32 });
+    }
+    before.name()
+}
+
 pub(crate) fn product(
     slf: &Bound<'_, PyTensor>,
     other: &Bound<'_, PyAny>,
@@ -112,7 +130,7 @@ pub(crate) fn product(
     }
     enter(|| {
         let inputs = if swap { smallvec![that, this] } else { smallvec![this, that] };
-        let attrs = Attrs::new(&[Attr::Bool(false), Attr::Bool(false)]);
+        let attrs = Attrs::new(&[Attr::Bool(false), Attr::Bool(false), Attr::DType(PRECISION.get())]);
         Ok(Bound::new(py, PyTensor::new(build(py, &matmul::MATMUL, inputs, attrs)?))?.into_any().unbind())
     })
 }

@@ -3,8 +3,10 @@
 #![cfg(target_os = "linux")]
 
 use fastnn::kernels::Epilogue;
+use fastnn::kernels::gemm::bf16::{Arithmetic, gemm_bf16_on, gemm_bf16_packed, is_native, pack_all_pairs};
 use fastnn::kernels::gemm::tile::{Micro, Output, Segment, Tile};
 use fastnn::kernels::gemm::{Gemm, KC, Matrix, Strides, gemm_batched, gemm_on, gemm_packed, pack_all};
+use fastnn::kernels::stored;
 use fastnn::pool;
 use fastnn::shape::DType;
 use fastnn::simd::Isa;
@@ -513,5 +515,132 @@ fn a_single_row_has_the_same_bits_with_packed_weights() {
         }
         let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&plain), bits(&packed), "{k} terms, {n} columns");
+    }
+}
+
+/// The ways in which this machine computes a product of bfloat16.
+fn bf16_ways() -> Vec<(Isa, Arithmetic)> {
+    let emulated = Isa::available().into_iter().map(|isa| (isa, Arithmetic::Emulated));
+    let native = Isa::available().into_iter().filter(|&isa| is_native(isa));
+    emulated.chain(native.map(|isa| (isa, Arithmetic::Native))).collect()
+}
+
+fn bf16_rounded(v: &[f32]) -> Vec<f32> {
+    v.iter().map(|&x| stored::rounded(f64::from(x), DType::BF16) as f32).collect()
+}
+
+/// Every layout and ragged edges between pages that may not be touched; panels of B both packed by
+/// blocks (few rows) and beforehand (many), one and several slices of K.
+#[test]
+fn bf16_products_are_those_of_rounded_operands() {
+    let shapes = [(1, 1, 1), (5, 3, 2), (17, 33, 1), (6, 64, 16), (7, 65, 31), (16, 16, 33), (97, 130, 65)];
+    let shapes = shapes.into_iter().chain([(300, 70, 47), (258, 129, 2 * KC + 3), (13, 64, 4 * KC + 1)]);
+    for (m, n, k) in shapes {
+        let arena = Arena {
+            a: Fenced::new(m * k),
+            b: Fenced::new(k * n),
+            c: Fenced::new(m * (n + 3)),
+            bias: Fenced::new(n),
+        };
+        let (a, b, bias) = (random(m * k, 1), random(k * n, 2), random(n, 3));
+        let (sum, abs) = reference(&bf16_rounded(&a), &bf16_rounded(&b), m, n, k);
+        for (way, (isa, arithmetic)) in bf16_ways().into_iter().enumerate() {
+            for flags in 0..4 {
+                let (ta, tb, at_end, more) = (flags & 1 > 0, flags & 2 > 0, flags < 2, (flags + way) % 2 > 0);
+                let av = if ta { turned(&a, m, k) } else { a.clone() };
+                let bv = if tb { turned(&b, k, n) } else { b.clone() };
+                let a_rows = Matrix::row_major(arena.a.put(&av, at_end), if ta { m } else { k });
+                let b_rows = Matrix::row_major(arena.b.put(&bv, at_end), if tb { k } else { n });
+                let ldc = n + if more { 3 } else { 0 };
+                let c = arena.c.put(&vec![0.5; (m - 1) * ldc + n], at_end);
+                let g = Gemm {
+                    m,
+                    n,
+                    k,
+                    a: if ta { a_rows.transposed() } else { a_rows },
+                    b: if tb { b_rows.transposed() } else { b_rows },
+                    b_type: DType::F32,
+                    c,
+                    ldc,
+                    bias: if more { arena.bias.put(&bias, at_end) } else { ptr::null() },
+                    relu: more,
+                    accumulate: more,
+                };
+                // SAFETY: the operands were laid out above as `g` states.
+                let got = unsafe {
+                    gemm_bf16_on(isa, arithmetic, &g, None);
+                    std::slice::from_raw_parts(c, (m - 1) * ldc + n)
+                };
+                for i in 0..m * n {
+                    let (row, col) = (i / n, i % n);
+                    let own = f64::from(bias[col]);
+                    let exact = if more { (sum[i] + 0.5 + own).max(0.0) } else { sum[i] };
+                    let scale = abs[i] + if more { 0.5 + own.abs() } else { 0.0 };
+                    let y = f64::from(got[row * ldc + col]);
+                    let bound = (k + 4) as f64 * 2f64.powi(-23) * scale;
+                    let what = (isa.name(), arithmetic.name(), m, n, k, ta, tb);
+                    assert!((y - exact).abs() <= bound, "{what:?} ({row}, {col}): {y} against {exact}");
+                }
+                if more {
+                    let gaps = (0..m - 1).flat_map(|i| &got[i * ldc + n..(i + 1) * ldc]);
+                    assert!(gaps.into_iter().all(|&x| x == 0.5), "written past a row");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bf16_products_keep_nan_and_infinities() {
+    let (m, n, k) = (20, 70, 37);
+    let (mut a, mut b) = (vec![1.0f32; m * k], vec![1.0f32; k * n]);
+    a[3 * k + 36] = f32::NAN;
+    a[5 * k + 1] = f32::INFINITY;
+    a[6 * k + 2] = -f32::INFINITY;
+    a[7 * k + 3] = f32::from_bits(0x7f80_0001); // a signalling NaN, whose bits all go when cut off
+    b[36 * n + 69] = f32::MAX; // rounds up to infinity
+    for (isa, arithmetic) in bf16_ways() {
+        let mut c = vec![0.0f32; m * n];
+        // SAFETY: the operands are the vectors above.
+        unsafe { gemm_bf16_on(isa, arithmetic, &plain(&a, &b, &mut c, m, n, k), None) };
+        let what = (isa.name(), arithmetic.name());
+        for j in 0..n {
+            let at = |i: usize| c[i * n + j];
+            let rest = if j == 69 { f32::INFINITY } else { k as f32 };
+            assert!(at(3).is_nan() && at(7).is_nan(), "{what:?}: NaN was lost");
+            assert_eq!(at(5), f32::INFINITY, "{what:?}");
+            assert!(if j == 69 { at(6).is_nan() } else { at(6) == -f32::INFINITY }, "{what:?}");
+            assert_eq!(at(0), rest, "{what:?}");
+        }
+    }
+}
+
+#[test]
+fn bf16_products_have_the_same_bits_for_any_threads_packed_or_not_whole_or_by_blocks() {
+    for (isa, arithmetic) in bf16_ways().into_iter().filter(|&(_, way)| way == Arithmetic::Native) {
+        for (m, n, k) in [(20, 200, 70), (200, 300, 520), (400, 700, 1100)] {
+            let (a, b) = (random(m * k, 5), random(k * n, 6));
+            let mut first = vec![0.0f32; m * n];
+            // SAFETY: the operands are the vectors above.
+            unsafe { gemm_bf16_on(isa, arithmetic, &plain(&a, &b, &mut first, m, n, k), None) };
+            for threads in [1, 2, 5] {
+                pool::set_threads(threads);
+                let (mut c, mut packed) = (vec![0.0f32; m * n], vec![0.0f32; m * n]);
+                let mut panels = vec![0.0f32; k.div_ceil(2) * n.next_multiple_of(64)];
+                let collect = Collect { n, seen: Mutex::new(vec![f32::NAN; m * n]) };
+                // SAFETY: as above; panels are rounded up to the widest.
+                unsafe {
+                    gemm_bf16_on(isa, arithmetic, &plain(&a, &b, &mut c, m, n, k), None);
+                    pack_all_pairs(b.as_ptr(), false, k, n, panels.as_mut_ptr());
+                    gemm_bf16_packed(&plain(&a, &b, &mut packed, m, n, k), panels.as_ptr(), None);
+                    let null = Gemm { c: ptr::null_mut(), ..plain(&a, &b, &mut c, m, n, k) };
+                    gemm_bf16_on(isa, arithmetic, &null, Some(&collect));
+                }
+                let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&c), bits(&first), "{threads} threads");
+                assert_eq!(bits(&packed), bits(&first), "packed, {threads} threads");
+                assert_eq!(bits(&collect.seen.lock().unwrap()), bits(&first), "by blocks, {threads} threads");
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
+from fastnn.dtype_policies import MIXED
 from fastnn.files.compiling import as_keras_writes, file_settings, has_own
 from fastnn.layers import InputLayer, Layer
 from fastnn.serialization.encoding import FunctionName, to_config
@@ -142,7 +143,9 @@ def _layer_config(layer: Any) -> dict[str, Any]:
         if k not in left_out
     }
     if "dtype" in config and not isinstance(layer, InputLayer):
-        config["dtype"] = _policy("int32" if config["dtype"] == "int32" else "float32")
+        config["dtype"] = _policy(
+            config["dtype"] if config["dtype"] in ("int32", *MIXED) else "float32"
+        )
     return config
 
 

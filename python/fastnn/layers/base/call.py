@@ -12,12 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn import _core
+from fastnn import _core, config
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters, training_default
 from fastnn.errors import DataError, FastnnError
 from fastnn.layers.base.module import overrides
+from fastnn.ops.contract import set_precision
 from fastnn.serialization.file_budget import file_budget
 from fastnn.tracing.call_context import CallContext, NameScope, current_call, current_names
 from fastnn.tracing.symbolic import KerasTensor, known_sizes
@@ -32,11 +33,19 @@ __all__ = [
     "located",
     "noted",
     "run",
+    "set_policy",
     "shapes_of",
 ]
 
 #: A `Layer`; its module is above this one.
 AnyLayer: TypeAlias = Any
+
+
+def set_policy() -> str:
+    """The policy of a layer that is made now: of the layer that is being built, or the one set."""
+    if _core.product_precision() == "bfloat16":
+        return "mixed_bfloat16"
+    return config.dtype_policy().name  # type: ignore[no-any-return]
 
 
 def shapes_of(value: Any) -> Any:
@@ -136,6 +145,8 @@ def _run_in(
         given = training_default(type(layer).call) if before is None else before
     context.training = given
     context.depth += 1
+    rounds = layer._policy == "mixed_bfloat16" and layer._rounds_products
+    precision = set_precision("bfloat16" if rounds else "float32")
     if takes_training:
         kwargs["training"] = context.training
     elif "training" in kwargs:
@@ -157,6 +168,7 @@ def _run_in(
     except FastnnError as error:
         raise located(layer, error) from None
     finally:
+        set_precision(precision)
         context.training = before
         context.depth -= 1
     given = kwargs.get("mask") if takes_mask else None

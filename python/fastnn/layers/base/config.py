@@ -28,7 +28,7 @@ def config_of(layer: Any) -> dict[str, Any]:
     result: dict[str, Any] = {
         "name": layer.name,
         "trainable": layer._trainable,
-        "dtype": "float32",
+        "dtype": layer.dtype_policy.name,
     }
     if layer.activity_regularizer is not None:
         result["activity_regularizer"] = to_config(layer.activity_regularizer)

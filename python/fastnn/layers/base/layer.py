@@ -20,7 +20,7 @@ from fastnn.base.arguments import (
     refuse_unknown,
     takes_numbers,
 )
-from fastnn.dtype_policies import DTypePolicy, computing_dtype
+from fastnn.dtype_policies import DTypePolicy, computing_dtype, policy_name
 from fastnn.errors import ConfigError, FastnnError, reject_arguments
 from fastnn.layers.base.call import (
     as_called,
@@ -29,6 +29,7 @@ from fastnn.layers.base.call import (
     in_its_name,
     noted,
     run,
+    set_policy,
     shapes_of,
 )
 from fastnn.layers.base.config import (
@@ -66,7 +67,8 @@ class Layer(Module):
     Args:
         name: The name of the layer, unique in a model; made from the class name when left out.
         trainable: Whether training changes the weights.
-        dtype: `"float32"`; other types and policies are taken and compute in float32.
+        dtype: `"float32"`, or a policy such as `"mixed_bfloat16"`, under which products may round
+            their operands; None: the policy that is set.
         activity_regularizer: Penalty on the output, added to the loss.
         input_shape: Sizes of the input without the batch, for the first layer of a `Sequential`.
 
@@ -93,6 +95,10 @@ class Layer(Module):
     #: Whether it takes symbolic tensors of text.
     reads_text = False
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    #: The policy by name.
+    _policy = "float32"
+    #: Whether the policy counts for products in `call`; False where they must be exact.
+    _rounds_products = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remembers the arguments for the config."""
@@ -127,6 +133,7 @@ class Layer(Module):
         **kwargs: Any,
     ) -> None:
         computing_dtype(dtype, type(self).__name__)
+        self._policy = set_policy() if dtype is None else policy_name(dtype)
         batch = batch_size_of(kwargs)
         given = input_shape_of(kwargs)
         if kwargs:
@@ -173,8 +180,8 @@ class Layer(Module):
 
     @property
     def dtype_policy(self) -> DTypePolicy:
-        """The policy: always "float32"."""
-        return DTypePolicy()
+        """The policy that the layer was made under, or was given as `dtype`."""
+        return DTypePolicy(self._policy)
 
     # ---- losses ------------------------------------------------------------------------------
 
@@ -471,6 +478,8 @@ class Layer(Module):
                 layer.trainable = beside["trainable"]
             if "name" in beside:
                 layer.name = beside["name"]
+            if "dtype" in beside:
+                layer._policy = policy_name(beside["dtype"])
             return layer
         except FastnnError:
             raise

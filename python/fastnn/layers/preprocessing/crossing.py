@@ -57,6 +57,8 @@ class HashedCrossing(Layer):
 
     num_bins: int
     sparse: bool
+    #: Hashes are whole numbers.
+    _rounds_products = False
 
     def __init__(
         self, num_bins: int, output_mode: str = "int", sparse: bool = False, **kwargs: Any

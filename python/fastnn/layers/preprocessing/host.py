@@ -45,6 +45,7 @@ class HostLayer(Layer):
     takes_numbers = False
     #: Whether a model reads its text input through this layer; older pickles do not hold it.
     _at_text_input = False
+    _rounds_products = False
 
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.get("dtype") in _WHOLE:

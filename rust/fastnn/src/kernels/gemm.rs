@@ -9,6 +9,7 @@
 // Index loops over arrays of vectors unroll and stay in registers; iterators would obscure that.
 #![allow(clippy::needless_range_loop)]
 
+pub mod bf16;
 pub(crate) mod pack;
 pub mod product;
 pub mod tile;
@@ -119,6 +120,29 @@ impl Gemm {
         let element = i * self.b.rs + j * self.b.cs;
         self.b.ptr.cast::<u8>().wrapping_add(element * self.b_type.size()).cast()
     }
+
+    /// A product that nobody computes, of a `k x n` matrix B (given transposed: `n x k`).
+    fn of_b(b: *const f32, transposed: bool, k: usize, n: usize) -> Gemm {
+        let b = if transposed { Matrix { ptr: b, rs: 1, cs: k } } else { Matrix { ptr: b, rs: n, cs: 1 } };
+        Gemm {
+            m: 0,
+            n,
+            k,
+            a: b,
+            b,
+            b_type: DType::F32,
+            c: ptr::null_mut(),
+            ldc: n,
+            bias: ptr::null(),
+            relu: false,
+            accumulate: false,
+        }
+    }
+
+    /// The product for `cols` columns of C from `col` on, whose B is packed elsewhere.
+    fn columns(&self, col: usize, cols: usize) -> Gemm {
+        Gemm { n: cols, c: offset(self.c, col), bias: offset(self.bias.cast_mut(), col), ..*self }
+    }
 }
 
 // SAFETY: the pointers of these are shared between threads that write disjoint blocks of C.
@@ -150,10 +174,10 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
     let micro = Micro::of(isa);
     if in_place(g, micro) {
         let panels = Panels { ptr: g.b.ptr, panel: micro.nr, row: g.b.rs, padded: false };
-        return multiply(isa, g, Some(&panels), 0, epilogue);
+        return multiply(isa, g, Some(&panels), 0, block, epilogue);
     }
     if g.m <= ALONE {
-        return multiply(isa, g, None, 0, epilogue);
+        return multiply(isa, g, None, 0, block, epilogue);
     }
     let slab = slab(g.m, g.k, micro);
     for col in (0..g.n).step_by(slab) {
@@ -161,8 +185,7 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
         let mut room = scratch(cols.div_ceil(micro.nr) * micro.nr * g.k);
         let panels = Panels { ptr: room.as_mut_ptr(), panel: micro.nr * g.k, row: micro.nr, padded: true };
         pack_panels(isa, g, col, cols, &panels, room.as_mut_ptr());
-        let part = Gemm { n: cols, c: offset(g.c, col), bias: offset(g.bias.cast_mut(), col), ..*g };
-        multiply(isa, &part, Some(&panels), col, epilogue);
+        multiply(isa, &g.columns(col, cols), Some(&panels), col, block, epilogue);
     }
 }
 
@@ -176,7 +199,7 @@ pub unsafe fn gemm_packed(g: &Gemm, packed: *const f32, epilogue: Option<&dyn Ep
     }
     let micro = Micro::of(isa());
     let panels = Panels { ptr: packed, panel: micro.nr * g.k, row: micro.nr, padded: true };
-    multiply(isa(), g, Some(&panels), 0, epilogue);
+    multiply(isa(), g, Some(&panels), 0, block, epilogue);
 }
 
 /// Packs all of a `k x n` matrix (given transposed: `n x k`) into panels of the micro-kernel.
@@ -189,20 +212,7 @@ pub unsafe fn pack_all(isa: Isa, b: *const f32, transposed: bool, k: usize, n: u
     if k == 0 || n == 0 {
         return;
     }
-    let b = if transposed { Matrix { ptr: b, rs: 1, cs: k } } else { Matrix { ptr: b, rs: n, cs: 1 } };
-    let g = Gemm {
-        m: 0,
-        n,
-        k,
-        a: b,
-        b,
-        b_type: DType::F32,
-        c: ptr::null_mut(),
-        ldc: n,
-        bias: ptr::null(),
-        relu: false,
-        accumulate: false,
-    };
+    let g = Gemm::of_b(b, transposed, k, n);
     let panels = Panels { ptr: dst, panel: nr * k, row: nr, padded: true };
     pack_panels(isa, &g, 0, n, &panels, dst);
 }
@@ -355,6 +365,7 @@ unsafe fn multiply(
     g: &Gemm,
     panels: Option<&Panels>,
     col0: usize,
+    block: BlockFn,
     epilogue: Option<&dyn Epilogue>,
 ) {
     let streams = g.m == 1 && panels.is_some_and(|p| p.padded);
@@ -405,7 +416,10 @@ struct Block {
     cols: usize,
 }
 
-/// All of K for one block of C, written at `c`.
+/// Computes all of K for one block of C, written at `c` with rows `ldc` apart.
+type BlockFn = unsafe fn(Isa, &Gemm, Option<&Panels>, &Block, *mut f32, usize);
+
+/// [`BlockFn`] in float32.
 unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut f32, ldc: usize) {
     let micro = Micro::of(isa);
     let pack = pack(isa);

@@ -224,7 +224,12 @@ pub trait Build {
     }
     /// Matrix product, with transposed operands if asked.
     fn matmul(&mut self, a: Id, b: Id, transpose_a: bool, transpose_b: bool) -> Id {
-        self.build(&matmul::MATMUL, &[a, b], &[Attr::Bool(transpose_a), Attr::Bool(transpose_b)])
+        self.product(a, b, transpose_a, transpose_b, DType::F32)
+    }
+    /// The same, of operands that may be rounded to a type first.
+    fn product(&mut self, a: Id, b: Id, transpose_a: bool, transpose_b: bool, precision: DType) -> Id {
+        let attrs = [Attr::Bool(transpose_a), Attr::Bool(transpose_b), Attr::DType(precision)];
+        self.build(&matmul::MATMUL, &[a, b], &attrs)
     }
     /// The whole numbers below `stop`, as int32.
     fn iota(&mut self, stop: Dim) -> Id {

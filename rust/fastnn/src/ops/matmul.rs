@@ -13,8 +13,8 @@ use crate::shape_err;
 const WIDE: (f32, f32) = (-2.0, 2.0);
 
 rows! {
-    MATMUL = "matmul"("a", "b"; transpose_a: Bool = Attr::Bool(false), transpose_b: Bool = Attr::Bool(false)) {
-        doc: "The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed. b may be of a storage type; it is widened as it is read.",
+    MATMUL = "matmul"("a", "b"; transpose_a: Bool = Attr::Bool(false), transpose_b: Bool = Attr::Bool(false), precision: DType = Attr::DType(DType::F32)) {
+        doc: "The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed. b may be of a storage type; it is widened as it is read. With the precision bfloat16 a and b may be rounded to it where that is faster; sums are float32.",
         class: Class::Contract,
         accept: Accept::Float,
         stored: Stored::Read(&[1]),
@@ -47,8 +47,21 @@ fn sides(shape: &Shape, transposed: bool) -> (Dim, Dim) {
     if transposed { (c, r) } else { (r, c) }
 }
 
+/// The type that operands may be rounded to before they are multiplied: float32, which is none, or
+/// bfloat16.
+#[must_use]
+pub fn precision(attrs: &[Attr]) -> DType {
+    attrs.get(2).map_or(DType::F32, Attr::dtype)
+}
+
 fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     rule::arity("matmul", types, 2)?;
+    if !matches!(precision(attrs), DType::F32 | DType::BF16) {
+        return crate::data_err!(
+            "matmul: precision is {}, wanted float32 or bfloat16\n  hint: leave it out for float32",
+            precision(attrs).name()
+        );
+    }
     rule::typed("matmul", "a", types[0], DType::F32)?;
     if !types[1].dtype.is_stored() {
         rule::typed("matmul", "b", types[1], DType::F32)?;
@@ -80,22 +93,24 @@ fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
 fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let [a, b] = [x[0], x[1]];
     let (ta, tb) = (g.node(y).attrs[0].flag(), g.node(y).attrs[1].flag());
+    let rounded = precision(&g.node(y).attrs);
     let (sa, sb) = (g.shape_of(a), g.shape_of(b));
     let da = if ta {
         // Only the right operand may be of a storage type.
         let wide = g.cast(b, DType::F32);
-        g.matmul(wide, dy, tb, true)
+        g.product(wide, dy, tb, true, rounded)
     } else {
-        g.matmul(dy, b, false, !tb)
+        g.product(dy, b, false, !tb, rounded)
     };
     let db = if sb.rank() == 2 && sa.rank() > 2 && !ta {
         // One product over all rows instead of a product per batch and a sum of them.
         let (flat_a, flat_dy) = (g.rows_of(a), g.rows_of(dy));
-        if tb { g.matmul(flat_dy, flat_a, true, false) } else { g.matmul(flat_a, flat_dy, true, false) }
+        let (left, right) = if tb { (flat_dy, flat_a) } else { (flat_a, flat_dy) };
+        g.product(left, right, true, false, rounded)
     } else if tb {
-        g.matmul(dy, a, true, ta)
+        g.product(dy, a, true, ta, rounded)
     } else {
-        g.matmul(a, dy, !ta, false)
+        g.product(a, dy, !ta, false, rounded)
     };
     let db = g.dtype_of(b).is_float().then(|| g.unbroadcast(db, &sb));
     vec![Some(g.unbroadcast(da, &sa)), db]

@@ -9,10 +9,11 @@ use crate::kernels::Blocked;
 use crate::kernels::conv::Geometry;
 use crate::kernels::conv::forward::{Forward, is_product};
 use crate::kernels::conv::winograd::{self, Winograd, filter_size, transform_filters};
+use crate::kernels::gemm::bf16::{Arithmetic, arithmetic, pack_all_pairs, pays};
 use crate::kernels::gemm::pack_all;
 use crate::kernels::gemm::product::{PANEL, is_packed};
 use crate::ops::conv::{CONV, geometry_of};
-use crate::ops::matmul::MATMUL;
+use crate::ops::matmul::{MATMUL, precision};
 use crate::ops::movement::RESHAPE;
 use crate::passes::hoist::{Part, invariant};
 use crate::shape::{DType, Shape};
@@ -185,12 +186,23 @@ fn reference_product(x: &[Host], _: &[Attr], out: Ty) -> Host {
     Host { ty: out, data: (0..out.shape.count()).map(one).collect() }
 }
 
+/// Do panels hold pairs of bfloat16? What [`PACK`] and [`MATMUL_PACKED`] say with their second attribute.
+pub(super) fn in_pairs(attrs: &[Attr]) -> bool {
+    attrs.get(1).is_some_and(Attr::flag)
+}
+
 /// The kernel of [`PACK`].
 pub(super) fn pack_step(ctx: &StepCtx<'_>) -> Result<()> {
     let transposed = ctx.attrs[0].flag();
     let (k, n) = sides(&ctx.inputs[0].ty.shape, transposed);
     // SAFETY: the types are those of the node, so operand and result have these sizes.
-    unsafe { pack_all(ctx.isa, ctx.inputs[0].floats(), transposed, k, n, ctx.output.floats()) };
+    unsafe {
+        let (from, to) = (ctx.inputs[0].floats(), ctx.output.floats());
+        match in_pairs(ctx.attrs) {
+            true => pack_all_pairs(from, transposed, k, n, to),
+            false => pack_all(ctx.isa, from, transposed, k, n, to),
+        }
+    }
     Ok(())
 }
 
@@ -240,12 +252,19 @@ fn packed(
     if !plain || !is_packed(m, n, k, tb) {
         return Ok(None);
     }
-    let pack = g.try_add(&PACK, &inputs[1..], &[Attr::Bool(tb)])?;
+    let native = precision(&node.attrs) == DType::BF16 && pays(m, n, k);
+    let pairs = match if native { arithmetic() } else { Arithmetic::Float32 } {
+        Arithmetic::Float32 => false,
+        Arithmetic::Native => true,
+        Arithmetic::Emulated => return Ok(None),
+    };
+    let pack = g.try_add(&PACK, &inputs[1..], &[Attr::Bool(tb), Attr::Bool(pairs)])?;
     if !allow(&Part::of(g, pack))? {
         // Nobody reads the node; it is dropped with what else is unused.
         return Ok(None);
     }
-    g.try_add(&MATMUL_PACKED, &[inputs[0], pack], &[Attr::Int(n as i64)]).map(Some)
+    let attrs = [Attr::Int(n as i64), Attr::Bool(pairs)];
+    g.try_add(&MATMUL_PACKED, &[inputs[0], pack], &attrs).map(Some)
 }
 
 /// A convolution with filters that are packed (where it is a product) or transformed beforehand.

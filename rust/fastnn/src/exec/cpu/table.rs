@@ -13,6 +13,7 @@ use crate::ops::{
     activation, attention, collective, compare, conv, elementwise, index, layer_norm, loss, matmul, movement,
     normalize, order, pooling, random, recurrence, reduce as reductions, window,
 };
+use crate::shape::DType;
 use crate::sync::Slot;
 use std::collections::HashMap;
 use std::fmt;
@@ -114,8 +115,9 @@ const STEPS: &[(&OpDef, Step)] = &[
 type Head = fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>;
 
 const HEADS: &[(&OpDef, Head)] = &[
-    (&packed::MATMUL_PACKED, |types, _, out| {
-        Box::new(Packed::new(&types[0].shape, out.shape.sizes().last().copied().unwrap_or(1)))
+    (&packed::MATMUL_PACKED, |types, attrs, out| {
+        let n = out.shape.sizes().last().copied().unwrap_or(1);
+        Box::new(Packed::new(&types[0].shape, n, packed::in_pairs(attrs)))
     }),
     (&conv::CONV, conv::conv_head),
     (&packed::CONV_PACKED, packed::conv_head),
@@ -128,7 +130,9 @@ const HEADS: &[(&OpDef, Head)] = &[
     }),
     (&matmul::MATMUL, |types, attrs, out| {
         let transposed = [attrs[0].flag(), attrs[1].flag()];
-        Box::new(Product::new(&types[0].shape, (&types[1].shape, types[1].dtype), &out.shape, transposed))
+        let b = (&types[1].shape, types[1].dtype);
+        let product = Product::new(&types[0].shape, b, &out.shape, transposed);
+        Box::new(product.rounded(matmul::precision(attrs) == DType::BF16))
     }),
 ];
 

@@ -1,6 +1,7 @@
 //! F2. Batched matrix products as a maker of blocks: which product of the batch reads what, how many
 //! go to one thread, and in which bands of rows the blocks come.
 
+use super::bf16::{Arithmetic, arithmetic, gemm_bf16, gemm_bf16_packed};
 use super::{Gemm, Grid, Matrix, Micro, gemm, gemm_packed, slab};
 use crate::kernels::{Blocked, Epilogue, Finishing};
 use crate::pool;
@@ -21,6 +22,8 @@ pub struct Product {
     transposed: [bool; 2],
     /// What b is stored as.
     b_type: DType,
+    /// Whether operands are rounded to bfloat16 where that is faster.
+    bf16: bool,
     /// Offsets of each product in a and b; one entry when there is no batch.
     batch: Vec<(usize, usize)>,
     band: usize,
@@ -40,7 +43,14 @@ impl Product {
         } else {
             batch_offsets(a, b, out)
         };
-        Product { m, n, k, transposed, b_type, batch, band: band(m, n, k) }
+        Product { m, n, k, transposed, b_type, bf16: false, batch, band: band(m, n, k) }
+    }
+
+    /// The same, of operands that are rounded to bfloat16 where that is faster.
+    #[must_use]
+    pub fn rounded(self, bf16: bool) -> Product {
+        // The measurement is made here, when a program is compiled, and not in its first run.
+        Product { bf16: bf16 && arithmetic() != Arithmetic::Float32, ..self }
     }
 
     unsafe fn one(&self, item: usize, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
@@ -67,6 +77,7 @@ impl Product {
             relu: end.relu,
             accumulate: false,
         };
+        let gemm = if self.bf16 { gemm_bf16 } else { gemm };
         match end.epilogue {
             Some(inner) => gemm(&job, Some(&Below { inner, row: item * self.m })),
             None => gemm(&job, None),
@@ -150,17 +161,19 @@ pub struct Packed {
     m: usize,
     n: usize,
     k: usize,
+    /// Whether the panels hold pairs of bfloat16.
+    pairs: bool,
     band: usize,
 }
 
 impl Packed {
-    /// The product of `a` with the panels of a matrix of `n` columns.
+    /// The product of `a` with the panels of a matrix of `n` columns, of floats or of pairs.
     #[must_use]
-    pub fn new(a: &Shape, n: usize) -> Packed {
+    pub fn new(a: &Shape, n: usize, pairs: bool) -> Packed {
         let sizes = a.sizes();
         let (rows, k) = sizes.split_at(a.rank() - 1);
         let (m, k) = (rows.iter().product(), k[0]);
-        Packed { m, n, k, band: band(m, n, k) }
+        Packed { m, n, k, pairs, band: band(m, n, k) }
     }
 }
 
@@ -196,7 +209,8 @@ impl Blocked for Packed {
             relu: end.relu,
             accumulate: false,
         };
-        gemm_packed(&job, args[1].cast(), end.epilogue);
+        let product = if self.pairs { gemm_bf16_packed } else { gemm_packed };
+        product(&job, args[1].cast(), end.epilogue);
     }
 }
 

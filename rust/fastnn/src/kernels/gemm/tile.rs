@@ -10,6 +10,8 @@ use crate::kernels::prefetch;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Isa, LANES, Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 
 /// The most rows a tile has on any instruction set.
 pub const MAX_ROWS: usize = 6;
@@ -95,6 +97,16 @@ impl Micro {
         }
     }
 
+    /// The kernels whose terms are pairs of bfloat16, each pair in the room of a float; A elements lie
+    /// back to back and B is padded. They need AVX-512 with `vdpbf16ps`.
+    #[must_use]
+    pub fn of_pairs() -> &'static Micro {
+        #[cfg(target_arch = "x86_64")]
+        return &PAIRS;
+        #[cfg(not(target_arch = "x86_64"))]
+        return &PORTABLE;
+    }
+
     /// Computes one tile.
     ///
     /// # Safety
@@ -141,8 +153,49 @@ unsafe fn is_turned(s: &Segment, rows: usize) -> bool {
     s.a_step == rows && (1..rows).all(|i| *s.rows.add(i) == first.wrapping_add(i))
 }
 
+/// What a term is: a number of A times one of B, or a pair of each.
+trait Term {
+    type Lanes: Simd;
+    /// `sum` and the term.
+    unsafe fn add(
+        a: <Self::Lanes as Simd>::F,
+        b: <Self::Lanes as Simd>::F,
+        sum: <Self::Lanes as Simd>::F,
+    ) -> <Self::Lanes as Simd>::F;
+}
+
+impl<S: Simd> Term for S {
+    type Lanes = S;
+    #[inline(always)]
+    unsafe fn add(a: S::F, b: S::F, sum: S::F) -> S::F {
+        S::fma(a, b, sum)
+    }
+}
+
+/// Pairs of bfloat16, multiplied and added to a float32 by one instruction.
+#[cfg(target_arch = "x86_64")]
+struct Pairs;
+
+#[cfg(target_arch = "x86_64")]
+impl Term for Pairs {
+    type Lanes = Avx512;
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512, sum: __m512) -> __m512 {
+        let pairs = |v: __m512| std::mem::transmute::<__m512, __m512bh>(v);
+        _mm512_dpbf16_ps(sum, pairs(a), pairs(b))
+    }
+}
+
 #[inline(always)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
+unsafe fn tile<T: Term, const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
+    tile_of::<T::Lanes, T, MR, NV, KIND>(t, ahead);
+}
+
+#[inline(always)]
+unsafe fn tile_of<S: Simd, T: Term<Lanes = S>, const MR: usize, const NV: usize, const KIND: usize>(
+    t: &Tile,
+    ahead: Ahead,
+) {
     let partial = t.cols % LANES;
     let mut acc = [[S::splat(0.0); NV]; MR];
     let mut fetch = ahead.from;
@@ -166,7 +219,7 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(t: 
                     *line = line.wrapping_add(ahead.step);
                 }
                 for u in 0..TURNS {
-                    term::<S, MR, NV, KIND>(&rows, at + u * a_step, b, partial, &mut acc);
+                    term::<S, T, MR, NV, KIND>(&rows, at + u * a_step, b, partial, &mut acc);
                     b = b.wrapping_add(s.b_step);
                 }
                 at = at.wrapping_add(TURNS * a_step);
@@ -179,7 +232,7 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(t: 
                     prefetch(b.wrapping_add(AHEAD * s.b_step + j * LANES));
                 }
             }
-            term::<S, MR, NV, KIND>(&rows, at, b, partial, &mut acc);
+            term::<S, T, MR, NV, KIND>(&rows, at, b, partial, &mut acc);
             at = at.wrapping_add(a_step);
             b = b.wrapping_add(s.b_step);
         }
@@ -189,7 +242,7 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(t: 
 
 /// One term: a row of B times an element of each row of A.
 #[inline(always)]
-unsafe fn term<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(
+unsafe fn term<S: Simd, T: Term<Lanes = S>, const MR: usize, const NV: usize, const KIND: usize>(
     rows: &[*const f32; MR],
     at: usize,
     b: *const f32,
@@ -205,7 +258,7 @@ unsafe fn term<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(
         let a = if KIND == TURNED { rows[0].wrapping_add(at + i) } else { rows[i].wrapping_add(at) };
         let a = S::splat(*a);
         for j in 0..NV {
-            acc[i][j] = S::fma(a, bv[j], acc[i][j]);
+            acc[i][j] = T::add(a, bv[j], acc[i][j]);
         }
     }
 }
@@ -285,6 +338,12 @@ unsafe fn avx512<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, 
 }
 
 #[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+unsafe fn pairs<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
+    tile::<Pairs, MR, NV, KIND>(t, ahead);
+}
+
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
     tile::<Avx2, MR, NV, KIND>(t, ahead);
@@ -295,15 +354,17 @@ unsafe fn portable<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile
 }
 
 macro_rules! table {
-    ($f:ident: $($mr:literal),* => $nv:tt) => { &[$(table!(@rows $f, $mr, $nv)),*].as_flattened() };
-    (@rows $f:ident, $mr:literal, ($($nv:literal),*)) => {
-        [$([
-            $f::<$mr, $nv, WHOLE> as TileFn,
-            $f::<$mr, $nv, MASKED> as TileFn,
-            $f::<$mr, $nv, WIDE> as TileFn,
-            $f::<$mr, $nv, NEAR> as TileFn,
-            $f::<$mr, $nv, TURNED> as TileFn,
-        ]),*]
+    ($f:ident: $($mr:literal),* => $nv:tt) => {
+        table!($f, (WHOLE, MASKED, WIDE, NEAR, TURNED): $($mr),* => $nv)
+    };
+    ($f:ident, $kinds:tt: $($mr:literal),* => $nv:tt) => {
+        &[$(table!(@rows $f, $kinds, $mr, $nv)),*].as_flattened()
+    };
+    (@rows $f:ident, $kinds:tt, $mr:literal, ($($nv:literal),*)) => {
+        [$(table!(@kinds $f, $kinds, $mr, $nv)),*]
+    };
+    (@kinds $f:ident, ($($kind:ident),*), $mr:literal, $nv:literal) => {
+        [$($f::<$mr, $nv, $kind> as TileFn),*]
     };
 }
 
@@ -311,4 +372,11 @@ macro_rules! table {
 static AVX512: Micro = Micro { mr: 6, nr: 64, table: table!(avx512: 1, 2, 3, 4, 5, 6 => (1, 2, 3, 4)) };
 #[cfg(target_arch = "x86_64")]
 static AVX2: Micro = Micro { mr: 6, nr: 16, table: table!(avx2: 1, 2, 3, 4, 5, 6 => (1)) };
+/// Every entry is the kernel for A elements back to back.
+#[cfg(target_arch = "x86_64")]
+static PAIRS: Micro = Micro {
+    mr: 6,
+    nr: 64,
+    table: table!(pairs, (NEAR, NEAR, NEAR, NEAR, NEAR): 1, 2, 3, 4, 5, 6 => (1, 2, 3, 4)),
+};
 static PORTABLE: Micro = Micro { mr: 4, nr: 16, table: table!(portable: 1, 2, 3, 4 => (1)) };
