@@ -87,3 +87,15 @@ def test_floats_given_to_an_input_of_whole_numbers_are_exact_or_refused():
             assert (str(got.dtype), np.asarray(got).tolist()) == ("int32", [[7], [9]])
     with pytest.raises(DataError, match="may have rounded"):  # batches are float32 as they come
         model.predict(iter([(x,)]), verbose=0)
+
+
+def test_sums_and_products_of_truth_values_are_truth_values():
+    a, b = np.array([True, True, False]), np.array([True, False, False])
+    x, y = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
+    results = [x + y, x * y, ops.add(x, b), True + x]
+    for got, wanted in zip(results, [a + b, a * b, a + b, True + a], strict=True):
+        assert got.dtype == "bool"
+        np.testing.assert_array_equal(got, wanted)
+    assert (x + 1).dtype == ops.sum(x).dtype == "int32"
+    symbol = fastnn.Input((3,), dtype="bool")
+    assert (symbol * symbol).dtype == "bool"

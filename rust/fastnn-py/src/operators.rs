@@ -4,7 +4,7 @@ use crate::error::{Result, enter};
 use crate::operand::operand_or_list;
 use crate::tensor::{PyTensor, read};
 use fastnn::graph::{Attr, OpDef};
-use fastnn::ops::{elementwise, matmul};
+use fastnn::ops::{compare, elementwise, matmul};
 use fastnn::shape::DType;
 use fastnn::tensor::{Attrs, Operands, Tensor, convert};
 use pyo3::exceptions::PyTypeError;
@@ -28,11 +28,25 @@ pub(crate) fn check_room() -> Result<()> {
 /// An op on converted operands; runs the pending graph when it has grown past its ceiling.
 pub(crate) fn build(py: Python<'_>, op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
     check_room()?;
+    let op = of_truth(op, &inputs);
     let tensor = Tensor::build(op, convert(op, inputs)?, attrs)?;
     if tensor.is_crowded() {
         read(py, &tensor)?;
     }
     Ok(tensor)
+}
+
+/// What stands for an op: sums and products of truth values are truth values, as in NumPy.
+fn of_truth(op: &'static OpDef, inputs: &Operands) -> &'static OpDef {
+    if inputs.iter().any(|t| t.ty().dtype != DType::Bool) {
+        op
+    } else if std::ptr::eq(op, &raw const elementwise::ADD) {
+        &compare::LOGICAL_OR
+    } else if std::ptr::eq(op, &raw const elementwise::MULTIPLY) {
+        &compare::LOGICAL_AND
+    } else {
+        op
+    }
 }
 
 /// All results of an op with several, as [`build`].
