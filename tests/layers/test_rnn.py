@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import layers, ops
+from fastnn.layers.rnn import ConvLSTM
 
 
 def array(x) -> np.ndarray:
@@ -413,3 +414,14 @@ def test_a_convolutional_lstm_is_an_lstm_at_every_place(rng):
     assert layers.ConvLSTM1D(3, 2)(rng.normal(size=(2, 3, 5, 2))).shape == (2, 4, 3)
     with pytest.raises(fastnn.ShapeError, match=r"reaches over 7 .* into 5(.|\n)*hint:"):
         layers.ConvLSTM1D(3, 7)(rng.normal(size=(2, 3, 5, 2)))
+
+
+def test_a_lstm_of_convolutions_of_any_rank_is_made_again_from_its_config(rng):
+    layer = ConvLSTM(1, 3, 2, padding="same", return_sequences=True)
+    x = rng.normal(size=(2, 4, 5, 2)).astype("float32")
+    y = array(layer(x))
+    again = ConvLSTM.from_config(layer.get_config())
+    again.build(x.shape)
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again(x), y)
+    assert layers.ConvLSTM1D(3, 2, padding="same", return_sequences=True)(x).shape == y.shape

@@ -5,6 +5,7 @@ Source: Shi et al. 2015, "Convolutional LSTM network".
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from fastnn import ops
@@ -203,7 +204,7 @@ class ConvLSTMCell(GatedCell):
         return self._gates(z, states[1])
 
 
-class ConvLSTM(RNN):
+class ConvolvedLSTM(RNN):
     """An LSTM of convolutions along a sequence of pictures; subclasses say of how many axes."""
 
     input_spec: Any
@@ -306,10 +307,30 @@ for _name in (
     *(f"{kind}_{what}" for what in ("initializer", "regularizer", "constraint")
       for kind in ("kernel", "recurrent", "bias")),
 ):  # fmt: skip
-    setattr(ConvLSTM, _name, shown(_name))
+    setattr(ConvolvedLSTM, _name, shown(_name))
 
 
-class ConvLSTM1D(ConvLSTM):
+class ConvLSTM(ConvolvedLSTM):
+    """An LSTM of convolutions along a sequence of pictures, of any rank.
+
+    Args:
+        rank: The number of axes of a picture: 1, 2 or 3.
+        *args: Those of `ConvLSTM2D`: `filters`, `kernel_size` and so on.
+        **kwargs: The same by name.
+    """
+
+    def __init__(self, rank: int, *args: Any, **kwargs: Any) -> None:
+        self.rank = rank
+        super().__init__(*args, **kwargs)
+
+
+_self, *_others = inspect.signature(ConvolvedLSTM.__init__).parameters.values()
+_rank = inspect.Parameter("rank", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int)
+# Configs name the arguments of a constructor by its signature.
+ConvLSTM.__init__.__signature__ = inspect.Signature([_self, _rank, *_others])  # type: ignore[attr-defined]
+
+
+class ConvLSTM1D(ConvolvedLSTM):
     """An LSTM of convolutions along a sequence of rows.
 
     Shapes: (batch, steps, rows, channels) -> the rows of `filters` channels after the
@@ -357,7 +378,7 @@ class ConvLSTM1D(ConvLSTM):
     rank = 1
 
 
-class ConvLSTM2D(ConvLSTM):
+class ConvLSTM2D(ConvolvedLSTM):
     """An LSTM of convolutions along a sequence of pictures.
 
     Shapes: (batch, steps, rows, columns, channels) -> the pictures of `filters` channels after the
@@ -405,7 +426,7 @@ class ConvLSTM2D(ConvLSTM):
     rank = 2
 
 
-class ConvLSTM3D(ConvLSTM):
+class ConvLSTM3D(ConvolvedLSTM):
     """An LSTM of convolutions along a sequence of volumes.
 
     Shapes: (batch, steps, depth, rows, columns, channels) -> the volumes of `filters` channels
