@@ -415,7 +415,7 @@ class Program(fastnn.Model):
         found = [(f"{at} {v.name}", v) for at, v in enumerate(self.variables)]
         found += [(f"mean {v.name}", v) for v in self.mean.variables]
         for at, rule in enumerate(self.optimizers):
-            found += [(f"rule {at} {i} {v.name}", v) for i, v in enumerate(rule.variables)]
+            found += [(f"rule {at} {i}", v) for i, v in enumerate(rule.variables)]
         return {name: np.asarray(v.numpy(), np.float64) for name, v in found}
 
 

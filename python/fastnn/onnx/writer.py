@@ -281,8 +281,7 @@ def _note_product(
     """Notes `x kernel + bias` for an array of three axes, a matrix and a row of weights."""
     left, right = node["inputs"]
     product = nodes[left]
-    turned = [product["attrs"].get(f"transpose_{side}") for side in "ab"]
-    if product["op"] != "matmul" or any(turned):
+    if product["op"] != "matmul" or any(product["attrs"][f"transpose_{side}"] for side in "ab"):
         return
     x, kernel = (values[i][0] for i in product["inputs"])
     bias = values[right][0]
