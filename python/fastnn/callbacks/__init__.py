@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnn.base.absent import answer_missing
+from fastnn.base.absent import answer_missing, homes_of
 from fastnn.callbacks.base import (
     Callback,
     CallbackList,
@@ -61,10 +61,6 @@ answer_missing(
     globals(),
     homes={
         **{name: f"{__name__}.{name}" for name in _MODULES},
-        **{
-            name: f"{__name__}.{module}"
-            for module, names in _MODULES.items()
-            for name in names.split()
-        },
+        **homes_of(__name__, _MODULES),
     },
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnn.base.absent import answer_missing
+from fastnn.base.absent import answer_missing, homes_of
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.keras_config import deserialize as deserialize
@@ -270,11 +270,7 @@ answer_missing(
     globals(),
     homes={
         **{name: f"{__name__}.{name}" for name in (*MODULES, "transformer")},
-        **{
-            name: f"{__name__}.{module}"
-            for module, names in MODULES.items()
-            for name in names.split()
-        },
+        **homes_of(__name__, MODULES),
         "TABLE": f"{__name__}.table",
     },
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnn.base.absent import answer_missing
+from fastnn.base.absent import answer_missing, homes_of
 
 if TYPE_CHECKING:
     from fastnn.losses import (
@@ -120,10 +120,6 @@ answer_missing(
         **{name: f"{__name__}.{name}" for name in (*MODULES, "base")},
         **dict.fromkeys(__all__, "fastnn.losses"),
         **dict.fromkeys(_OF_LOOKUP.split(), f"{__name__}.lookup"),
-        **{
-            name: f"{__name__}.{module}"
-            for module, names in MODULES.items()
-            for name in names.split()
-        },
+        **homes_of(__name__, MODULES),
     },
 )

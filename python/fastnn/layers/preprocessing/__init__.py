@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastnn.base.absent import answer_missing
+from fastnn.base.absent import answer_missing, homes_of
 
 if TYPE_CHECKING:  # models need `host` alone
     from fastnn.layers.preprocessing.category import CategoryEncoding, Discretization, Hashing
@@ -31,5 +31,5 @@ _MODULES = {
 answer_missing(
     globals(),
     "fastnn.layers",
-    {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names.split()},
+    homes_of(__name__, _MODULES),
 )
