@@ -21,6 +21,9 @@ __all__ = ["load_pretrained", "push_to_hub", "save_pretrained"]
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
+#: Seconds that the Hub has for a first answer.
+WAIT = 5.0
+
 
 @hints_arguments
 def save_pretrained(model: Any, folder: Any, *, card: str | None = None) -> list[str]:
@@ -98,12 +101,28 @@ def _card(config: dict[str, Any]) -> str:
 def _needed(what: str) -> Any:
     try:
         import huggingface_hub
+        import huggingface_hub.constants  # loaded when asked for
     except ImportError:
         raise ImportError(
             f"hub.{what} needs huggingface-hub, which is not installed\n"
             '  hint: pip install "fastnn-rs[hub]"'
         ) from None
     return huggingface_hub
+
+
+def _reach(hub: Any, name: str, endpoint: str | None) -> None:
+    """Asks the Hub for a sign of life, once: its library asks six times, for half a minute."""
+    address = endpoint or hub.constants.ENDPOINT
+    try:
+        hub.get_session().head(address, timeout=WAIT)  # through the proxies that are set
+    except Exception as error:  # classes of whichever HTTP library the Hub's uses
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise ConnectionError(
+            f"{name!r} is neither a folder here nor in the Hub's cache, and {address} cannot be "
+            f"reached: {reason}\n"
+            "  hint: copy the repository here and give the path of its folder; behind a proxy set "
+            "HTTPS_PROXY, and HF_ENDPOINT names a mirror"
+        ) from error
 
 
 def load_pretrained(
@@ -133,6 +152,7 @@ def load_pretrained(
         The model.
 
     Raises:
+        ConnectionError: The Hub cannot be reached, and its cache has no such file.
         FileNotFoundError: The folder has no such file.
         FormatError: The file is no model of fastnn.
         ImportError: huggingface-hub is not installed.
@@ -154,6 +174,12 @@ def load_pretrained(
     elif place.count("/") == 1 and not place.startswith((".", "/", "~")):
         download |= {"revision": revision, "local_files_only": local_files_only}
         hub = _needed("load_pretrained")
+        if not (local_files_only or hub.constants.HF_HUB_OFFLINE):
+            where = {
+                k: download[k] for k in ("cache_dir", "repo_type", "revision") if k in download
+            }
+            if not isinstance(hub.try_to_load_from_cache(place, WEIGHTS, **where), str):
+                _reach(hub, place, download.get("endpoint"))
         try:
             path = hub.hf_hub_download(place, WEIGHTS, **download)
         except Exception as error:  # classes of the Hub's and of its HTTP library

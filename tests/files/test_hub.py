@@ -72,6 +72,38 @@ def test_a_name_that_is_nowhere_is_told_to_be_no_folder(tmp_path):
     assert "\n  hint: " in note
 
 
+def test_without_a_network_the_hub_is_asked_once(tmp_path, monkeypatch):
+    library = pytest.importorskip("huggingface_hub", reason="needs the `hub` extra")
+    asked = []
+
+    class Session:
+        def head(self, address, timeout):
+            asked.append(address)
+            raise OSError("no route to host")
+
+    monkeypatch.setattr(library, "get_session", Session)
+    monkeypatch.setattr(library, "hf_hub_download", lambda *a, **k: pytest.fail("asked again"))
+    monkeypatch.setattr(library.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(ConnectionError) as caught:
+        hub.load_pretrained("me/digits", cache_dir=tmp_path, endpoint="https://hub.example")
+    text = str(caught.value)
+    assert "'me/digits' is neither a folder here nor in the Hub's cache" in text
+    assert "https://hub.example cannot be reached: no route to host" in text
+    assert "\n  hint: " in text
+    assert asked == ["https://hub.example"]
+    # What the cache has is found without that question: the Hub's library falls back to it.
+    snapshot = tmp_path / "models--me--digits" / "snapshots" / ("0" * 40)
+    del asked[:]
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--me--digits" / "refs").mkdir()
+    (tmp_path / "models--me--digits" / "refs" / "main").write_text("0" * 40)
+    hub.save_pretrained(net(), snapshot)
+    held = str(snapshot / "model.safetensors")
+    monkeypatch.setattr(library, "hf_hub_download", lambda *a, **k: held)
+    assert hub.load_pretrained("me/digits", cache_dir=tmp_path).count_params() == 26
+    assert not asked
+
+
 def test_a_model_is_pushed_with_all_its_files_and_private(monkeypatch):
     """Against the calls of the Hub's library that are used: the network is no part of a test."""
     library = pytest.importorskip("huggingface_hub", reason="needs the `hub` extra")
