@@ -52,7 +52,6 @@ from fastnn._core import gradients as gradients
 from fastnn._core import info as info
 from fastnn._core import op_table as op_table
 from fastnn._core import set_num_threads as set_num_threads
-from fastnn._core import tensor as tensor
 from fastnn.backend import Operation as Operation
 from fastnn.backend import StatelessScope as StatelessScope
 from fastnn.backend import name_scope as name_scope
@@ -143,6 +142,7 @@ from fastnn.ops import vectorized_map as vectorized_map
 from fastnn.ops import while_loop as while_loop
 from fastnn.ops import zeros as zeros
 from fastnn.ops import zeros_like as zeros_like
+from fastnn.ops.convert import tensor as tensor
 from fastnn.optimizers import Optimizer as Optimizer
 from fastnn.regularizers import Regularizer as Regularizer
 from fastnn.serving import Predictor as Predictor

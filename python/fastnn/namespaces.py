@@ -85,7 +85,7 @@ KERAS_ALONE = {"Function": "models.function"}
 #: Further names of fastnn itself.
 CORE = {
     "grad": "transforms", "value_and_grad": "transforms", "jit": "transforms",
-    "load_model": "models", "Tensor": "_core", "Function": "_core", "tensor": "_core",
+    "load_model": "models", "Tensor": "_core", "Function": "_core", "tensor": "ops.convert",
     "op_table": "_core", "set_num_threads": "_core", "get_num_threads": "_core", "info": "_core",
     "gradients": "_core", "DataError": "errors", "DeviceError": "errors", "RankError": "errors",
     "FastnnError": "errors", "FormatError": "errors", "InternalError": "errors",

@@ -177,3 +177,45 @@ def test_arguments_of_older_optimizers_say_what_stands_for_them():
     with pytest.raises(TypeError, match=r"'decay'(?s:.)*hint: .*InverseTimeDecay"):
         fastnn.optimizers.SGD(decay=0.1)
     assert type(fastnn.optimizers.legacy.Adam(0.1)) is fastnn.optimizers.Adam
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.LSTM(2), layers.Bidirectional(layers.GRU(2)), layers.Dense(2), layers.Conv1D(2, 2),
+        layers.LayerNormalization(), layers.BatchNormalization(), layers.RMSNormalization(),
+        layers.GroupNormalization(2), layers.GlobalAveragePooling1D(),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_a_list_for_a_layer_of_one_input_is_refused_with_its_shapes(layer, symbolic):
+    a = fastnn.Input((3, 4)) if symbolic else np.ones((2, 3, 4), "f")
+    with pytest.raises(fastnn.ShapeError, match=r"received 2 input tensors.*3, 4\)(?s:.)*hint:"):
+        layer([a, a])
+
+
+def test_a_layer_or_model_that_is_called_on_nothing_names_its_input():
+    for callee, name in (
+        (layers.Dense(3), "inputs"), (layers.LSTM(3), "sequences"), (layers.Add(), "inputs"),
+        (fastnn.Sequential([layers.Dense(3)]), "inputs"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"needs the input '{name}'(?s:.)*hint:"):
+            callee()
+        with pytest.raises(TypeError, match=f"needs the input '{name}'(?s:.)*hint:"):
+            callee(training=True)
+
+
+def test_numpy_functions_on_symbolic_tensors_are_refused_and_operators_are_not():
+    x = fastnn.Input((3,))
+    for use in (lambda: np.exp(x), lambda: np.maximum(x, 0.0), lambda: np.add(x, 1.0)):
+        with pytest.raises(fastnn.TraceError, match=r"has no value yet(?s:.)*hint:"):
+            use()
+    given = np.array([[1.0, 2.0, 4.0]], "f")
+    outputs = [given * x, given - x, np.float32(2.0) / x, given // x, 7.0 % x, given > x]
+    found = fastnn.Model(x, outputs)(np.full((1, 3), 2.0, "f"))
+    assert [f.numpy().tolist() for f in found] == [
+        [[2.0, 4.0, 8.0]], [[-1.0, 0.0, 2.0]], [[1.0] * 3], [[0.0, 1.0, 2.0]], [[1.0] * 3],
+        [[False, False, True]],
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match=r"list of symbolic tensors(?s:.)*hint: fastnn.ops.stack"):
+        x.__add__([x, x])

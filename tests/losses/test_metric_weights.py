@@ -119,10 +119,16 @@ def test_a_sample_counts_once_in_a_mean_however_long_it_is():
 
 
 @pytest.mark.parametrize("kind", [losses.Dice, losses.Tversky])
-def test_weights_of_a_loss_over_the_whole_batch_point_to_its_axis(kind):
+def test_each_weight_weighs_a_loss_over_the_whole_batch(kind):
     masks, weights = RNG.integers(0, 2, (2, 4, 4, 1)).astype(np.float32), [1.0, 0.0]
-    with pytest.raises(ShapeError, match=r"hint: .*axis=\(1, 2, \.\.\.\)"):
-        kind()(masks, 1.0 - masks, sample_weight=weights)
+    alone = float(kind()(masks, 0.5 * masks))
+    for reduction, want in (("sum_over_batch_size", 0.5), ("sum", 1.0), (None, [1.0, 0.0])):
+        found = kind(reduction=reduction)(masks, 0.5 * masks, sample_weight=weights)
+        np.testing.assert_allclose(found.numpy(), alone * np.array(want), 1e-6)
+    model = fastnn.Sequential([fastnn.Input((4, 4, 1)), fastnn.layers.Conv2D(1, 1)])
+    model.compile("sgd", kind())
+    history = model.fit(masks, masks, sample_weight=np.array([3.0, 1.0]), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
     per_sample = kind(axis=(1, 2, 3))
     weighted = float(per_sample(masks, 0.5 * masks, sample_weight=weights))
     assert weighted == pytest.approx(float(per_sample(masks[:1], 0.5 * masks[:1])) / 2.0)

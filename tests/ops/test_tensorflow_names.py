@@ -1,5 +1,6 @@
 """Programs that say `import fastnn as tf`: tapes, tf.data, tf's own names, and what is absent."""
 
+import math
 import re
 import sys
 from fnmatch import fnmatchcase
@@ -530,3 +531,81 @@ def test_pictures_are_changed_at_random_one_by_one():
     rows = tf.data.Dataset.from_tensor_slices(np.zeros((4, 6, 6, 3), np.uint8))
     sized = rows.map(lambda v: tf.image.resize(v, (3, 3))).batch(4)
     assert [b.shape for b in sized] == [(4, 3, 3, 3)]
+
+
+def test_the_gamma_function_and_its_derivative_are_those_of_the_standard_library():
+    x = np.concatenate([np.linspace(0.01, 20.0, 401), [-0.3, -2.5, 1e3, 1e6]]).astype("f")
+    want = np.array([math.lgamma(float(v)) for v in x])
+    np.testing.assert_allclose(tf.math.lgamma(x).numpy(), want, 2e-6, 2e-6)
+    v = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        y = tf.math.lgamma(v)
+    slope = tape.gradient(y, v).numpy()
+    h = 1e-5 * np.maximum(1.0, np.abs(x.astype("d")))
+    steps = [
+        (math.lgamma(float(a) + s) - math.lgamma(float(a) - s)) / (2 * s)
+        for a, s in zip(x, h, strict=True)
+    ]
+    np.testing.assert_allclose(slope, steps, 1e-4, 1e-4)
+    np.testing.assert_array_equal(slope, tf.math.digamma(x).numpy())
+    assert tf.math.lgamma([0.0, -1.0, np.inf]).numpy().tolist() == [np.inf] * 3
+    assert np.isnan(tf.math.digamma([0.0, -1.0]).numpy()).all()
+    found = tf.math.lbeta([[1.0, 2.0, 3.0], [0.5, 0.5, 0.5]]).numpy()
+    np.testing.assert_allclose(found, [math.log(1 / 60), math.log(2 * math.pi)], 1e-5)
+    assert float(tf.math.ndtri(0.975)) == pytest.approx(1.959964, 1e-5)
+
+
+def test_exponentials_and_eigenvalues_of_matrices():
+    a = np.random.default_rng(0).normal(size=(3, 4, 4)) * np.array([0.1, 1.0, 3.0])[:, None, None]
+    roots, vectors = np.linalg.eig(a)
+    want = ((vectors * np.exp(roots)[:, None]) @ np.linalg.inv(vectors)).real
+    found = tf.linalg.expm(a.astype("f")).numpy()
+    np.testing.assert_allclose(found, want, 1e-4, 1e-4 * np.abs(want).max())
+    assert tf.linalg.expm(-500.0 * np.eye(2, dtype="f")).numpy().tolist() == [[0.0, 0.0]] * 2
+    with pytest.raises(tf.errors.ShapeError, match="square"):
+        tf.linalg.expm(np.ones((2, 3), "f"))
+    found = tf.linalg.eigvalsh([[2.0, 1.0], [1.0, 3.0]]).numpy()
+    np.testing.assert_allclose(found, [1.381966, 3.618034], 1e-5)
+
+
+def test_tensor_diag_takes_all_axes_twice_and_gives_them_back():
+    x = np.arange(6.0, dtype="f").reshape(2, 3)
+    wide = tf.linalg.tensor_diag(x)
+    assert wide.shape == (2, 3, 2, 3)
+    assert float(wide[1, 2, 1, 2]) == 5.0
+    assert float(tf.reduce_sum(wide)) == 15.0
+    assert tf.linalg.tensor_diag_part(wide).numpy().tolist() == x.tolist()
+    with pytest.raises(tf.errors.ShapeError, match="same sizes twice"):
+        tf.linalg.tensor_diag_part(np.ones((2, 3, 3, 2), "f"))
+
+
+def test_spectra_are_shifted_to_the_middle_and_frames_added():
+    assert tf.signal.fftshift(np.arange(5)).numpy().tolist() == [3, 4, 0, 1, 2]
+    assert tf.signal.ifftshift(np.arange(5)).numpy().tolist() == [2, 3, 4, 0, 1]
+    rows = np.arange(6).reshape(2, 3)
+    assert tf.signal.fftshift(rows, axes=1).numpy().tolist() == [[2, 0, 1], [5, 3, 4]]
+    assert tf.signal.fftshift(rows).numpy().tolist() == [[5, 3, 4], [2, 0, 1]]
+    frames = tf.signal.frame(tf.range(6, dtype="float32"), 2, 2)
+    assert tf.signal.overlap_and_add(frames, 2).numpy().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_euclidean_norm_of_whole_numbers_is_whole():
+    assert tf.reduce_euclidean_norm([3, 4]).numpy().tolist() == 5
+    assert tf.reduce_euclidean_norm([[1, 2], [3, 3]], axis=1).numpy().tolist() == [2, 4]
+    assert tf.math.reduce_euclidean_norm([1.0, 1.0]).numpy() == pytest.approx(2**0.5)
+
+
+def test_gradients_flow_where_numpy_stands_on_the_left_of_a_variable():
+    v = tf.Variable([1.0, 2.0])
+    for left, want in (
+        (lambda: np.float32(3.0) * v * v, [6.0, 12.0]),
+        (lambda: np.sqrt(4.0) * v, [2.0, 2.0]),
+        (lambda: np.array([1.0, 3.0], "f") * v, [1.0, 3.0]),
+        (lambda: np.ones((3, 2), "f") @ v, [3.0, 3.0]),
+        (lambda: np.ones(2) / v, [-1.0, -0.25]),
+        (lambda: fastnn.tensor([v[0], 3.0 * v[1]]), [1.0, 3.0]),
+    ):
+        with tf.GradientTape() as tape:
+            y = tf.reduce_sum(left())
+        assert tape.gradient(y, v).numpy().tolist() == want
+    assert (np.ones(2) < v).numpy().tolist() == [False, True]

@@ -187,6 +187,7 @@ class BatchNormalization(_Affine):
         self._set_affine(center, scale, locals())
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
     def get_config(self) -> dict[str, Any]:
@@ -331,6 +332,8 @@ class LayerNormalization(_Affine):
     epsilon: float
     rms_scaling: bool
 
+    input_spec: Any
+
     def __init__(
         self,
         axis: int | Sequence[int] = -1,
@@ -354,6 +357,7 @@ class LayerNormalization(_Affine):
             )
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon, self.rms_scaling = epsilon, rms_scaling
+        self.input_spec = InputSpec()
         self._set_affine(center, scale, locals())
         self.supports_masking = True
 
@@ -399,6 +403,7 @@ class RMSNormalization(Layer):
     """
 
     scale: Any
+    input_spec: Any
 
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
@@ -406,6 +411,7 @@ class RMSNormalization(Layer):
         super().__init__(**kwargs)
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon = epsilon
+        self.input_spec = InputSpec()
 
     def build(self, input_shape: Any) -> None:
         """One scale per element of the axes."""
@@ -457,6 +463,7 @@ class GroupNormalization(_Affine):
     groups: int
     axis: int
     epsilon: float
+    input_spec: Any
 
     def __init__(
         self,
@@ -481,6 +488,7 @@ class GroupNormalization(_Affine):
                 "\n  hint: groups=1, or a divisor of the channels"
             )
         self.groups, self.axis, self.epsilon = groups, axis, epsilon
+        self.input_spec = InputSpec()
         self._set_affine(center, scale, locals())
         self.supports_masking = True
 

@@ -101,10 +101,7 @@ def match_weights(weight: Any, values: Any) -> tuple[Any, Any]:
     if not broadcasts(tuple(weight.shape), tuple(values.shape)):
         hint = "one weight per sample, or one per number"
         if not tuple(values.shape):
-            hint = (
-                "give y and the predictions with the shape (samples, 1): one axis is one sample; "
-                "Dice and Tversky give a number a sample with axis=(1, 2, ...)"
-            )
+            hint = "give y and the predictions with the shape (samples, 1): one axis is one sample"
         raise ShapeError(
             f"sample_weight has shape {given}, the numbers it weighs have shape "
             f"{tuple(values.shape)}\n  hint: {hint}"

@@ -229,7 +229,18 @@ class CategoricalFocalCrossentropy(LossFunctionWrapper):
         self.axis = axis
 
 
-class Dice(LossFunctionWrapper):
+class _OfTheBatch(LossFunctionWrapper):
+    """A loss that may be one number of the whole batch, which each weight of a sample weighs."""
+
+    def _checked(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        values = super()._checked(y_true, y_pred, sample_weight, mask)
+        weights = mask if sample_weight is None else sample_weight
+        if weights is None or ops.ndim(values):
+            return values
+        return values * ops.ones_like(ops.convert_to_tensor(weights), dtype="float32")
+
+
+class Dice(_OfTheBatch):
     """One minus twice the overlap over the sum of both: 1 - 2|y p| / (|y| + |p|), for segmentation.
 
     Args:
@@ -256,7 +267,7 @@ class Dice(LossFunctionWrapper):
         self.axis = axis
 
 
-class Tversky(LossFunctionWrapper):
+class Tversky(_OfTheBatch):
     """The Dice loss with weights for what is missed and what is found too much. Source: Salehi et
     al. 2017, who name the two weights the other way round.
 

@@ -93,6 +93,35 @@ def convert_to_tensor(
         return as_text(text)  # type: ignore[return-value]
 
 
+@hints_arguments
+def tensor(value: Any, dtype: str | None = None, copy: bool | None = None) -> Tensor:
+    """A tensor of arrays, numbers, nested lists, anything with `__array__` or `__dlpack__`.
+
+    Lists may hold tensors and variables; gradients flow through them.
+
+    Args:
+        value: What the tensor holds.
+        dtype: The type as text, which may be a storage type; None: float32 of floats, int32 of
+            integers, bool of truth values.
+        copy: False shares the memory of a contiguous float32 or int32 array, or fails where it
+            cannot; otherwise the value is copied.
+
+    Returns:
+        A tensor of the value's shape.
+
+    Raises:
+        DataError: The value holds text or objects, or an integer that does not fit; the message
+            names value and position.
+
+    Example:
+        >>> fastnn.tensor([[1, 2], [3, 4]]).dtype
+        'int32'
+    """
+    if value.__class__ in (list, tuple) and copy is not False and holds_tensors(value):
+        return convert_to_tensor(value, dtype)
+    return _core.tensor(value, dtype=dtype, copy=copy)
+
+
 def _texts_of(objects: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     """An array of Python's texts, as pandas gives them, as one of NumPy's; None for others."""
     values = objects.ravel().tolist()

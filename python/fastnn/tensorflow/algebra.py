@@ -5,6 +5,7 @@ Depends on `ops`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastnn import ops
@@ -13,8 +14,9 @@ from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError, ShapeError
 
 __all__ = [
-    "adjoint", "band_part", "cholesky_solve", "diag", "diag_part", "lstsq", "matvec", "normalize",
-    "set_diag", "svd", "tensor_diag", "tensor_diag_part", "trace", "triangular_solve",
+    "adjoint", "band_part", "cholesky_solve", "diag", "diag_part", "eigvalsh", "expm", "lstsq",
+    "matvec", "normalize", "set_diag", "svd", "tensor_diag", "tensor_diag_part", "trace",
+    "triangular_solve",
 ]  # fmt: skip
 
 
@@ -67,19 +69,58 @@ def set_diag(input: TensorLike, diagonal: TensorLike, name: Any = None, k: int =
 
 
 def tensor_diag(diagonal: TensorLike, name: Any = None) -> Tensor:
-    """A square matrix with a vector on its diagonal."""
+    """Elements where both halves of the place are alike, 0 elsewhere: all axes, twice."""
     x = ops.convert_to_tensor(diagonal)
-    if len(x.shape) != 1:
-        raise ShapeError(
-            f"tf.linalg.tensor_diag: got shape {tuple(x.shape)}, wanted one axis\n"
-            "  hint: tf.linalg.diag for several"
-        )
-    return diag(x)
+    return ops.reshape(diag(ops.reshape(x, (-1,))), (*x.shape, *x.shape))
 
 
 def tensor_diag_part(input: TensorLike, name: Any = None) -> Tensor:
-    """The diagonal of a square matrix."""
-    return diag_part(input)
+    """The elements where both halves of the place are alike: half of the axes."""
+    x = _matrix("tensor_diag_part", input)
+    half = len(x.shape) // 2
+    sizes = tuple(x.shape[:half])
+    if len(x.shape) % 2 or sizes != tuple(x.shape[half:]):
+        raise ShapeError(
+            f"tf.linalg.tensor_diag_part: got shape {tuple(x.shape)}, wanted the same sizes twice\n"
+            "  hint: tf.linalg.diag_part for the diagonals of the last two axes"
+        )
+    count = math.prod(sizes)
+    return ops.reshape(diag_part(ops.reshape(x, (count, count))), sizes)
+
+
+def eigvalsh(tensor: TensorLike, name: Any = None) -> Tensor:
+    """The eigenvalues of symmetric matrices, smallest first."""
+    values: Tensor = ops.eigh(_matrix("eigvalsh", tensor))[0]
+    return values
+
+
+#: How often a matrix is squared at most, and the terms of the series of its exponential.
+_SQUARINGS, _TERMS = 14, 9
+
+
+def expm(input: TensorLike, name: Any = None) -> Tensor:
+    """The exponentials of square matrices: a series of the matrix over 2^n, squared n times."""
+    x: Any = ops.convert_to_tensor(_matrix("expm", input), "float32")
+    if x.shape[-1] != x.shape[-2]:
+        raise ShapeError(
+            f"tf.linalg.expm: got shape {tuple(x.shape)}, wanted square matrices\n"
+            "  hint: tf.exp for the exponential of each element"
+        )
+    size = ops.stop_gradient(ops.max(ops.sum(ops.abs(x), axis=-2), axis=-1, keepdims=True))
+    size = ops.expand_dims(size, axis=-1)
+    times = ops.clip(ops.ceil(ops.log2(ops.maximum(size, 0.5))) + 1.0, 0.0, float(_SQUARINGS))
+    part = x * ops.exp2(-times)
+    one = ops.eye(x.shape[-1])
+    found: Any = one + part / float(_TERMS)
+    for n in range(_TERMS - 1, 0, -1):
+        found = one + ops.matmul(part, found) / float(n)
+    for n in range(_SQUARINGS):
+        left = times > float(n)
+        # Where the matrix is done its square is not taken, which might overflow.
+        base = ops.where(left, found, one)
+        found = ops.where(left, ops.matmul(base, base), found)
+    result: Tensor = found
+    return result
 
 
 def trace(x: TensorLike, name: Any = None) -> Tensor:

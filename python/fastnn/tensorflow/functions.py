@@ -305,10 +305,16 @@ reduce_any = _reduction("reduce_any", ops.any, "Whether any is true over `axis`.
 reduce_logsumexp = _reduction("reduce_logsumexp", ops.logsumexp, "log(sum(exp(x))) over `axis`.")
 reduce_std = _reduction("reduce_std", ops.std, "Standard deviation over `axis`.")
 reduce_variance = _reduction("reduce_variance", ops.var, "Variance over `axis`.")
-reduce_euclidean_norm = _reduction(
-    "reduce_euclidean_norm", lambda x, axis, keepdims: ops.norm(x, None, axis, keepdims),
-    "Euclidean norm over `axis`.",
-)  # fmt: skip
+
+
+def _norm(x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
+    x = ops.convert_to_tensor(x)
+    # The type is the operand's, as for every reduction of TensorFlow: whole numbers are cut.
+    kind = "int32" if x.dtype == "int32" else "float32"
+    return ops.cast(ops.norm(ops.cast(x, "float32"), None, axis, keepdims), kind)
+
+
+reduce_euclidean_norm = _reduction("reduce_euclidean_norm", _norm, "Euclidean norm over `axis`.")
 
 
 def argmax(input: TensorLike, axis: int | None = 0, output_type: Any = None) -> Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.typing import Axis, TensorLike
 from fastnn.errors import DataError
+from fastnn.tracing.own_gradients import custom_gradient
 
 __all__ = [
-    "bincount", "confusion_matrix", "count_nonzero", "cumulative_logsumexp", "divide_no_nan",
-    "is_non_decreasing", "is_strictly_increasing", "multiply_no_nan", "polyval",
+    "bincount", "confusion_matrix", "count_nonzero", "cumulative_logsumexp", "digamma",
+    "divide_no_nan", "erfcinv", "is_non_decreasing", "is_strictly_increasing", "lbeta", "lgamma",
+    "multiply_no_nan", "ndtri", "polyval",
     "reciprocal_no_nan", "softmax", "squared_difference", "xdivy", "xlog1py", "xlogy",
     "zero_fraction",
 ]  # fmt: skip
@@ -80,6 +83,91 @@ def cumulative_logsumexp(x: TensorLike, axis: int = 0, name: Any = None) -> Tens
     value = ops.convert_to_tensor(x, "float32")
     top = ops.max(value, axis=axis, keepdims=True)
     return ops.log(ops.cumsum(ops.exp(value - top), axis=axis)) + top
+
+
+#: (-1)^k (zeta(k) - 1) / k from k = 2 on: the series of log(gamma(2 + y)) after its first term.
+_NEAR_TWO = (
+    0.3224670334, -0.06735230105, 0.02058080843, -0.007385551029, 0.002890510330, -0.001192753912,
+    0.0005096695248, -0.0002231547585, 0.00009945751278, -0.00004492623674, 0.00002050721277,
+)  # fmt: skip
+_EULER = 0.5772156649015329
+
+
+def _floats(x: TensorLike) -> Any:
+    return ops.convert_to_tensor(x, "float32")
+
+
+def _past_whole(x: Any) -> tuple[Any, Any]:
+    """The distance of x from the whole number below it, and from the nearest one."""
+    past = x - ops.floor(x)
+    return past, ops.minimum(past, 1.0 - past)
+
+
+def _log_gamma(x: Any) -> Any:
+    left = x < 0.5
+    a = ops.where(left, 1.0 - x, x)  # log(gamma(x)) = log(pi / |sin(pi x)|) - log(gamma(1 - x))
+    low = a < 1.5
+    y = ops.where(low, a - 1.0, a - 2.0)
+    series = ops.zeros_like(y)
+    for c in reversed(_NEAR_TWO):
+        series = (series + c) * y
+    near = (1.0 - _EULER + series) * y - ops.where(low, ops.log(a), 0.0)
+    moved = a < 8.0
+    z = ops.where(moved, a + 6.0, a)
+    product = a * (a + 1.0) * (a + 2.0) * (a + 3.0) * (a + 4.0) * (a + 5.0)
+    r = 1.0 / z
+    rest = r * (1.0 / 12.0 - r * r * (1.0 / 360.0 - r * r / 1260.0))
+    far = (z - 0.5) * ops.log(z) - z + 0.5 * math.log(2.0 * math.pi) + rest
+    far = far - ops.log(ops.where(moved, product, 1.0))
+    far = ops.where(ops.isinf(a), a, far)
+    right = ops.where(a < 2.5, near, far)
+    mirrored = math.log(math.pi) - ops.log(ops.sin(math.pi * _past_whole(x)[1])) - right
+    return ops.where(left, mirrored, right)
+
+
+@custom_gradient
+def _lgamma(x: Any) -> Any:
+    return _log_gamma(x), lambda upstream: upstream * digamma(x)
+
+
+def lgamma(x: TensorLike, name: Any = None) -> Tensor:
+    """The logarithm of the absolute value of the gamma function."""
+    found: Tensor = _lgamma(_floats(x))
+    return found
+
+
+def digamma(x: TensorLike, name: Any = None) -> Tensor:
+    """The derivative of `lgamma`; NaN at 0 and at negative whole numbers."""
+    x = _floats(x)
+    left = x < 0.5
+    a = ops.where(left, 1.0 - x, x)  # digamma(x) = digamma(1 - x) - pi / tan(pi x)
+    z = a + 6.0
+    r = 1.0 / (z * z)
+    found = ops.log(z) - 0.5 / z - r * (1 / 12 - r * (1 / 120 - r * (1 / 252 - r / 240)))
+    for k in range(6):
+        found = found - 1.0 / (a + float(k))
+    past, distance = _past_whole(x)
+    pole = ops.logical_and(left, ops.equal(distance, 0.0))
+    angle = math.pi * ops.where(left, ops.where(pole, 0.25, distance), 0.25)
+    turned = math.pi * ops.cos(angle) / ops.sin(angle)
+    mirrored = found - ops.where(past > 0.5, -turned, turned)
+    return ops.where(pole, math.nan, ops.where(left, mirrored, found))
+
+
+def lbeta(x: TensorLike, name: Any = None) -> Tensor:
+    """The logarithm of the beta function of the numbers along the last axis."""
+    x = _floats(x)
+    return ops.sum(lgamma(x), axis=-1) - lgamma(ops.sum(x, axis=-1))
+
+
+def ndtri(x: TensorLike, name: Any = None) -> Tensor:
+    """The quantile of the standard normal distribution."""
+    return math.sqrt(2.0) * ops.erfinv(2.0 * _floats(x) - 1.0)
+
+
+def erfcinv(x: TensorLike, name: Any = None) -> Tensor:
+    """The number whose complementary error function is x."""
+    return ops.erfinv(1.0 - _floats(x))
 
 
 def softmax(logits: TensorLike, axis: int | None = None, name: Any = None) -> Tensor:

@@ -34,14 +34,14 @@ __all__ = [
 
 #: Names that differ from those of `fastnn.ops`.
 _RENAMED = {
-    "math": {"pow": "power", "lgamma": "", "bessel_i0": "i0", "acos": "arccos", "asin": "arcsin",
+    "math": {"pow": "power", "bessel_i0": "i0", "acos": "arccos", "asin": "arcsin",
              "atan": "arctan", "atan2": "arctan2", "acosh": "arccosh", "asinh": "arcsinh",
              "atanh": "arctanh", "floormod": "mod", "floordiv": "floor_divide", "negative":
              "negative", "is_nan": "isnan", "is_inf": "isinf", "is_finite": "isfinite",
              "invert_permutation": "argsort", "bincount": "bincount", "truediv": "true_divide",
              "rint": "round"},
     "nn": {"conv_transpose": "", "isotonic_regression": ""},
-    "linalg": {"eigvalsh": "", "eig": "", "lu": ""},
+    "linalg": {"eig": "", "lu": ""},
 }  # fmt: skip
 _SEGMENTS = tuple(
     f"{first}segment_{kind}"

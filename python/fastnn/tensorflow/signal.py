@@ -12,7 +12,8 @@ from fastnn.base.absent import answer_missing
 from fastnn.base.typing import TensorLike
 
 __all__ = [
-    "Spectrum", "frame", "hamming_window", "hann_window", "inverse_stft", "irfft", "rfft", "stft",
+    "Spectrum", "fftshift", "frame", "hamming_window", "hann_window", "ifftshift", "inverse_stft",
+    "irfft", "overlap_and_add", "rfft", "stft",
 ]  # fmt: skip
 
 
@@ -109,17 +110,44 @@ def inverse_stft(
     frames: Any = ops.irfft((stfts.real, stfts.imag), length)[..., :frame_length]
     if window_fn is not None:
         frames = frames * window_fn(frame_length)
-    count = ops.shape(frames)[-2]
-    total = (count - 1) * frame_step + frame_length
+    return overlap_and_add(frames, frame_step)
+
+
+def overlap_and_add(signal: TensorLike, frame_step: int, name: Any = None) -> Tensor:
+    """Signals of frames (…, frames, length) that start `frame_step` apart, added up."""
+    frames: Any = ops.convert_to_tensor(signal)
+    count, length = ops.shape(frames)[-2:]
+    total = (count - 1) * frame_step + length
     parts = [
         ops.pad(
             frames[..., i, :],
             [[0, 0]] * (len(frames.shape) - 2)
-            + [[i * frame_step, total - i * frame_step - frame_length]],
+            + [[i * frame_step, total - i * frame_step - length]],
         )
         for i in range(count)
     ]
     return ops.sum(ops.stack(parts), axis=0)
+
+
+def _rolled(x: Any, axes: Any, by: Callable[[int], int]) -> Any:
+    if isinstance(x, Spectrum):
+        return Spectrum(_rolled(x.real, axes, by), _rolled(x.imag, axes, by))
+    x = ops.convert_to_tensor(x)
+    sizes = ops.shape(x)
+    every = range(len(sizes)) if axes is None else [axes] if isinstance(axes, int) else axes
+    for axis in every:
+        x = ops.roll(x, by(sizes[axis]), axis=axis)
+    return x
+
+
+def fftshift(x: Any, axes: Any = None, name: Any = None) -> Any:
+    """Frequency 0 moved from the start of the axes, all or those named, to the middle."""
+    return _rolled(x, axes, lambda size: size // 2)
+
+
+def ifftshift(x: Any, axes: Any = None, name: Any = None) -> Any:
+    """What `fftshift` moved, moved back."""
+    return _rolled(x, axes, lambda size: -(size // 2))
 
 
 answer_missing(globals())

@@ -91,6 +91,13 @@ def _op_again(fn: Any, op_name: str, key: str, name: str) -> OpCall:
     return call
 
 
+#: NumPy's functions behind operators, `array + x`, and the method of an operand on the right.
+_REFLECTED = {
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__",
+    "floor_divide": "__rfloordiv__", "remainder": "__rmod__", "power": "__rpow__",
+    "matmul": "__rmatmul__", "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__",
+    "greater_equal": "__le__",
+}  # fmt: skip
 #: Methods of KerasTensor as files name them.
 METHODS = ("reshape()", "astype()")
 #: Python operators of KerasTensor and the name of the op that each stands for.
@@ -115,6 +122,11 @@ def _binary(dunder: str, op_name: str) -> Callable[[Any, Any], Any]:
     OPERATORS[dunder] = op_name
 
     def method(self: Any, other: Any, /) -> Any:
+        if other.__class__ in (list, tuple) and dunder != "__getitem__" and is_symbolic(other):
+            raise TypeError(
+                f"{op_name} of {self!r} and a {type(other).__name__} of symbolic tensors, wanted "
+                "one tensor\n  hint: fastnn.ops.stack(tensors), or one operation for each of them"
+            )
         return record(call, op_name, (self, other), {}, dunder)
 
     method.__name__ = dunder
@@ -149,7 +161,12 @@ class KerasTensor:
     name: str
     index: int
 
-    __array_ufunc__ = None
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`array + x` is the operator of this class; other functions of NumPy have no value."""
+        name = _REFLECTED.get(ufunc.__name__) if method == "__call__" and not kwargs else None
+        if name is None or isinstance(inputs[0], KerasTensor):
+            raise self._no_value(f"np.{ufunc.__name__}")
+        return getattr(self, name)(inputs[0])
 
     def __init__(
         self,
@@ -270,7 +287,9 @@ class KerasTensor:
     __truediv__: Callable[[Any, Any], Any] = _binary("__truediv__", "divide")
     __rtruediv__: Callable[[Any, Any], Any] = _binary("__rtruediv__", "divide")
     __floordiv__: Callable[[Any, Any], Any] = _binary("__floordiv__", "floor_divide")
+    __rfloordiv__: Callable[[Any, Any], Any] = _binary("__rfloordiv__", "floor_divide")
     __mod__: Callable[[Any, Any], Any] = _binary("__mod__", "mod")
+    __rmod__: Callable[[Any, Any], Any] = _binary("__rmod__", "mod")
     __pow__: Callable[[Any, Any], Any] = _binary("__pow__", "power")
     __rpow__: Callable[[Any, Any], Any] = _binary("__rpow__", "power")
     __matmul__: Callable[[Any, Any], Any] = _binary("__matmul__", "matmul")

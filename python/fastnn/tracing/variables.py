@@ -295,6 +295,8 @@ class Variable(_core.Variable, Scattered):
     fixed: bool = False
     #: Of an optimiser's state: what it is of its variable, as "momentum".
     kind: str | None = None
+    #: NumPy leaves `array * variable` to the variable, so that gradients flow through it.
+    __array_priority__ = 1000.0
 
     def __new__(
         cls,

@@ -16,7 +16,7 @@ from fastnn import _core, config
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters, training_default
-from fastnn.errors import DataError, FastnnError
+from fastnn.errors import DataError, FastnnError, ShapeError
 from fastnn.layers.base.module import overrides
 from fastnn.ops.contract import set_precision
 from fastnn.serialization.file_budget import file_budget
@@ -31,6 +31,7 @@ __all__ = [
     "clear_losses",
     "in_its_name",
     "located",
+    "needs_inputs",
     "noted",
     "run",
     "set_policy",
@@ -82,6 +83,24 @@ def as_called(
     if names and names[0] in kwargs:
         args = (kwargs.pop(names[0]),)
     return args, kwargs
+
+
+def needs_inputs(layer: AnyLayer) -> None:
+    """TypeError where a layer is called on nothing though its call has a first argument."""
+    parameters = list(inspect.signature(type(layer).call).parameters.values())[1:]
+    if parameters and parameters[0].default is inspect.Parameter.empty:
+        name, kind = parameters[0].name, parameters[0].kind
+        if kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            raise _missing_input(layer, name, [name])
+
+
+def _missing_input(layer: AnyLayer, name: str, wanted: list[str]) -> TypeError:
+    what = "layer" if layer.model_kind is None else "model"
+    kind = type(layer).__name__
+    call = f"{kind}(...)({', '.join(wanted)})" if what == "layer" else "model(inputs)"
+    return TypeError(
+        f"{what} {layer.name!r} ({kind}) needs the input {name!r}, which is missing\n  hint: {call}"
+    )
 
 
 def _holds_arrays(value: Any) -> bool:
@@ -299,12 +318,8 @@ def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any
                     if p.name.endswith("_shape") and p.name not in shapes and p.default is p.empty
                 ]
                 if missing:
-                    given = ", ".join(name.removesuffix("_shape") for name in shapes)
-                    raise TypeError(
-                        f"layer {layer.name!r} ({type(layer).__name__}) needs the input "
-                        f"{missing[0]!r}, which is missing\n"
-                        f"  hint: {type(layer).__name__}(...)({given}, {missing[0]})"
-                    )
+                    given = [name.removesuffix("_shape") for name in shapes]
+                    raise _missing_input(layer, missing[0], [*given, missing[0]])
                 layer._build_config = {"shapes_dict": shapes}
                 layer.build(**shapes)
             else:
@@ -317,7 +332,17 @@ def check_inputs(layer: AnyLayer, args: tuple[Any, ...]) -> None:
     if layer.input_spec is None or not args:
         return
     leaves = tree.flatten(args[0])
-    wanted = layer.input_spec if isinstance(layer.input_spec, list) else [layer.input_spec]
+    several = isinstance(layer.input_spec, list | tuple)
+    wanted = layer.input_spec if several else [layer.input_spec]
+    if len(leaves) != len(wanted) and not isinstance(layer.input_spec, dict):
+        who = f"layer {layer.name!r} ({type(layer).__name__})"
+        shapes = ", ".join(str(tuple(x.shape)) if hasattr(x, "shape") else "?" for x in leaves)
+        raise ShapeError(
+            f"{who} expects {len(wanted)} input(s), but it received {len(leaves)} input tensors, "
+            f"of the shapes {shapes}\n  hint: "
+            + ("join them first: layers.Concatenate()([a, b]), or call the layer on each"
+               if len(leaves) > len(wanted) else "give a list of all inputs")
+        )  # fmt: skip
     for i, (spec, x) in enumerate(zip(wanted, leaves, strict=False)):
         if not hasattr(x, "shape"):
             raise DataError(

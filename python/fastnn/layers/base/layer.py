@@ -27,6 +27,7 @@ from fastnn.layers.base.call import (
     as_tensors,
     build_for_call,
     in_its_name,
+    needs_inputs,
     noted,
     run,
     set_policy,
@@ -415,12 +416,16 @@ class Layer(Module):
             except TypeError:
                 refuse_unknown(f"{type(self).__name__} {self.name!r}", self.call, kwargs, _OF_CALLS)
                 raise
-        if is_symbolic(args) or is_symbolic(kwargs):
+        if not args:
+            needs_inputs(self)
+        if is_symbolic(args):
             return call_symbolic(self, args, kwargs)
         return run(self, tuple(as_tensors(a) for a in args), kwargs)
 
     def _call_with(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_called(type(self).call, args, kwargs)
+        if not args:
+            needs_inputs(self)
         if is_symbolic(args) or is_symbolic(kwargs):
             return call_symbolic(self, args, kwargs)
         return run(self, tuple(as_tensors(a) for a in args), kwargs)
