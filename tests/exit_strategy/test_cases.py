@@ -1,4 +1,4 @@
-"""Real cases (section 8.4): profiles written before the tool was run, and not tuned."""
+"""Real cases: profiles written before the tool was run, and not tuned."""
 
 from __future__ import annotations
 

@@ -349,7 +349,7 @@ def test_a_profile_beyond_the_training_data_is_outside_the_hull(model: ExitNetwo
     assert chances.source == "made"
 
 
-def test_base_rates_follow_the_table_of_the_study() -> None:
+def test_base_rates_follow_their_table() -> None:
     wanted = {5e5: (0.035, 0.0005), 4e6: (0.069, 0.0004), 3e7: (0.11, 0.02), 2e8: (0.079, 0.122)}
     for raised, (acquired, ipo) in wanted.items():
         p = base_rates(make_profile(total_raised=raised))

@@ -1,4 +1,4 @@
-"""fit, evaluate, predict: semantics of the card, data of every kind, speed-relevant promises."""
+"""fit, evaluate, predict: Keras's semantics, data of every kind."""
 
 import numpy as np
 import pytest

@@ -1,9 +1,9 @@
 """The exit paths as cash flows to the founders: sale, listing, licence-and-hire, going on.
 
 Each path turns a headline price into dated payments through the waterfall and discounts them at the
-founders' rate (monthly compounding of the yearly rate). Defaults are stated in `Assumptions`; the
-figures behind them are in design section 3.5. What says "numbers or columns" takes a number, or one
-number a company (`columns` values many companies so).
+founders' rate (monthly compounding of the yearly rate). Defaults are stated in `Assumptions`, the
+figures behind them in `docs/exit_strategy/method.md`. What says "numbers or columns" takes a
+number, or one number a company (`columns` values many companies so).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The exit process as data: states, edges, guards, and the source article's own chart.
 
-The repaired chart follows section 6.7 of the design study; the article's chart (seed view) is kept
-as printed, with the edges that let it close a deal that was never filed or negotiated marked as
-faulty. Texts live in the catalogue under `state.<NAME>` and `event.<name>`. Standard library only.
+Beside the repaired chart, the article's own (seed view) is kept as printed, with the edges that let
+it close a deal that was never filed or negotiated marked as faulty. Texts live in the catalogue
+under `state.<NAME>` and `event.<name>`. Standard library only.
 """
 
 from __future__ import annotations

@@ -103,9 +103,7 @@ GROUPS: tuple[tuple[str, str, str], ...] = (
     ("uncertainty", "How sure each number is", "各数字的不确定性"),
 )
 
-_BIG = (
-    1e15  # no company in any currency of section 6.2 comes near; larger is a slip of the keyboard
-)
+_BIG = 1e15  # no company comes near, in any currency; larger is a slip of the keyboard
 
 FIELDS: tuple[Field, ...] = (
     Field("name", "text", "company name", "公司名称", '"Acme AI"', True, high=120),

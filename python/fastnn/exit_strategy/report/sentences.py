@@ -250,6 +250,6 @@ def base_sentences(result: Record, lang: str = "en") -> list[str]:
 
 
 def limits(lang: str = "en") -> list[str]:
-    """Return the limits every report states (section 9 of the design study)."""
+    """Return the limits that every report states."""
     out = [text("report.disclaimer", lang)]
     return [*out, *(text(f"limit.{number}", lang) for number in range(1, 8))]

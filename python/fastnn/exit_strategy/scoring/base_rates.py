@@ -1,7 +1,7 @@
 """Base rates of sale and listing within 26 months: what is known when no model is loaded.
 
-Section 5.2 of the design study: seven landmarks of US start-ups. A module of its own, so
-that scoring a company does not load the learned model. Depends on `features`.
+Counted on US start-ups of the Crunchbase export of October 2013, at seven dates pooled. A module of
+its own, so that scoring a company does not load the learned model. Depends on `features`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .features import money_raised, profile_row
 
 __all__ = ["PRICE_BAND", "BaseRates", "base_rates", "price_over_raised"]
 
-#: (money raised below, acquired, ipo) in 26 months; seven landmarks pooled, design section 5.2.
+#: (money raised below, acquired, ipo) in 26 months; seven dates pooled.
 _BY_RAISED = (
     (1e6, 0.035, 0.0005), (5e6, 0.069, 0.0004), (20e6, 0.091, 0.004), (50e6, 0.110, 0.020),
     (100e6, 0.112, 0.079), (float("inf"), 0.079, 0.122),
@@ -27,7 +27,7 @@ _BY_ROUND = {
     "series-c+": (0.124, 0.048),
 }  # fmt: skip
 
-#: Disclosed US sale prices over money raised, 890 firms: 10, 50 and 90 % quantile (section 3.3).
+#: Disclosed US sale prices over money raised, 890 firms: 10, 50 and 90 % quantile.
 PRICE_BAND = (0.9, 6.8, 35.6)
 
 #: All companies of the training landmarks.

@@ -1,7 +1,7 @@
 """Chance that an option completes: base rate or model, times gates, times readiness.
 
-All three numbers are kept so that a report can show them (section 6.4 of the design study). Base
-rates are unconditional 26-month frequencies of US startups, so they are low for everybody.
+All three numbers are kept so that a report can show them. Base rates are unconditional 26-month
+frequencies of US start-ups, so they are low for everybody.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def recommend(
     bars: Sequence[TornadoBar],
     agree: bool,
 ) -> Recommendation:
-    """Apply the recommendation rule of section 6.4: sure enough, far enough, both methods agree.
+    """Apply the rule of recommendation: sure enough, far enough, both methods agree.
 
     `agree` is what `methods_agree` says of the company.
     """

@@ -24,7 +24,7 @@ from .leaves import LeafFact
 from .scores import Scores
 from .uncertainty import lead_runs, total_effects
 
-#: The recommendation rule of section 6.4: sure enough, far enough ahead, enough known.
+#: The rule of recommendation: sure enough, far enough ahead, enough known.
 MIN_P_FIRST, MIN_LEAD, MAX_UNKNOWN = 0.60, 0.02, 0.40
 
 #: What nobody knows is drawn from wide priors. An option that comes first in this many draws all
