@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.base.arguments import positive_size
@@ -289,7 +289,7 @@ class Lambda(Layer):
         config: dict[str, Any],
         custom_objects: dict[str, Any] | None = None,
         safe_mode: bool | None = None,
-    ) -> Any:
+    ) -> Self:
         """A new layer; `custom_objects` holds functions by name. No `safe_mode` reads code."""
         config, where = dict(config), f"Lambda layer '{config.get('name')}'"
         with custom_object_scope(custom_objects):
@@ -394,7 +394,7 @@ class Wrapper(Layer):
         self.built = True
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """A wrapper and its inner layer."""
         config = dict(config)
         return cls(deserialize(config.pop("layer")), **config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from fastnn.base import tree
 from fastnn.errors import DataError
@@ -66,7 +66,7 @@ class Pipeline(Layer):
         return {"layers": [own_config(layer) for layer in self._steps], "name": self.name}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """A pipeline made from a config; ValueError where it lists no layers."""
         if not isinstance(config.get("layers"), list | tuple):
             raise ValueError(

@@ -32,13 +32,13 @@ __all__ = [
 
 
 def clone_model(
-    model: Any,
+    model: Model,
     input_tensors: Any = None,
     clone_function: Callable[[Any], Any] | None = None,
     call_function: Callable[..., Any] | None = None,
     recursive: bool = False,
     **accepted: Any,
-) -> Any:
+) -> Model:
     """A new model of the same layers with fresh weights, compiled as the first.
 
     A subclassed model is made anew from its config.
@@ -80,12 +80,13 @@ def clone_model(
 
 
 def _cloned(
-    model: Any,
+    model: Model,
     input_tensors: Any,
     clone_function: Callable[[Any], Any] | None,
     call_function: Callable[..., Any] | None,
     recursive: bool,
-) -> Any:
+) -> Model:
+    copy: Model
     tensors = _starts(model, input_tensors)
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())

@@ -350,14 +350,15 @@ class Model(Trainer, Layer):
         return Layer.get_config(self)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A new model from a config: of a functional model, or a subclass's own."""
         if {"layers", "inputs", "outputs"} <= config.keys() or "input_layers" in config:
             from fastnn.files.native import functional_from_config
 
-            return functional_from_config(
+            made: Self = functional_from_config(
                 model_class("Functional") if cls is Model else cls, config, custom_objects
             )
+            return made
         with custom_object_scope(custom_objects):
             return super().from_config(config)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Self
 
 from fastnn._core import Dim
 from fastnn.base import tree
@@ -386,7 +386,7 @@ class Sequential(Model):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A new model from a config."""
         model = cls(name=config.get("name"), trainable=config.get("trainable", True))
         for layer in config.get("layers", []):

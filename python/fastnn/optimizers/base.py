@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from fastnn import _core, ops
 from fastnn.config import snake_case, unique_name
@@ -443,7 +443,7 @@ class Optimizer(OptimizerState):
     hyper_names: tuple[str, ...] = ()
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """An optimiser from a config."""
         return cls(**config)
 

@@ -474,7 +474,7 @@ class Layer(Module):
         return config_of(self)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """A new layer from a config."""
         config, beside = accepted(cls, config)
         try:

@@ -6,7 +6,7 @@ Depends on `host`, `encode`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -281,7 +281,7 @@ class Discretization(Layer):
         }  # fmt: skip
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """A layer, with boundaries that it had learned."""
         config = dict(config)
         config.pop("trainable", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -338,7 +338,7 @@ class TextVectorization(HostLayer):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """A layer; functions are looked up by name."""
         config = dict(config)
         for name, known in (("standardize", _STANDARDIZE), ("split", _SPLIT)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from fastnn import ops
 from fastnn.base.arguments import call_parameters
@@ -219,7 +219,7 @@ class Bidirectional(Layer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A wrapper and its layers."""
         config = dict(config)
         for key in ("layer", "backward_layer"):

@@ -6,7 +6,7 @@ Source: Shi et al. 2015, "Convolutional LSTM network".
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Self
 
 from fastnn import ops
 from fastnn.config import standardize_data_format
@@ -296,7 +296,7 @@ class ConvolvedLSTM(RNN):
         return [mask, None, None] if self.return_state else mask
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A layer; the cell is made from its arguments."""
         return cls(**config)
 

@@ -7,7 +7,7 @@ step by step. Depends on `rnn`, `dropout`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.layers.base.layer import Layer
@@ -209,7 +209,7 @@ class GatedRNN(RNN):
         return last, ops.flip(y, axis=1) if self._turned() else y, states
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A layer; the cell is made from its arguments."""
         return cls(**config)
 

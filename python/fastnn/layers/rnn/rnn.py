@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from fastnn import ops
 from fastnn.base import tree
@@ -327,7 +327,7 @@ class RNN(Layer):
         return (output, *states) if self.return_state else output
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A layer and its cell."""
         config = dict(config)
         return cls(deserialize(config.pop("cell"), custom_objects), **config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from fastnn import ops
 from fastnn.base import tree
@@ -107,7 +107,7 @@ class StackedRNNCells(Layer):
         self.built = True
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A stack and its cells."""
         config = dict(config)
         cells = [deserialize(c, custom_objects) for c in config.pop("cells")]
