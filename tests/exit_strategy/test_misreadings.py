@@ -106,8 +106,8 @@ def test_a_word_of_several_currencies_is_that_of_the_profile(
     "text",
     [
         "1.500 €", "€ 2,500", "12.500 Mio", "3.141 kr", "1,23,4", "1,2345,678", "1.23.45.678",
-        "12 34 567", "5 billones x", "5 mil", "1 Bio €", "3兆円", "10..5", "1e5e5", "10 m m",
-        "EUR USD 5", "5 $ €", "12.5.", "٣٫٥", "三亿五", "三百五", "三.5亿", "约三百万",
+        "12 34 567", "5 billones x", "5 mil", "1 Bio €", "3兆", "10..5", "1e5e5", "10 m m",
+        "EUR USD 5", "5 $ €", "12.5.", "三亿五", "三百五", "三.5亿", "约三百万",
         "二〇二六", "000", "012", "5m-7m", "~5m", ">5m", "5m?", "n/a", "TBD",
         "USD.5m", "EUR.500", "No.5", "Rs.", "5 dollars euros",
         "1.500.-", "1.5.-", "500,-5",
@@ -134,7 +134,7 @@ def test_a_letter_that_is_another_unit_at_home_is_refused(text: str, own: str, o
     ("text", "own", "value"),
     [("Rp 5 jt", "IDR", 5e6), ("750 rb", "IDR", 750e3), ("USD 5m", "IDR", 5e6),
      ("5 cr", "INR", 5e7), ("Rs 2.5 cr", "INR", 2.5e7), ("5 million", "IDR", 5e6),
-     ("MM$ 5", "CLP", None)],
+     ("MM$ 5", "CLP", 5e6), ("M 5", "CLP", None)],
 )  # fmt: skip
 def test_units_with_one_meaning_are_read_there(text: str, own: str, value: float | None) -> None:
     if value is None:

@@ -173,15 +173,21 @@ def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:
             )
         ) from error
     if not isinstance(data, Mapping):
-        raise ExitError(
-            Issue(
-                "EX114",
-                "",
-                f"{where} holds {type(data).__name__}, expected fields",
-                "write fields as name = value",
-            )
-        )
+        raise ExitError(Issue("EX114", "", *_no_fields(data, suffix, where)))
     return data
+
+
+def _no_fields(data: object, suffix: str, where: str) -> tuple[str, str]:
+    """What is said of a file that holds no fields, and how one is written in its format."""
+    if isinstance(data, list):
+        return (
+            f"{where} holds a list of {len(data)}, expected the fields of one company",
+            "leave out the list around them; `fastnn exit batch` reads many companies from CSV, "
+            "Parquet or .xlsx",
+        )
+    held = "nothing" if data is None else type(data).__name__
+    example = '{"name": "Acme AI", ...}' if suffix == ".json" else "name: Acme AI"
+    return f"{where} holds {held}, expected fields", f"write the fields so: {example}"
 
 
 def _bare_line(text: str, error: str) -> tuple[int, str] | None:

@@ -11,7 +11,6 @@ import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
 
-from fastnn.exit_strategy.reading.fx import ISO_4217
 from fastnn.exit_strategy.reading.numerals import in_digits
 from fastnn.exit_strategy.records import dataclass
 
@@ -39,102 +38,12 @@ class AmountError(ValueError):
         self.message, self.hint, self.two_ways = message, hint, two_ways
 
 
-#: Unit words, lower case, without a closing full stop. A factor of 0 marks a word that means
-#: different numbers in different languages.
-_UNITS: dict[str, int] = {
-    "": 1,
-    "k": 10**3, "thousand": 10**3, "tsd": 10**3, "tausend": 10**3, "тыс": 10**3, "tys": 10**3,
-    "m": 10**6, "mm": 10**6, "mn": 10**6, "mln": 10**6, "mio": 10**6, "million": 10**6,
-    "millions": 10**6, "millionen": 10**6, "millones": 10**6, "milhões": 10**6, "milhão": 10**6,
-    "milioni": 10**6, "miljoner": 10**6, "milyon": 10**6, "milion": 10**6, "млн": 10**6,
-    "b": 10**9, "bn": 10**9, "bln": 10**9, "mrd": 10**9, "md": 10**9, "mds": 10**9, "mld": 10**9,
-    "milliarde": 10**9, "milliarden": 10**9, "milliard": 10**9, "milliards": 10**9,
-    "miliardi": 10**9, "miljarder": 10**9, "milyar": 10**9, "bilhões": 10**9, "bilhão": 10**9,
-    "billion": 10**9, "billions": 10**9, "mil millones": 10**9, "млрд": 10**9,
-    "tn": 10**12, "trn": 10**12, "trillion": 10**12, "trillions": 10**12,
-    "lakh": 10**5, "lakhs": 10**5, "lac": 10**5, "crore": 10**7, "crores": 10**7, "cr": 10**7,
-    "만": 10**4, "백만": 10**6, "천만": 10**7, "억": 10**8, "조": 10**12,
-    "十": 10, "百": 10**2, "千": 10**3, "万": 10**4, "十万": 10**5, "百万": 10**6, "千万": 10**7,
-    "亿": 10**8, "十亿": 10**9, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12,
-    "萬": 10**4, "百萬": 10**6, "千萬": 10**7, "億": 10**8, "十億": 10**9, "百億": 10**10,
-    "千億": 10**11, "萬億": 10**12,
-    "mi": 10**6, "bi": 10**9, "ribu": 10**3, "rb": 10**3, "juta": 10**6, "jt": 10**6,
-    "miliar": 10**9, "triliun": 10**12,
-    "nghìn": 10**3, "triệu": 10**6, "tỷ": 10**9, "tỉ": 10**9,
-    "t": 0, "mil": 0, "bio": 0, "billionen": 0, "兆": 0, "g": 0,
-}  # fmt: skip
-
-#: Units that mean another number beside the amounts of some currencies, with both readings.
-_ELSEWHERE: dict[str, dict[str, str]] = {
-    "m": {"IDR": "miliar, a thousand million", "CLP": "miles, thousands"},
-    "b": {"IDR": "biliun, a million million"},
-}
-
-#: Where "cr" is a crore; in the accounts of other countries it marks a credit.
-_CRORES = frozenset(("INR", "PKR", "NPR", "BDT", "LKR"))
-
-#: "TEUR 500" and "500 T€" are thousands in German accounts; a bare T may be a trillion.
-_GERMAN_THOUSANDS = {"teur": "EUR", "t€": "EUR", "tchf": "CHF", "tusd": "USD", "tgbp": "GBP"}
-
-#: Currency words and signs besides the ISO codes, lower case.
-_SIGNS: dict[str, str] = {
-    "€": "EUR", "euro": "EUR", "euros": "EUR", "欧元": "EUR", "歐元": "EUR", "£": "GBP",
-    "英镑": "GBP", "us$": "USD", "$us": "USD", "u$s": "USD", "美元": "USD", "美金": "USD",
-    "hk$": "HKD", "港元": "HKD", "港币": "HKD", "港幣": "HKD", "rmb": "CNY", "人民币": "CNY",
-    "人民幣": "CNY", "cn¥": "CNY", "jp¥": "JPY", "日元": "JPY", "円": "JPY", "日圆": "JPY",
-    "a$": "AUD", "au$": "AUD", "c$": "CAD", "ca$": "CAD", "can$": "CAD", "s$": "SGD",
-    "sg$": "SGD", "nz$": "NZD", "nt$": "TWD", "新台币": "TWD", "r$": "BRL", "mx$": "MXN",
-    "₹": "INR", "₩": "KRW", "원": "KRW", "тг": "KZT", "руб": "RUB", "руб.": "RUB", "tl": "TRY",
-    "kč": "CZK", "ft": "HUF", "rp": "IDR", "rm": "MYR",
-    "₽": "RUB", "₺": "TRY", "₫": "VND", "₪": "ILS", "฿": "THB",
-    "us dollar": "USD", "us dollars": "USD", "usd$": "USD", "yuan": "CNY", "yen": "JPY",
-    "won": "KRW", "달러": "USD", "đồng": "VND", "rupiah": "IDR", "reais": "BRL",
-    "zł": "PLN", "sfr": "CHF", "fr.": "CHF", "₴": "UAH", "₦": "NGN", "₱": "PHP",
-    "r": "ZAR",
-}  # fmt: skip
-
-#: Signs shared by several currencies -> those currencies, the usual one first. The profile's own
-#: currency decides when it is one of them; else the usual one when no other is in sight.
-_SHARED: dict[str, tuple[str, ...]] = {
-    "$": ("USD", "HKD", "AUD", "CAD", "SGD", "NZD", "TWD", "MXN", "ARS", "CLP", "COP", "BBD",
-          "BMD", "BND", "BSD", "BZD", "FJD", "GYD", "JMD", "KYD", "LRD", "NAD", "SBD", "SRD",
-          "TTD", "UYU", "XCD"),
-    "¥": ("CNY", "JPY"),
-    "元": ("CNY", "HKD", "TWD", "USD", "EUR", "JPY", "SGD", "CAD", "AUD", "MOP"),
-    "kr": ("SEK", "NOK", "DKK", "ISK"),
-    "rs": ("INR", "PKR", "LKR", "NPR", "MUR"),
-    "dh": ("AED", "MAD"),
-}  # fmt: skip
-for _word, _sign in (("dollar", "$"), ("dollars", "$"), ("rupee", "rs"), ("rupees", "rs")):
-    _SHARED[_word] = _SHARED[_sign]
-
-#: Currency words that people close with a full stop ("Rs.500"), with what they are without it.
-_CLOSED = {"rs": "rs", "kr": "kr", "fr": "chf", "sfr": "chf", "rp": "rp", "руб": "руб", "тг": "тг",
-           "ft": "ft"}  # fmt: skip
-_STOP = r"(?s)(?P<head>[+-]?\s*)(?P<word>[^\W\d_]+)\.(?P<gap>\s*)(?P<rest>[+-]?[0-9].*)"
-
-#: Words for parts of a whole -> how many make it up.
-_PARTS = {
-    **dict.fromkeys((
-        "%", "percent", "per cent", "pct", "prozent", "procent", "por ciento", "pour cent",
-        "per cento", "por cento", "процентов", "퍼센트",
-    ), 100),
-    **dict.fromkeys(("‰", "per mille", "promille"), 1000),
-    **dict.fromkeys((
-        "bp", "bps", "basis point", "basis points", "basispunkte", "基点", "个基点", "個基點",
-    ), 10_000),
-}  # fmt: skip
-
 _LONGEST = 80  # characters; bounds the work on a text that only looks like a number
 _SPACES = " '’_"  # marks that can only group digits
 _NUMBER = r"(?:[0-9][0-9., '’_]*(?:[eE][+-]?[0-9]+)?|[.,][0-9]+)"
 _SHAPE = (
     rf"(?s)(?P<pre>[^0-9+\-.,]*?)\s*(?P<minus>[+-]?)\s*(?P<mid>[^0-9+\-.,]*?)\s*"
     rf"(?P<num>{_NUMBER})(?P<post>.*)"
-)
-_STACKED = (
-    r"(?P<pre>[^0-9]*)(?P<high>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>亿|億|万|萬)\s*"
-    r"(?P<low>[0-9]+(?:\.[0-9]+)?)\s*(?P<rest>[^0-9.,]*)"
 )
 #: "CHF 500.-" and "500,– €": a dash for hundredths that are none.
 _DASH = r"(?s)(?P<body>[^0-9]*[0-9][0-9., '’]*?)(?P<mark>[.,])[-–—]{1,2}(?P<rest>\s*[^0-9]*)"
@@ -178,24 +87,26 @@ def read_amount(
         raise AmountError(f"expected a number, got {shown}", EXAMPLE)
     if any(unicodedata.category(char) in ("No", "Nl") for char in text):
         raise AmountError(f"expected a number, got {shown}", EXAMPLE)
-    words = in_digits(unicodedata.normalize("NFKC", text).replace("\u2212", "-").strip())
-    negative = words.startswith("(") and words.endswith(")")
-    if negative:  # accountants write losses in brackets
-        words = words[1:-1].strip()
+    from .units import PARTS, behind, check_unit, in_front, stacked, without_stop
+
+    words, mark = _plain_marks(text, shown)
+    words, negative = _sign_outside(words, shown)
+    words = without_stop(words, shown)
     dash = re.fullmatch(_DASH, words)
     if dash and dash["mark"] not in dash["body"] and decimal in (None, dash["mark"]):
         words, decimal = dash["body"] + dash["rest"], dash["mark"]
-    stacked = re.fullmatch(_STACKED, words)
-    if stacked:
-        number, pre, post = _stacked(stacked, shown), stacked["pre"], stacked["rest"]
+    heap = stacked(words, shown)
+    if heap:
+        number, pre, post = heap
         minus = "-" if pre.strip().startswith("-") else ""
         pre = pre.strip().lstrip("+-").strip()
     else:
-        found = re.fullmatch(_SHAPE, _without_stop(words, shown))
+        found = re.fullmatch(_SHAPE, words)
         if found is None:
             raise AmountError(f"expected a number, got {shown}", EXAMPLE)
-        if decimal is None and _EAST_ASIAN.search(found["post"]) and "," in found["num"]:
-            decimal = _east_asian_mark(found["num"])
+        decimal = mark or decimal
+        if decimal is None:
+            decimal = _east_asian_mark(found["num"], found["post"], currency, shown)
         number = _digits(found["num"].rstrip(" "), decimal, large, shown)
         pre, mid, minus = found["pre"].strip(), found["mid"].strip(), found["minus"]
         if pre and mid:
@@ -203,27 +114,74 @@ def read_amount(
         pre, post = pre or mid, found["post"].strip()
     if negative and minus:
         raise AmountError(f"{shown} has two minus signs", "write -80k or (80k)")
-    factor, unit, code, sign = _unit(post, currency, shown)
+    if pre.lower() in ("x", "×") and not post:
+        pre, post = "", "x"
+    factor, unit, code, sign = behind(post, currency, shown)
     if pre:
-        if pre.lower() in _GERMAN_THOUSANDS:
-            first: str | None = _GERMAN_THOUSANDS[pre.lower()]
-            factor *= 1000
-        else:
-            first = _currency(pre, currency, shown, post)
-            if first is None:
-                raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+        more, first = in_front(pre, currency, shown, post)
+        if more != 1 and (unit or factor != 1):
+            raise AmountError(f"expected a number, got {shown}", EXAMPLE)
         if code is not None and code != first and post not in ("元", "万元", "亿元"):
             raise AmountError(f"{shown} names two currencies", "name one of them")
-        code = first
+        code, factor = first, factor * more
         if sign:
             raise AmountError(f"{shown} is money and a share at once", EXAMPLE)
-    _check_unit(unit, code or currency, shown)
-    value = number * factor / (_PARTS[unit] if sign == "%" else 1)
+    check_unit(unit, code or currency, shown)
+    value = number * factor / (PARTS[unit] if sign == "%" else 1)
     try:
         result = float(-value if negative or minus == "-" else value)
     except OverflowError:
         result = float("inf")
     return Amount(result, code, sign)
+
+
+#: Brackets around the digits, with what stands outside: "$(80k)", "(80) %".
+_BRACKETS = r"(?s)(?P<pre>[^()0-9]*)\((?P<inner>[^()]*[0-9][^()]*)\)(?P<post>[^()0-9]*)"
+#: "HK$'000 500", the head of a column of accounts.
+_IN_THOUSANDS = r"(?s)^([^0-9'’]+?)\s*['’]000s?\s+(?=[(+-]?\s*[0-9])"
+#: What stands behind an amount and says that it ends there: "500:-", "5,00,000/-", "100万元整".
+_ENDINGS = r"(?s)(.*[0-9])\s*(?::-|/-)|(.*[元圆])整"
+
+
+def _plain_marks(text: str, shown: str) -> tuple[str, str | None]:
+    """The text in plain digits and marks, and its decimal mark where the mark says that it is."""
+    words = unicodedata.normalize("NFKC", text).replace("\u2212", "-").strip()
+    mark = None
+    if not words.isascii():
+        mark = "." if "\u066b" in words else None  # the Arabic decimal mark, which groups nothing
+        words = words.replace("\u066b", ".").replace("\u066c", "'")
+        words = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char
+                        for char in words)  # fmt: skip
+        words = in_digits(re.sub(r"^[\u2010\u2013](?=[^\s])", "-", words))
+    if words.endswith("折"):
+        raise AmountError(
+            f"{shown} may be the part that is left to pay or the part that is taken off",
+            "write the part as a percentage: 30%",
+            two_ways=True,
+        )
+    words = re.sub(_IN_THOUSANDS, r"\1 k ", words)
+    ended = re.fullmatch(_ENDINGS, words)
+    if ended:
+        words = ended[1] or ended[2]
+    share = re.fullmatch(r"([+-]?)\s*[%٪]\s*([+-]?[0-9][0-9.,]*)", words)  # as Turkey writes it
+    return (f"{share[1]}{share[2]}%" if share else words), mark
+
+
+def _sign_outside(words: str, shown: str) -> tuple[str, bool]:
+    """The text without brackets, or a minus sign behind the digits, and whether it had them."""
+    found = re.fullmatch(_BRACKETS, words)
+    if found:  # accountants write losses in brackets
+        return f"{found['pre']}{found['inner'].strip()}{found['post']}".strip(), True
+    last = re.fullmatch(r"(?s)(.*[0-9])\s?-", words)
+    if last is None:
+        return words, False
+    if re.search(r"[.,][0-9]{1,2}$", last[1]):  # the hundredths are there, so it is a sign
+        return last[1], True
+    raise AmountError(
+        f"the dash behind {shown} may be a minus sign or stand for no hundredths",
+        "write -80k or (80k)",
+        two_ways=True,
+    )
 
 
 #: Groups of two digits before the last three: lakhs and crores, as India writes them.
@@ -274,25 +232,27 @@ def _count(text: str) -> int:
     return sum(char.isdigit() for char in text.partition(".")[0])
 
 
-def _stacked(found: re.Match[str], shown: str) -> Decimal:
-    """Read 1亿2000万: each part in its own unit, the second below the first."""
-    rest = found["rest"].strip()
-    unit = max((u for u in _UNITS if u and _UNITS[u] and rest.startswith(u)), key=len, default="")
-    high = Decimal(found["high"]) * _UNITS[found["unit"]]
-    low = Decimal(found["low"]) * _UNITS[unit]
-    if not unit or low >= _UNITS[found["unit"]]:
-        raise AmountError(f"expected a number, got {shown}", "write it in one unit: 1.2亿")
-    # what follows the second unit (a currency) is read again with the unit taken off by `_unit`
-    return (high + low) / _UNITS[unit]
-
-
 #: Units and currencies of countries that group digits by commas and never write a decimal comma.
 _EAST_ASIAN = re.compile("[千万萬亿億円圆元만억원]")
 
 
-def _east_asian_mark(number: str) -> str | None:
+#: Currencies of countries where 1,0000 may be ten thousand.
+_MYRIADS = frozenset(("CNY", "HKD", "JPY", "KRW", "TWD"))
+
+
+def _east_asian_mark(number: str, post: str, own: str | None, shown: str) -> str | None:
     """The decimal mark of "3,000" in 3,000万: a comma before three digits groups there."""
-    grouped = re.fullmatch(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?", number.strip())
+    number = number.strip()
+    if own in _MYRIADS and re.fullmatch(r"[1-9][0-9]{0,3}(?:,[0-9]{4})+", number):
+        whole, part = number.replace(",", ""), number.replace(",", ".")
+        raise AmountError(
+            f"{shown} is {whole} to some and {part} to others",
+            "write the digits without groups, or group them by threes",
+            two_ways=True,
+        )
+    if not _EAST_ASIAN.search(post):
+        return None
+    grouped = re.fullmatch(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?", number)
     return "." if grouped else None
 
 
@@ -368,99 +328,4 @@ def _other_mark(shown: str, decimal: str) -> AmountError:
     return AmountError(
         f"{shown} does not fit the decimal mark that is stated ({decimal!r})",
         "write every number the same way, or change the mark",
-    )
-
-
-def _without_stop(words: str, shown: str) -> str:
-    """Return the text without the full stop that closes a word before the digits."""
-    found = re.fullmatch(_STOP, words)
-    if found is None:
-        return words
-    word = found["word"].lower()
-    if word in _CLOSED:
-        return f"{found['head']}{_CLOSED[word]} {found['rest']}"
-    if found["gap"] or (word.upper() not in ISO_4217 and word not in _SIGNS):
-        return words
-    raise AmountError(
-        f"the full stop in {shown} may close the word or be a decimal mark",
-        "leave it out, or write 0 before it",
-        two_ways=True,
-    )
-
-
-def _unit(post: str, own: str | None, shown: str) -> tuple[int, str, str | None, str]:
-    """Return factor, unit, currency and sign of what stands behind the digits."""
-    if post.lower() in ("x", "×", "times", "倍"):
-        return 1, "", None, "x"
-    if post.lower() in _PARTS:
-        return 1, post.lower(), None, "%"
-    if post.lower() in _GERMAN_THOUSANDS:
-        return 1000, "", _GERMAN_THOUSANDS[post.lower()], ""
-    readings: dict[tuple[int, str | None], str] = {}
-    for cut in range(len(post) + 1):
-        unit, code = post[:cut].strip().rstrip(".").lower(), post[cut:].strip()
-        if unit not in _UNITS or (cut and post[cut - 1] == "." and not unit):
-            continue
-        if not code:
-            readings[(_UNITS[unit], None)] = unit
-            continue
-        if code.endswith(".") and code[:-1].lower() in _CLOSED:
-            code = _CLOSED[code[:-1].lower()]
-        found = _currency(code, own, shown, unit)
-        if found:
-            readings[(_UNITS[unit], found)] = unit
-    if any(factor == 0 for factor, _ in readings):
-        raise AmountError(
-            f"the unit of {shown} means different numbers in different languages",
-            "write k, m, bn or the whole number",
-            two_ways=True,
-        )
-    if len(readings) != 1:
-        bad = re.fullmatch(r"[A-Za-z]{3}", post)
-        hint = f"{post.upper()} is neither a unit nor a currency" if bad else EXAMPLE
-        raise AmountError(f"expected a number, got {shown}", hint)
-    ((factor, money), unit), *_ = readings.items()
-    return factor, unit, money, ""
-
-
-def _check_unit(unit: str, money: str | None, shown: str) -> None:
-    """Refuse a unit that means another number where the currency is at home."""
-    other = _ELSEWHERE.get(unit, {}).get(money or "")
-    if other is not None:
-        raise AmountError(
-            f"the unit of {shown} is {_WRITTEN[unit]} to some and {other} in {money}",
-            "write the word or the whole number",
-            two_ways=True,
-        )
-    if unit == "cr" and money not in _CRORES:
-        raise AmountError(
-            f"cr in {shown} may be crore or mark a credit",
-            "write crore, or a minus sign",
-            two_ways=True,
-        )
-
-
-_WRITTEN = {"m": "million", "b": "billion"}
-
-
-def _currency(word: str, own: str | None, shown: str, unit: str) -> str | None:
-    """Return the ISO code of a currency word, None when it is none."""
-    low = word.strip().lower()
-    if low.upper() in ISO_4217:
-        return low.upper()
-    if low in _SIGNS:
-        return _SIGNS[low]
-    if low not in _SHARED:
-        return None
-    choices = _SHARED[low]
-    if own in choices:
-        return own
-    if low in ("$", "dollar", "dollars"):  # no other dollar in sight
-        return "USD"
-    if low in ("¥", "元") and "亿" in unit + shown:  # only Chinese is written with this sign
-        return "CNY"
-    raise AmountError(
-        f"{word} in {shown} may be {' or '.join(choices[:3])}",
-        f"write the code: {choices[0]} ...",
-        two_ways=True,
     )

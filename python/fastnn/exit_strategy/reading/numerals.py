@@ -22,19 +22,31 @@ _CHARS = "".join((*_DIGITS, *_SMALL, *_LARGE))
 _NUMERAL = (
     rf"(?<![0-9.,'’{_CHARS}点])(?=[{_CHARS}]*[{''.join(_DIGITS)}十拾])[{_CHARS}]+(?![0-9.,'’点])"
 )
-_PER_CENT = r"百分之\s*(\S.*)"
+_PARTS = r"(百|千|万|萬)分之\s*(\S.*)"
+_PART_SIGNS = {"百": "%", "千": "‰", "万": " bps", "萬": " bps"}
+#: "五成", "三成五", "5成半": tenths, with hundredths behind.
+_TENTHS = rf"([0-9]|[{''.join(_DIGITS)}十])成([0-9半]|[{''.join(_DIGITS)}])?"
 
 
 def in_digits(text: str) -> str:
     """Return a text with its one Chinese numeral in digits; as it is where there is none."""
     if text.isascii():
         return text
-    share = re.fullmatch(_PER_CENT, text.strip())
+    share = re.fullmatch(_PARTS, text.strip())
     if share:
-        text = f"{share[1]}%"
+        text = f"{share[2]}{_PART_SIGNS[share[1]]}"
+    tenths = re.fullmatch(_TENTHS, text.strip())
+    if tenths:
+        high, low = _digit(tenths[1]), _digit(tenths[2] or "0")
+        return text if high == 10 and low else f"{10 * high + low}%"
     found = re.findall(_NUMERAL, text)
     number = read_numeral(found[0]) if len(found) == 1 else None
     return text if number is None else text.replace(found[0], str(number))
+
+
+def _digit(char: str) -> int:
+    """A digit in either writing; 十 is ten, 半 five of the next smaller unit."""
+    return {"十": 10, "半": 5}.get(char) or (int(char) if char.isdecimal() else _DIGITS[char])
 
 
 def read_numeral(word: str) -> int | None:

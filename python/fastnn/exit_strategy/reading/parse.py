@@ -106,7 +106,11 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
     """Read "12.5m", "HKD 250m" or "55 %"; foreign money is converted at a known rate."""
     if text[:1] not in _DIGITS and text.strip().lower().lstrip("+-") in _NOT_FINITE:
         return _check_range(reader, row, float(text), path)
-    if row.path in SPENT and text.lstrip()[:1] == "(":
+    if (
+        row.path in SPENT
+        and ("(" in text or text.rstrip()[-1:] == "-")
+        and any(char.isdigit() for char in text)
+    ):
         reader.fail(
             "EX122", path, text,
             f"brackets in {show(text)} may mean money spent or, as a minus sign, money earned",

@@ -141,11 +141,17 @@ def _said(text: str, *shapes: str) -> str | None:
 
 
 _FRACTION = r"([0-9]{1,4})\s*/\s*([0-9]{1,4})"
+_HALVES = frozenset(("half", "one half", "一半", "半", "半数"))
 
 
 def read_part(text: str) -> float | None:
-    """Return a part of a whole written as a fraction ("1/3", "½"), None for other text."""
+    """Return a part of a whole written as a fraction ("1/3", "½", "三分之一"), else None."""
     words = unicodedata.normalize("NFKC", text.strip()).replace("\u2044", "/")
+    if words.lower() in _HALVES:
+        return 0.5
+    whole, middle, part = words.partition("分之")
+    if middle and whole not in ("百", "千", "万", "萬"):
+        words = f"{in_digits(part)}/{in_digits(whole)}"
     found = re.fullmatch(_FRACTION, words)
     if found is None or not int(found[2]) or int(found[1]) > int(found[2]):
         return None
