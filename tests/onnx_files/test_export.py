@@ -64,6 +64,17 @@ def test_every_layer_gives_in_onnx_runtime_what_it_gives_here(name):
             assert bool(d.dim_param) == (wanted is None)
 
 
+@pytest.mark.parametrize("layer", [L.MaxPooling2D, L.AveragePooling2D])
+@pytest.mark.parametrize(("window", "strides"), [((2, 1), (1, 3)), ((1, 1), (2, 2)), ((3, 1), 2)])
+def test_pools_may_leave_places_out(layer, window, strides):
+    for size in (5, None):
+        pool = layer(window, strides, padding="same")
+        model = fastnn.Sequential([fastnn.Input((size, 7, 2)), pool])
+        check(model, floats(2, 5, 7, 2))
+    conv = L.Conv2D(3, window, strides, padding="same")
+    check(randomised(fastnn.Sequential([fastnn.Input((5, 7, 2)), conv])), floats(2, 5, 7, 2))
+
+
 @pytest.mark.parametrize("opset", range(17, NEWEST + 1))
 def test_every_opset_from_17_on_says_the_same(opset):
     model = fastnn.Sequential([

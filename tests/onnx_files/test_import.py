@@ -277,6 +277,58 @@ def test_branches_loops_and_functions_of_the_file():
     np.testing.assert_allclose(model(x), want, rtol=1e-5, atol=1e-6)
 
 
+def _recurrent(op, activations, alpha, beta, lengths=None):
+    gates, d = {"RNN": 1, "GRU": 3, "LSTM": 4}[op], 2 if "," in activations else 1
+    names = activations.replace(",", " ").split()
+    attrs = {"activations": names, "activation_alpha": alpha, "activation_beta": beta}
+    attrs |= {"direction": "bidirectional"} if d == 2 else {}
+    arrays = {"w": floats(d, gates * 2, 3), "r": floats(d, gates * 2, 2), "h": floats(d, 3, 2)}
+    if lengths is not None:
+        arrays["lengths"] = np.array(lengths, np.int32)
+    node = helper.make_node(
+        op, ["x", "w", "r", "", "" if lengths is None else "lengths", "h"], ["y", "last"],
+        hidden_size=2, **{k: v for k, v in attrs.items() if v},
+    )  # fmt: skip
+    outputs = [("y", F, [4, d, 3, 2]), ("last", F, [d, 3, 2])]
+    return proto([node], [("x", F, [4, 3, 3])], outputs, arrays, opset=14)
+
+
+@pytest.mark.parametrize(
+    ("op", "activations", "alpha", "beta"),
+    [
+        ("LSTM", "Elu Elu HardSigmoid", [0.44, 0.72, 0.28], [0.33]),
+        ("LSTM", "Sigmoid LeakyRelu HardSigmoid", [0.6, 0.25], [0.4]),
+        ("GRU", "HardSigmoid LeakyRelu, Elu ScaledTanh", [0.2, 0.1, 0.7, 0.9], [0.3, 0.6]),
+        ("RNN", "ThresholdedRelu, Affine", [0.1, 0.5], [0.2]),
+    ],
+)
+def test_parameters_go_to_the_activations_that_take_them(op, activations, alpha, beta):
+    made, x = _recurrent(op, activations, alpha, beta), floats(4, 3, 3)
+    for got, want in zip(fastnn.onnx.load(made)(x), runtime(made, {"x": x}), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("op", "activations"), [("RNN", "Tanh"), ("GRU", "Sigmoid Tanh"), ("LSTM", "Sigmoid Tanh Tanh")]
+)
+def test_a_sequence_of_no_steps_ends_in_zeros(op, activations):
+    made, x = _recurrent(op, activations, [], [], lengths=[2, 0, 4]), floats(4, 3, 3)
+    want = runtime(made, {"x": x})
+    assert not want[1][:, 1].any()
+    for got, each in zip(fastnn.onnx.load(made)(x), want, strict=True):
+        np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [4, 5, 6])  # those that ONNX Runtime takes
+def test_what_a_transposed_convolution_lacks_stands_at_its_end(length):
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[3], output_shape=[length])
+    made = proto([node], [("x", F, [2, 1, 2])], [("y", F, [2, 2, length])], {"w": floats(1, 2, 1)})
+    x = floats(2, 1, 2)
+    np.testing.assert_allclose(
+        fastnn.onnx.load(made)(x), runtime(made, {"x": x})[0], rtol=1e-5, atol=1e-6
+    )
+
+
 def test_what_no_trace_holds_runs_on_arrays():
     made = proto(
         [helper.make_node("Det", ["x"], ["y"])], [("x", F, ["N", 3, 3])], [("y", F, ["N"])]

@@ -41,21 +41,26 @@ def _activation(c: Call, name: str, alpha: float | None, beta: float | None) -> 
     raise c.wrong(f"there is no activation {name!r}")
 
 
+#: Activations of two parameters, in small letters; others have the first one alone, or none.
+_TAKE_BETA = {"affine", "scaledtanh", "hardsigmoid"}
+
+
+def _shared_out(values: list[float], names: list[str], takers: set[str]) -> list[float | None]:
+    """A value for each activation, where values stand in the order of those that take one."""
+    if len(values) == len(names):
+        return list(values)
+    left = iter(values)
+    return [next(left, None) if name.lower() in takers else None for name in names]
+
+
 def _activations(c: Call, each: list[str], directions: int) -> list[list[Op]]:
     """The activations of each direction."""
     names = c.attr("activations") or each * directions
     alphas = list(c.attr("activation_alpha") or [])
     betas = list(c.attr("activation_beta") or [])
-    # Values stand in the order of the activations that take one.
-    takes = {"affine", "leakyrelu", "thresholdedrelu", "scaledtanh", "hardsigmoid", "elu"}
-    found = []
-    whole = len(alphas) == len(names)
-    for i, name in enumerate(names):
-        wanted = whole or name.lower() in takes
-        alpha = (alphas[i] if whole else alphas.pop(0)) if wanted and alphas else None
-        both = len(betas) == len(names)
-        beta = (betas[i] if both else betas.pop(0)) if (wanted or both) and betas else None
-        found.append(_activation(c, name, alpha, beta))
+    alphas = _shared_out(alphas, names, {*_TAKE_BETA, "leakyrelu", "thresholdedrelu", "elu"})
+    betas = _shared_out(betas, names, _TAKE_BETA)
+    found = [_activation(c, *each) for each in zip(names, alphas, betas, strict=True)]
     if len(found) != len(each) * directions:
         raise c.wrong(f"{len(found)} activations, wanted {len(each) * directions}")
     return [found[i * len(each) : (i + 1) * len(each)] for i in range(directions)]
@@ -113,9 +118,12 @@ class _Run:
         return ops.scan(one, start, (z, places), reverse=reverse)
 
     def results(self, found: list[tuple[Any, Any]], x: Any) -> Any:
-        """Y, and the last states, in ONNX's layout."""
+        """Y, and the last states, in ONNX's layout; zeros for a sequence of no steps."""
         y = ops.stack([hidden for _, hidden in found], axis=1)  # (time, directions, batch, hidden)
         last = [ops.stack([states[i] for states, _ in found], axis=0) for i in range(self.states)]
+        if self.lengths is not None:
+            some = ops.reshape(ops.greater(self.lengths, 0), [1, -1, 1])
+            last = [ops.where(some, v, ops.zeros_like(v)) for v in last]
         if self.c.attr("layout", 0):
             y = ops.transpose(y, [2, 0, 1, 3])
             last = [ops.transpose(v, [1, 0, 2]) for v in last]

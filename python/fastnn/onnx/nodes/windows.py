@@ -160,8 +160,8 @@ def _conv_transpose(c: Call, x: Any, w: Any, bias: Any = None) -> Any:
             total = whole[i] + extra[i] - length
             if isinstance(total, Dim):
                 raise c.wrong("its padding depends on an open size", "give it as a number")
-            half = total // 2 if auto == "SAME_UPPER" else total - total // 2
-            starts.append(half if auto.startswith("SAME") or wanted is not None else pads[i])
+            total = max(total, 0)  # what lacks for a longer output stands at its end
+            starts.append(total // 2 if auto == "SAME_UPPER" else total - total // 2)
         elif auto == "VALID":
             length = whole[i] + extra[i]
             starts.append(0)

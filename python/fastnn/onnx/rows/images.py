@@ -36,7 +36,8 @@ def _placed(
     padding = row.attrs["padding"]
     padding = [padding] if not isinstance(padding, list) else padding
     if padding == [-1]:
-        if all(d == 1 for d in attrs.get("dilations", ())):
+        steps = zip(attrs["strides"], window, strict=True)
+        if all(d == 1 for d in attrs.get("dilations", ())) and all(s <= k for s, k in steps):
             return x, attrs | {"auto_pad": "SAME_UPPER"}
         return _padded_same(b, x, attrs, fill, window)
     sides = list(padding) or [0] * 2 * axes
@@ -52,12 +53,17 @@ def _padded_same(
 ) -> tuple[str, dict[str, Any]]:
     """Padding to ceil(size / stride) places of a dilated window.
 
-    It is written as numbers: ONNX Runtime knows no `auto_pad` of dilated windows.
+    It is written as numbers: ONNX Runtime knows no `auto_pad` of dilated windows, nor of pools
+    whose strides are longer than their windows.
     """
     before: list[int | str] = []
     after: list[int | str] = []
-    strides, dilations = attrs["strides"], attrs["dilations"]
+    strides, dilations = attrs["strides"], attrs.get("dilations", [1] * len(window))
     for i, (k, stride, dilation) in enumerate(zip(window, strides, dilations, strict=True)):
+        if k == 1:
+            before.append(0)
+            after.append(0)
+            continue
         span = (k - 1) * dilation + 1
         if stride == 1:
             before.append((span - 1) // 2)
