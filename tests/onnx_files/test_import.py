@@ -329,6 +329,26 @@ def test_what_a_transposed_convolution_lacks_stands_at_its_end(length):
     )
 
 
+@pytest.mark.parametrize("lengths", [[3, 3], [2, 3]])
+def test_sequences_of_an_old_scan_are_whole_or_refused(lengths):
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Add", ["s", "each"], ["t"]), helper.make_node("Neg", ["t"], ["out"])],
+        "body", [info("s", F, [2]), info("each", F, [2])], [info("t", F, [2]), info("out", F, [2])],
+    )  # fmt: skip
+    node = helper.make_node("Scan", ["n", "s0", "x"], ["s", "y"], body=body, num_scan_inputs=1)
+    arrays = {"n": np.array(lengths, np.int64), "s0": floats(2, 2)}
+    outputs = [("s", F, [2, 2]), ("y", F, [2, 3, 2])]
+    made, x = proto([node], [("x", F, [2, 3, 2])], outputs, arrays, opset=8), floats(2, 3, 2)
+    model = fastnn.onnx.load(made)
+    if min(lengths) < 3:
+        with pytest.raises(fastnn.FormatError, match=r"\(Scan\): its sequences have lengths"):
+            model(x)
+        return
+    for got, want in zip(model(x), runtime(made, {"x": x}), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
 def test_what_no_trace_holds_runs_on_arrays():
     made = proto(
         [helper.make_node("Det", ["x"], ["y"])], [("x", F, ["N", 3, 3])], [("y", F, ["N"])]

@@ -181,6 +181,13 @@ def _batched(c: Call, body: Graph, inputs: Any) -> Any:
     rest = list(inputs[1:])
     states, arrays = rest[: len(rest) - count], rest[len(rest) - count :]
     ways = c.ints("directions", [0] * count)
+    if inputs[0] is not None:
+        lengths, whole = c.list(inputs[0], "sequence_lens"), shape(arrays[0])[1]
+        if any(n != whole for n in lengths):
+            raise c.wrong(
+                f"its sequences have lengths of {lengths}, the arrays of {whole}",
+                "a Scan of opset 9 or newer, or sequences of one length",
+            )
     rows = []
     for row in range(int(shape(arrays[0])[0])):
         rows.append(
