@@ -13,7 +13,10 @@ from collections.abc import Iterable, Sequence
 
 from fastnn.exit_strategy.records import dataclass
 
-__all__ = ["CODES", "ExitError", "Issue", "code_title", "suggest", "unwritable", "visible"]
+__all__ = [
+    "CODES", "EXAMPLE", "AmountError", "ExitError", "Issue", "code_title", "suggest", "unwritable",
+    "visible",
+]  # fmt: skip
 
 #: Stable code -> what it means. Never reuse a number.
 CODES: dict[str, str] = {
@@ -156,3 +159,19 @@ class ExitError(ValueError):
     def hint(self) -> str:
         """What mends each fault, a line an issue."""
         return "\n".join(issue.hint for issue in self.issues)
+
+
+class AmountError(ValueError):
+    """Text that is not a number, or that can be read in two ways (`two_ways`)."""
+
+    message: str
+    hint: str
+    two_ways: bool
+
+    def __init__(self, message: str, hint: str, *, two_ways: bool = False) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.two_ways = message, hint, two_ways
+
+
+#: What is said where a text is no amount and nothing nearer can be said.
+EXAMPLE = "write a number such as 12_000_000, 12m or EUR 1.2bn"

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
 
+from fastnn.exit_strategy.errors import EXAMPLE, AmountError
 from fastnn.exit_strategy.reading.numerals import in_digits
 from fastnn.exit_strategy.records import dataclass
 
@@ -26,18 +27,6 @@ class Amount:
     sign: str
 
 
-class AmountError(ValueError):
-    """Text that is not a number, or that can be read in two ways (`two_ways`)."""
-
-    message: str
-    hint: str
-    two_ways: bool
-
-    def __init__(self, message: str, hint: str, *, two_ways: bool = False) -> None:
-        super().__init__(message)
-        self.message, self.hint, self.two_ways = message, hint, two_ways
-
-
 _LONGEST = 80  # characters; bounds the work on a text that only looks like a number
 _SPACES = " '’_"  # marks that can only group digits
 _NUMBER = r"(?:[0-9][0-9., '’_]*(?:[eE][+-]?[0-9]+)?|[.,][0-9]+)"
@@ -47,7 +36,6 @@ _SHAPE = (
 )
 #: "CHF 500.-" and "500,– €": a dash for hundredths that are none.
 _DASH = r"(?s)(?P<body>[^0-9]*[0-9][0-9., '’]*?)(?P<mark>[.,])[-–—]{1,2}(?P<rest>\s*[^0-9]*)"
-EXAMPLE = "write a number such as 12_000_000, 12m or EUR 1.2bn"
 
 
 def plain_value(value: object) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from fastnn.exit_strategy.reading.amounts import EXAMPLE, AmountError
+from fastnn.exit_strategy.errors import EXAMPLE, AmountError
 from fastnn.exit_strategy.reading.fx import ISO_4217
 
 __all__ = ["PARTS", "behind", "check_unit", "in_front", "stacked", "without_stop"]
