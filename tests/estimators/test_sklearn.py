@@ -466,6 +466,8 @@ SETTINGS = [
     ({"batch_size": 0}, "batch_size is 0"),
     ({"dropout": 1.0}, "dropout is 1.0"),
     ({"l2": -1}, "l2 is -1"),
+    ({"learning_rate": -1}, "learning_rate is -1"),
+    ({"learning_rate": float("nan")}, "learning_rate is nan"),
     ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction is 1.0"),
     ({"activation": "rleu"}, "relu"),
     ({"optimizer": "adm"}, "adam"),
