@@ -21,7 +21,7 @@ from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
 
 __all__ = [
-    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
+    "STFT", "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
     "Initializer", "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomInitializer",
     "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "get",
 ]  # fmt: skip
@@ -494,6 +494,79 @@ class Orthogonal(RandomInitializer):
         return np.ascontiguousarray(self.gain * q.reshape(shape), np.float32)
 
 
+class STFT(Initializer):
+    """Kernels of a convolution that computes one part of a short-time Fourier transform.
+
+    Args:
+        side: `"real"` for cosines or `"imag"` for sines.
+        window: The name of a window, its values, or None for none.
+        scaling: What the window is divided by: `"density"` (the root of the sum of its squares),
+            `"spectrum"` (its sum) or None for nothing.
+        periodic: Whether the window is one turn of a wave, rather than the same from both ends.
+
+    Raises:
+        ValueError: A setting is not known, or the window has another length than the kernel.
+
+    Example:
+        >>> fastnn.initializers.STFT("real", None)((4, 1, 3))[:, 0].round(3)
+        array([[ 1.,  1.,  1.],
+               [ 1.,  0., -1.],
+               [ 1., -1.,  1.],
+               [ 1., -0., -1.]], dtype=float32)
+    """
+
+    side: str
+    scaling: str | None
+    periodic: bool
+
+    def __init__(
+        self,
+        side: str = "real",
+        window: Any = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        if side not in ("real", "imag"):
+            raise ValueError(f"STFT: side is {side!r}\n  hint: 'real' or 'imag'")
+        if scaling not in (None, "density", "spectrum"):
+            raise ValueError(f"STFT: scaling is {scaling!r}\n  hint: 'density', 'spectrum' or None")
+        if isinstance(window, str):
+            from fastnn.ops.audio import signal_window  # not needed by other initialisers
+
+            signal_window(window, 8)  # an unknown name is refused here
+        self.side, self.window, self.scaling = side, window, scaling
+        self.periodic = periodic
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        """Gives an array of this shape: (samples of a frame, 1, terms)."""
+        if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
+            raise ValueError(
+                f"STFT needs a shape (samples, 1, terms) with 2 terms or more, got {tuple(shape)}"
+                "\n  hint: terms are fft_length // 2 + 1"
+            )
+        from fastnn.ops.audio import signal_window
+        from fastnn.ops.fourier import waves
+
+        size, _, terms = shape
+        cos, sin = waves(2 * (terms - 1), terms, -1.0, size)
+        kernel = cos if self.side == "real" else sin
+        if self.window is not None:
+            window = self.window
+            if isinstance(window, str):
+                window = signal_window(window, size, self.periodic)
+            window = np.asarray(window, np.float64)
+            if window.shape != (size,):
+                raise ValueError(
+                    f"STFT: the window has shape {window.shape}, wanted ({size},)"
+                    "\n  hint: one value for each sample of a frame"
+                )
+            divisor = {
+                "density": np.sqrt(np.square(window).sum()), "spectrum": np.abs(window).sum(),
+            }.get(self.scaling or "", 1.0)  # fmt: skip
+            kernel = kernel * (window / divisor).astype(np.float32)[:, None]
+        return kernel[:, None].astype(np.float32 if dtype is None else dtype)
+
+
 # Keras's further names of the classes, one a line: so type checkers take them for the classes.
 constant = Constant
 zeros = Zeros
@@ -512,17 +585,19 @@ he_uniform = HeUniform
 lecun_normal = LecunNormal
 lecun_uniform = LecunUniform
 variance_scaling = VarianceScaling
+STFTInitializer = STFT
 
 TABLE = Registry(
     "initializer",
     [
         Zeros, Ones, Constant, Identity, RandomNormal, RandomUniform, TruncatedNormal,
         VarianceScaling, GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform,
-        LecunNormal, Orthogonal,
+        LecunNormal, Orthogonal, STFT,
     ],
     {
         "normal": RandomNormal, "uniform": RandomUniform, "one": Ones, "zero": Zeros,
         "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal, "eye": Identity,
+        "STFTInitializer": STFT,
     },
 )  # fmt: skip
 

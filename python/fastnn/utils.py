@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random as _python_random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,9 @@ from fastnn.serialization.objects import (
 )
 from fastnn.tracing.symbolic import KerasTensor
 
+if TYPE_CHECKING:
+    from fastnn.data.sounds import audio_dataset_from_directory
+
 #: Paths of older Keras below this module are found by `fastnn.base.finder`.
 __path__: list[str] = []
 
@@ -56,6 +59,7 @@ __all__ = [
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "audio_dataset_from_directory",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -475,4 +479,7 @@ def split_dataset(
     return pick(first), pick(second)
 
 
-answer_missing(globals())
+#: Names that are seldom used, and the module that is loaded when one is asked for.
+_SELDOM = {"audio_dataset_from_directory": "fastnn.data.sounds"}
+
+answer_missing(globals(), homes=_SELDOM)

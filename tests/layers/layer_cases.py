@@ -68,6 +68,13 @@ CASES = {
     ],
     "LeakyReLU": lambda: [(L.LeakyReLU(), (3,))],
     "Masking": lambda: [(L.Masking(), (4, 3))],
+    "MelSpectrogram": lambda: [
+        (L.MelSpectrogram(16, 6, sampling_rate=100, num_mel_bins=3, min_freq=1.0), (40,)),
+    ],
+    "STFTSpectrogram": lambda: [
+        (L.STFTSpectrogram("magnitude", 4, window="hamming"), (None, 2)),
+        (L.STFTSpectrogram("stft", 6, padding="same", expand_dims=True), (20, 1)),
+    ],
     "Normalization": lambda: [(L.Normalization(mean=1.0, variance=2.0), (3,))],
     "PReLU": lambda: [(L.PReLU(), (3,)), (L.PReLU(shared_axes=[1]), (5, 3))],
     "Pipeline": lambda: [(L.Pipeline([L.Rescaling(2.0), L.Dense(2)]), (4,))],

@@ -321,6 +321,18 @@ C["fft"] = [(((A, A),), {}), (((V, V),), {})]
 C["fft2"] = [(((D3, D3),), {})]
 C["ifft2"] = [(((D3, D3),), {})]
 C["rfft"] = [((A,), {}), ((A,), {"fft_length": 8}), ((V,), {}), ((V,), {"fft_length": 4})]
+SOUND = r.randn(2, 40).astype("f")
+C["stft"] = [
+    ((SOUND, 8, 3, 8), {}),
+    ((SOUND, 6, 2, 8, "hamming"), {"center": False}),
+    ((SOUND[0], 5, 4, 9, np.arange(1, 6, dtype="f")), {}),
+    ((SOUND, 6, 2, 8, None), {}),
+]
+SPECTRUM = (r.randn(2, 9, 5).astype("f"), r.randn(2, 9, 5).astype("f"))
+C["istft"] = [
+    ((SPECTRUM, 8, 3, 8), {}),
+    ((SPECTRUM, 8, 2, 8), {"length": 12, "window": "hamming"}),
+]
 C["irfft"] = [(((A, A),), {}), (((V, V),), {})]
 C["extract_sequences"] = [((V, 3, 2), {})]
 C["rearrange"] = [((D3, "a b c -> c (a b)"), {}), ((D3, "a b (c d) -> d a b c"), {"c": 2})]

@@ -45,8 +45,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
     "layers.ContrastLimited*": ("it is not part of fastnn yet", "fastnn.layers.Equalization()"),
     "layers.MaxNumBoundingBoxes": ("bounding boxes are not part of fastnn", _README),
-    "layers.Mel*": ("audio layers are not part of fastnn", _README),
-    "layers.STFT*": ("audio layers are not part of fastnn", _README),
     "layers.TFSMLayer": ("SavedModels are not read", "load_model reads .keras and .safetensors"),
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
@@ -60,7 +58,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     ),
     # Ops.
     "ops.image_*": ("patches of images are not part of fastnn yet", _README),
-    "ops.*stft": ("audio is not part of fastnn", "fastnn.ops.rfft of ops.extract_sequences"),
     "ops.polar": _COMPLEX, "ops.view_as_*": _COMPLEX,
     "ops.view": ("bits are not read as another type", "numpy's x.view(dtype) on the array"),
     "ops.*_transform": _IN_IMAGE,
@@ -70,7 +67,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.sobel_edges": _IN_IMAGE,
     "ops.ssim": ("image filters are not part of fastnn yet", _README),
     # Utilities and preprocessing.
-    "utils.audio_dataset_from_directory": ("audio files are not read", _README),
     "utils.get_file": ("nothing is downloaded", "fetch the file yourself and give its path"),
     "utils.model_to_dot": ("there is no graphviz", "plot_model(model, 'model.svg')"),
     "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),

@@ -3,6 +3,7 @@
 from fastnn.initializers import *
 
 __all__ = [
+    "STFT",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",

@@ -132,6 +132,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MixUp",
     "MultiHeadAttention",
@@ -168,6 +169,7 @@ __all__ = [
     "Reshape",
     "Resizing",
     "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -247,8 +249,8 @@ MODULES = {
         "MaxPool3D MaxPooling1D MaxPooling2D MaxPooling3D"
     ),
     "preprocessing": (
-        "CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup Normalization "
-        "Rescaling StringLookup TextVectorization"
+        "CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup MelSpectrogram "
+        "Normalization Rescaling STFTSpectrogram StringLookup TextVectorization"
     ),
     "regularization": (
         "ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise "

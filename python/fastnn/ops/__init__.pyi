@@ -28,6 +28,8 @@ from fastnn.ops.arrays import repeat as repeat
 from fastnn.ops.arrays import roll as roll
 from fastnn.ops.arrays import rot90 as rot90
 from fastnn.ops.arrays import vsplit as vsplit
+from fastnn.ops.audio import istft as istft
+from fastnn.ops.audio import stft as stft
 from fastnn.ops.contract import dot as dot
 from fastnn.ops.contract import einsum as einsum
 from fastnn.ops.contract import inner as inner
@@ -571,6 +573,7 @@ __all__ = [
     "isneginf",
     "isposinf",
     "isreal",
+    "istft",
     "jvp",
     "kaiser",
     "kron",
@@ -731,6 +734,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stft",
     "stop_gradient",
     "subtract",
     "sum",

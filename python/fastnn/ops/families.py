@@ -66,6 +66,7 @@ FAMILIES = {
         "solve_triangular"
     ),
     "fourier": "fft fft2 ifft2 irfft rfft",
+    "audio": "istft stft",
     "nn": (
         "batch_normalization binary_crossentropy categorical_crossentropy depth_to_space "
         "dot_product_attention gelu glu layer_normalization log_softmax normalize one_hot "

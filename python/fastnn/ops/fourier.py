@@ -36,9 +36,12 @@ def _size(name: str, x: Any) -> int:
     return int(n)
 
 
-def _waves(n: int, columns: int, sign: float) -> tuple[Any, Any]:
-    """Cos and sin of sign * 2 pi j k / n; the product is reduced first, so angles are exact."""
-    turns = np.outer(np.arange(n), np.arange(columns)) % n
+def waves(n: int, columns: int, sign: float, rows: int | None = None) -> tuple[Any, Any]:
+    """Cos and sin of sign * 2 pi j k / n for j below `rows` (n unless told), k below `columns`.
+
+    The product is reduced first, so angles are exact.
+    """
+    turns = np.outer(np.arange(n if rows is None else rows), np.arange(columns)) % n
     angle = sign * 2.0 * math.pi / n * turns
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
@@ -46,7 +49,7 @@ def _waves(n: int, columns: int, sign: float) -> tuple[Any, Any]:
 def _transformed(name: str, x: Any, sign: float, scale: float = 1.0) -> Pair:
     real, imag = (computed(part, "float32") for part in x)
     n = _size(name, real)
-    cos, sin = _waves(n, n, sign)
+    cos, sin = waves(n, n, sign)
     if scale != 1.0:
         cos, sin = cos * np.float32(scale), sin * np.float32(scale)
     return (
@@ -139,7 +142,7 @@ def rfft(x: TensorLike, fft_length: int | None = None) -> Pair:
     """
     x = computed(x, "float32")
     n = fft_length or _size("rfft", x)
-    cos, sin = _waves(n, n // 2 + 1, -1.0)
+    cos, sin = waves(n, n // 2 + 1, -1.0)
     x = _fitted(x, n)
     return exact_matmul(x, cos), exact_matmul(x, sin)
 
@@ -162,7 +165,7 @@ def irfft(x: tuple[TensorLike, TensorLike], fft_length: int | None = None) -> Te
     real, imag = (computed(part, "float32") for part in x)
     n = fft_length or 2 * (_size("irfft", real) - 1)
     terms = n // 2 + 1
-    cos, sin = _waves(n, terms, 1.0)
+    cos, sin = waves(n, terms, 1.0)
     twice = np.full((terms, 1), 2.0 / n, np.float32)
     twice[0] = 1.0 / n
     if n % 2 == 0:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastnn.base.absent import answer_missing, homes_of
 
 if TYPE_CHECKING:  # models need `host` alone
+    from fastnn.layers.preprocessing.audio import MelSpectrogram, STFTSpectrogram
     from fastnn.layers.preprocessing.category import CategoryEncoding, Discretization, Hashing
     from fastnn.layers.preprocessing.crossing import HashedCrossing
     from fastnn.layers.preprocessing.lookup import IntegerLookup, StringLookup
@@ -19,10 +20,12 @@ if TYPE_CHECKING:  # models need `host` alone
 
 __all__ = [
     "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup",
-    "Normalization", "Rescaling", "StringLookup", "TextVectorization",
+    "MelSpectrogram", "Normalization", "Rescaling", "STFTSpectrogram", "StringLookup",
+    "TextVectorization",
 ]  # fmt: skip
 
 _MODULES = {
+    "audio": "MelSpectrogram STFTSpectrogram",
     "category": "CategoryEncoding Discretization Hashing", "crossing": "HashedCrossing",
     "lookup": "IntegerLookup StringLookup", "scaling": "Normalization Rescaling",
     "text_vectorization": "TextVectorization",
