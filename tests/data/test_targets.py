@@ -304,3 +304,26 @@ def test_accuracy_by_name_beside_a_loss_of_numbers_warns_and_goes_on():
             sigmoid("mse", metrics=["accuracy"]).fit(X, y, verbose=0)
     with pytest.raises(DataError):
         sigmoid("mse", metrics=["binary_accuracy"]).fit(X, np.arange(4.0), verbose=0)
+
+
+def test_noise_on_labels_passes_zero_and_one_by_less_than_a_half():
+    """The labels of adversarial networks are often 0 and 1 with noise; class numbers are not."""
+    noisy, scores = np.array([[1.05], [-0.05]], "f"), np.array([[0.3], [-0.2]], "f")
+    loss = K.losses.BinaryCrossentropy(from_logits=True)
+    want = np.mean(np.maximum(scores, 0) - scores * noisy + np.log1p(np.exp(-np.abs(scores))))
+    assert float(loss(noisy, scores)) == pytest.approx(float(want), 1e-5)
+
+    class Noisy(fastnn.Model):
+        def train_step(self, data):
+            x, y = data
+            value = loss(y + 0.05, self(x))
+            return {"loss": value}
+
+    inputs = fastnn.Input((3,))
+    model = Noisy(inputs, fastnn.layers.Dense(1, kernel_initializer="zeros")(inputs))
+    model.compile("sgd")
+    history = model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0).history
+    assert history["loss"][0] == pytest.approx(np.log(2.0), 1e-5)
+    for far in (-1.0, 2.0):
+        with pytest.raises(DataError, match="labels from 0 to 1"):
+            loss(np.full((2, 1), far), scores)

@@ -83,8 +83,9 @@ def check_class_numbers(
 #: Kinds of targets that are numbers in a range: its ends, what it is called, and what may be meant
 #: where one lies below or above.
 _RANGES: dict[str, tuple[float, float, str, str, str]] = {
+    # Noise on labels, a usual trick for adversarial networks, passes 0 and 1 by less than a half.
     "binary": (
-        0.0, 1.0, "labels from 0 to 1", "for labels -1 and 1 use loss='hinge', or (y + 1) / 2",
+        -0.5, 1.5, "labels from 0 to 1", "for labels -1 and 1 use loss='hinge', or (y + 1) / 2",
         "for class numbers use loss='sparse_categorical_crossentropy' and one unit a class",
     ),
     "unit": (
