@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
@@ -14,7 +15,7 @@ from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.gates.columns import judge_gates_many
 from fastnn.exit_strategy.gates.data import check_age, flags_of, load_gates
-from fastnn.exit_strategy.gates.judge import judge_gates, runway_months
+from fastnn.exit_strategy.gates.judge import facts_of, judge_gates, runway_months
 from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.fx import load_rates
@@ -580,3 +581,46 @@ def test_every_rule_has_the_day_on_which_its_source_was_read_or_says_that_nobody
         assert [day == word for day in shown] == [v.read is None for v in result.gates.venues]
         days = [row[5] for row in regulator_table(result, lang).rows]
         assert all(day == word or dt.date.fromisoformat(day) for day in days)
+
+
+def test_years_in_cents_that_add_up_to_a_threshold_reach_it() -> None:
+    rng, lost = np.random.default_rng(3), []
+    while len(lost) < 10:  # floats that add up to less than the sum of what they stand for
+        first, second = (int(x) for x in rng.integers(3e8, 5e8, 2))
+        cents = [first, second, 10**9 - first - second]
+        years = [value / 100 for value in cents]
+        if cents[2] > 0 and sum(years) < 1e7:
+            lost.append(years)
+    for years in lost:
+        (row,) = (
+            row for row in judge_gates(profile(pretax_income_fy=years), GATES, ("ipo",)).venues
+            if row.id == "NYSE"
+        )  # fmt: skip
+        total = row.tests[0].conditions[0]
+        assert (total.window, total.state) == ("sum of last 3 fiscal years", "pass"), years
+    assert OPERATORS[">"](sum([2.2, 1.1]), 3.3) is False
+    assert OPERATORS[">"](1_000_001, 1_000_000) is True
+
+
+@pytest.mark.parametrize(
+    ("founded", "day", "years"),
+    [
+        ("2024-03-01", "2026-03-01", 2.0),  # 730 days, the last of them the second anniversary
+        ("2024-03-01", "2026-02-28", None),
+        ("2021-03-01", "2024-03-01", 3.0),
+        ("2024-02-29", "2026-03-01", 2.0),
+        ("2024-02-29", "2026-02-28", None),
+        ("2023-11-21", "2026-11-20", None),
+        ("2023-11-20", "2026-11-20", 3.0),
+    ],
+)
+def test_a_company_is_as_old_as_its_last_birthday(
+    founded: str, day: str, years: float | None
+) -> None:
+    company = profile(founded=founded, as_of=day, **{"market.date": None})
+    (age,) = facts_of(company)["operating_history_years"].years
+    assert age is not None
+    if years is None:
+        assert age < round(age)
+    else:
+        assert age == years

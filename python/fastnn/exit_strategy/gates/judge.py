@@ -213,7 +213,7 @@ def facts_of(profile: Profile) -> dict[str, Series]:
     by_share = None if float_pct is None else float_pct * cap
     float_value = by_share if by_share is not None else offer
     founded = get("founded")
-    years = None if founded is None else (profile.as_of - founded).days / 365.25
+    years = None if founded is None else _whole_years(founded, profile.as_of)
     rd, opex, revenue = get("rd_opex_fy"), get("opex_fy"), get("revenue_last_fy")
     rd_known = sum(1 for value in rd or () if value)
     rd_years = get("listing.rd_years")
@@ -259,6 +259,23 @@ def facts_of(profile: Profile) -> dict[str, Series]:
         "revenue_growth": one(_growth(revenue)),
         "rd_share_two_years": one(_ratio((rd or ())[-2:], (revenue or ())[-2:]).total()),
     }  # fmt: skip
+
+
+def _whole_years(start: dt.date, end: dt.date) -> float:
+    """Years from one day to another: whole ones by the calendar, and the part of the next."""
+    if end < start:
+        return 0.0
+    whole = end.year - start.year - ((end.month, end.day) < (start.month, start.day))
+    last, following = (_anniversary(start, start.year + whole + k) for k in (0, 1))
+    return whole + (end - last).days / (following - last).days
+
+
+def _anniversary(start: dt.date, year: int) -> dt.date:
+    """The day in another year; 1 March where there is no 29 February."""
+    try:
+        return start.replace(year=year)
+    except ValueError:
+        return dt.date(year, 3, 1)
 
 
 def _at_listing(profile: Profile, price: float) -> float:

@@ -16,8 +16,30 @@ import numpy.typing as npt
 
 __all__ = ["COLUMN_WINDOWS", "OPERATORS", "WINDOWS", "Column", "Series", "Verdict"]
 
+#: Sums of yearly figures in cents differ from what was added by less than this part of a threshold.
+_ROUNDING = 1e-12
+
+
+def _at_least(value: Any, limit: Any) -> Any:
+    return value >= limit - _ROUNDING * abs(limit)
+
+
+def _above(value: Any, limit: Any) -> Any:
+    return value > limit + _ROUNDING * abs(limit)
+
+
+def _at_most(value: Any, limit: Any) -> Any:
+    return value <= limit + _ROUNDING * abs(limit)
+
+
+def _below(value: Any, limit: Any) -> Any:
+    return value < limit - _ROUNDING * abs(limit)
+
+
+#: Comparisons of a figure, or a column of them, with a threshold; what equals it but for rounding
+#: equals it.
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "==": operator.eq,
+    ">=": _at_least, ">": _above, "<=": _at_most, "<": _below, "==": operator.eq,
 }  # fmt: skip
 
 Verdict = tuple[str, float | None]  # (pass | fail | unknown, figure compared)
