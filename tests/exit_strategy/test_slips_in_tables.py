@@ -242,3 +242,31 @@ def test_fifteen_times_is_a_slip_for_one_and_a_half() -> None:
     row = {"name": "A", "shares": 2e6, "invested": "8m", "multiple": 15}
     assert parse_cap_table({"common": 8e6, "classes": [row]}, issues) is None
     assert "more than a paper says" in issues[0].message
+
+
+@pytest.mark.parametrize(
+    ("rows", "row", "typed", "meant"),
+    [
+        ("safes", {"name": "S", "amount": 1e6}, "cap", "valuation_cap"),
+        ("notes", {"name": "N", "principal": 1e6, "years": 1, "interest": 0.05}, "Cap",
+         "valuation_cap"),
+        ("notes", {"name": "N", "years": 1, "interest": 0.05}, "amount", "principal"),
+        ("notes", {"name": "N", "principal": 1e6, "years": 1}, "rate", "interest"),
+        ("classes", A, "liquidation_preference", "multiple"),
+        ("classes", A, "participation_cap", "cap"),
+        ("classes", A, "rank", "seniority"),
+        ("classes", {"name": "A", "shares": 2e6}, "amount", "invested"),
+        ("options", {"name": "O", "n": 1e5}, "exercise_price", "strike"),
+        ("options", {"name": "O", "strike": 1}, "股数", "n"),
+        ("holders", {"person": "Ada", "paper": "A"}, "stake", "part"),
+        ("holders", {"paper": "A", "part": 0.5}, "holder", "person"),
+    ],
+)  # fmt: skip
+def test_a_field_by_its_name_in_the_papers_is_told_its_name_here(
+    rows: str, row: dict[str, Any], typed: str, meant: str
+) -> None:
+    table = {**TABLE, rows: [{**row, typed: 0.5}]}
+    with pytest.raises(ExitError) as caught:
+        company(table)
+    (issue,) = (found for found in caught.value.issues if found.message == "unknown field")
+    assert issue.hint == f"did you mean {meant}?"

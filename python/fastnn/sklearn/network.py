@@ -349,7 +349,9 @@ class Network(BaseEstimator):
             _whole("batch_size", self.batch_size, 1, "batch_size=32, or 'auto'")
         _within("dropout", self.dropout, 0, 1, "dropout=0.2")
         _within("l2", self.l2, 0, np.inf, "l2=1e-4")
-        if isinstance(self.learning_rate, int | float | np.number):  # else a schedule, or the default
+        if isinstance(
+            self.learning_rate, int | float | np.number
+        ):  # else a schedule, or the default
             _within("learning_rate", self.learning_rate, 0, np.inf, "learning_rate=0.001")
         _within("tol", self.tol, 0, np.inf, "tol=1e-4")
         if self.early_stopping:

@@ -186,7 +186,8 @@ def read_row(
     values: dict[str, Any] = {}
     for key, value in data.items():
         if key not in known:
-            near = suggest(str(key), known)
+            called = _CALLED.get(str(key).lower(), ())
+            near = next((name for name in called if name in known), suggest(str(key), known))
             hint = f"did you mean {near}?" if near else f"known: {', '.join(known)}"
             issues.append(Issue("EX306", f"{where}.{key}", "unknown field", hint, show(value)))
         else:
@@ -198,6 +199,30 @@ def read_row(
     if len(issues) > before:
         return None
     return row_type(**values) if build else values
+
+
+#: What papers and programs call a field, with its name here: the first that a table has.
+_CALLED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("cap", "post_money_cap", "pre_money_cap", "估值上限"), ("valuation_cap",)),
+    **dict.fromkeys(("participation_cap", "cap_multiple", "participating_cap"), ("cap",)),
+    **dict.fromkeys(
+        ("liquidation", "liquidation_preference", "liq_pref", "preference", "清算优先倍数"),
+        ("multiple",),
+    ),
+    **dict.fromkeys(("rank", "priority", "优先级"), ("seniority",)),
+    **dict.fromkeys(("ratio", "conversion_rate"), ("conversion_ratio",)),
+    **dict.fromkeys(("rate", "coupon", "利率"), ("interest", "dividend_rate")),
+    **dict.fromkeys(
+        ("amount", "principal", "money", "raised", "purchase_amount", "投资额", "本金"),
+        ("invested", "amount", "principal"),
+    ),
+    **dict.fromkeys(("exercise_price", "price", "行权价"), ("strike",)),
+    **dict.fromkeys(("shares", "quantity", "number", "count", "股数"), ("n", "units", "shares")),
+    **dict.fromkeys(("share", "fraction", "percent", "stake", "比例"), ("part",)),
+    **dict.fromkeys(("holder", "investor", "owner", "name", "持有人"), ("person", "name")),
+    **dict.fromkeys(("security", "class", "instrument"), ("paper",)),
+    **dict.fromkeys(("issue_date", "issued", "issued_on", "日期"), ("date",)),
+}
 
 
 def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
