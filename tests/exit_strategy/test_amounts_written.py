@@ -169,6 +169,32 @@ def test_a_span_of_days_is_no_day_and_says_so(text: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shares"),
+    [("800万股", 8e6), ("8,000,000 shares", 8e6), ("8m Aktien", 8e6), ("８００万株", 8e6),
+     ("800万元", None), ("8m preferred", None), ("shares", None)],
+)  # fmt: skip
+def test_a_number_of_shares_may_say_that_it_counts_them(text: str, shares: float | None) -> None:
+    data = make_profile_dict(cap_table={"common": text, "founders": "4m"})
+    if shares is None:
+        with pytest.raises(ExitError, match=r"cap_table\.common"):
+            Profile.from_dict(data, today=TODAY)
+        return
+    table = Profile.from_dict(data, today=TODAY).cap_table
+    assert table is not None
+    assert table.common == shares
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("人民币", "CNY"), ("Euro", "EUR"), ("HK$", "HKD"), ("USDD", "USD")]
+)
+def test_a_currency_by_its_name_is_told_its_code(text: str, hint: str) -> None:
+    with pytest.raises(ExitError) as caught:
+        Profile.from_dict(make_profile_dict(currency=text), today=TODAY)
+    issue = next(issue for issue in caught.value.issues if issue.field == "currency")
+    assert issue.hint == f"did you mean {hint}?"
+
+
+@pytest.mark.parametrize(
     ("name", "text", "said", "hint"),
     [("a.json", '[{"name": "A"}, {"name": "B"}]', "a list of 2", "fastnn exit batch"),
      ("a.yaml", "- name: A", "a list of 1", "leave out the list"),

@@ -144,7 +144,7 @@ def _plain_marks(text: str, shown: str) -> tuple[str, str | None]:
     if words.endswith("折"):
         raise AmountError(
             f"{shown} may be the part that is left to pay or the part that is taken off",
-            "write the part as a percentage: 30%",
+            "write the part that is meant as a percentage",
             two_ways=True,
         )
     words = re.sub(_IN_THOUSANDS, r"\1 k ", words)

@@ -389,7 +389,11 @@ def read_currency(reader: Reader, row: Field, value: object) -> str | None:
     code = value.strip().upper() if isinstance(value, str) else ""
     if code in ISO_4217:
         return code
-    near = suggest(code, ISO_4217) if code else None
+    near = None
+    if code:
+        from .units import code_of  # words for currencies, which a profile rarely has
+
+        near = code_of(code) or suggest(code, ISO_4217)
     reader.fail(
         "EX401",
         row.path,

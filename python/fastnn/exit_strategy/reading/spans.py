@@ -38,6 +38,9 @@ def said_of(kind: str, path: str, text: str) -> str | float:
     if unit:
         span = read_span(text, unit)
         return text if span is None else span
+    if kind == "count":
+        counted = re.fullmatch(_COUNTED, unicodedata.normalize("NFKC", text.strip()), re.IGNORECASE)
+        return counted[1] if counted else text
     if kind == "fraction":
         part = read_part(text)
         if part is not None:
@@ -140,6 +143,8 @@ def _said(text: str, *shapes: str) -> str | None:
     return number if any(char.isdigit() for char in number) else None
 
 
+#: "800万股", "1,250,000 shares": what a number of shares counts.
+_COUNTED = r"(?s)(.*\S)\s*(?:股|份|株|주|shares?|aktien|anteile|actions|acciones)"
 _FRACTION = r"([0-9]{1,4})\s*/\s*([0-9]{1,4})"
 _HALVES = frozenset(("half", "one half", "一半", "半", "半数"))
 

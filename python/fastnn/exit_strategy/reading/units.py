@@ -12,7 +12,7 @@ from decimal import Decimal
 from fastnn.exit_strategy.errors import EXAMPLE, AmountError
 from fastnn.exit_strategy.reading.fx import ISO_4217
 
-__all__ = ["PARTS", "behind", "check_unit", "in_front", "stacked", "without_stop"]
+__all__ = ["PARTS", "behind", "check_unit", "code_of", "in_front", "stacked", "without_stop"]
 
 #: Unit words, lower case, without a closing full stop. A factor of 0 marks a word that means
 #: different numbers in different languages.
@@ -326,6 +326,11 @@ def _readings(
 def _no_pair(unit: str, code: str) -> bool:
     """Whether a unit and a currency behind it are one word: kr, Br in Ethiopia, B$ in Brunei."""
     return code == "r" or (unit == "b" and code == "$")
+
+
+def code_of(word: str) -> str | None:
+    """The code of a currency by its name or sign, None for one that several share."""
+    return _SIGNS.get(word.strip().lower())
 
 
 def check_unit(unit: str, money: str | None, shown: str) -> None:
