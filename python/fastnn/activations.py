@@ -10,12 +10,21 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn._core import Tensor
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.base.typing import TensorLike
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import Registry, table
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.symbolic import keras_op
+
+__all__ = [
+    "celu", "deserialize", "elu", "exponential", "gelu", "get", "glu", "hard_shrink",
+    "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "linear", "log_sigmoid",
+    "log_softmax", "mish", "relu", "relu6", "selu", "serialize", "sigmoid", "silu", "soft_shrink",
+    "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus",
+    "swish", "tanh", "tanh_shrink", "threshold",
+]  # fmt: skip
 
 _c = _core.ops
 
@@ -647,3 +656,6 @@ def deserialize(config: Any) -> Callable[..., Any]:
         'relu'
     """
     return get(config)
+
+
+answer_missing(globals())

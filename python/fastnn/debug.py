@@ -18,6 +18,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.atomic import write_text
 from fastnn.errors import DataError
@@ -403,3 +404,6 @@ def _plainly(line: str) -> str:
     line = line.replace("Bool(true)", "True").replace("Bool(false)", "False")
     line = re.sub(r"\bDType\((\w+)\)", lambda m: _TYPES.get(m[1], m[1].lower()), line)
     return re.sub(r"\b(?:Int|Float|Sizes|Str)\(((?:[^()]|\([^()]*\))*)\)", r"\1", line)
+
+
+answer_missing(globals())

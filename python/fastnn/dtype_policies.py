@@ -149,3 +149,10 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> DT
         'float32'
     """
     return get(config)
+
+
+def _absent(name: str) -> Any:
+    raise AttributeError(f"fastnn.dtype_policies has no {name!r}\n  hint: {', '.join(__all__)}")
+
+
+globals()["__getattr__"] = _absent  # not written as a function, so that type checkers find slips

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 
 __all__ = ["KINDS", "Ensemble", "Summary", "Variable", "pay_claims", "quantiles"]
@@ -386,3 +387,6 @@ def pay_claims(
         if progress is not None:
             progress(part.stop, len(rows))
     return out
+
+
+answer_missing(globals())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, ops
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, hints_arguments, is_whole, whole_number
 from fastnn.errors import DataError
 
@@ -339,3 +340,6 @@ def _pieces(tokens: Iterator[int], tokenizer: Any, stop: list[str]) -> Iterator[
 def _overlap(text: str, stop: str) -> int:
     """How long the end of `text` is that begins `stop`."""
     return next((n for n in range(len(stop) - 1, 0, -1) if text.endswith(stop[:n])), 0)
+
+
+answer_missing(globals())

@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from fastnn import _core
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.base.atomic import write_bytes
 from fastnn.errors import FormatError
@@ -231,3 +232,6 @@ def push_to_hub(
         save_pretrained(model, folder, card=more.get("card"))
         api.create_repo(repo_id, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
+
+
+answer_missing(globals())

@@ -7,6 +7,7 @@ Losses need no scaling.
 
 from __future__ import annotations
 
+from fastnn.base.absent import answer_missing
 from fastnn.config import dtype_policy, set_dtype_policy
 from fastnn.dtype_policies import DTypePolicy
 from fastnn.optimizers import LossScaleOptimizer
@@ -16,3 +17,5 @@ __all__ = ["LossScaleOptimizer", "Policy", "global_policy", "set_global_policy"]
 Policy = DTypePolicy
 global_policy = dtype_policy
 set_global_policy = set_dtype_policy
+
+answer_missing(globals())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.atomic import write_bytes
 from fastnn.errors import DataError
@@ -492,3 +493,6 @@ def write_picture(svg: str, path: str, dpi: float = 96) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, dpi=dpi, format=os.path.splitext(path)[1][1:].lower())
     write_bytes(path, picture.getvalue())
+
+
+answer_missing(globals())

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base import tree
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, is_whole, verbosity
 from fastnn.base.messages import print_msg
 from fastnn.data.arrays import as_arrays, is_sparse, unmasked
@@ -346,3 +347,6 @@ def t_quantile(p: float, freedom: int) -> float:
     areas = np.concatenate([[0.0], np.cumsum((heights[1:] + heights[:-1]) / 2)])
     angle = np.interp((2 * p - 1) * areas[-1], areas, angles)
     return float(math.sqrt(freedom) * math.tan(angle))
+
+
+answer_missing(globals())

@@ -15,6 +15,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
 from fastnn.devices import choice
@@ -376,3 +377,6 @@ def grad(
         return (gradient, value[1]) if has_aux else gradient
 
     return call
+
+
+answer_missing(globals())

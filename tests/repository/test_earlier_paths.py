@@ -42,7 +42,7 @@ def test_names_of_modules_that_became_packages_are_found():
     assert importlib.import_module("fastnn.ops.elements").threshold is fastnn.ops.threshold
     for package in (importlib.import_module("fastnn.training"),
                     importlib.import_module("fastnn.tracing")):  # fmt: skip
-        with pytest.raises(AttributeError, match="has no attribute 'Trainre'"):
+        with pytest.raises(AttributeError, match="has no 'Trainre'"):
             package.Trainre  # noqa: B018
 
 

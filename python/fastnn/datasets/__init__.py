@@ -5,6 +5,8 @@ of yours, the others what Keras keeps in `~/.keras/datasets`. Nothing is ever do
 and fastnn's exceptions only.
 """
 
+from fastnn.base.absent import answer_missing
+
 from . import (
     boston_housing,
     california_housing,
@@ -21,3 +23,10 @@ __all__ = [
     "boston_housing", "california_housing", "cifar10", "cifar100", "digits", "fashion_mnist",
     "imdb", "mnist", "reuters",
 ]  # fmt: skip
+
+answer_missing(globals())
+for _module in (
+    boston_housing, california_housing, cifar10, cifar100, digits, fashion_mnist, imdb, mnist,
+    reuters,
+):  # fmt: skip
+    answer_missing(vars(_module))

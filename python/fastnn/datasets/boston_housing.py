@@ -7,6 +7,8 @@ from typing import Any
 
 from . import keras_cache
 
+__all__ = ["load_data"]
+
 
 def load_data(
     path: str | PathLike[str] = "boston_housing.npz", test_split: float = 0.2, seed: int = 113

@@ -7,6 +7,8 @@ from typing import Any
 
 from . import keras_cache
 
+__all__ = ["load_data"]
+
 
 def load_data(
     version: str = "large",

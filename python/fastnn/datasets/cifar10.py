@@ -7,6 +7,8 @@ from typing import Any
 
 from . import keras_cache
 
+__all__ = ["load_data"]
+
 
 def load_data(path: str | PathLike[str] | None = None) -> Any:
     """Reads the six batches of CIFAR-10 for Python; nothing is downloaded.

@@ -7,6 +7,8 @@ from typing import Any
 
 from . import keras_cache
 
+__all__ = ["load_data"]
+
 
 def load_data(label_mode: str = "fine", path: str | PathLike[str] | None = None) -> Any:
     """Reads the two files of CIFAR-100 for Python; nothing is downloaded.

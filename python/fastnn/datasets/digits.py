@@ -12,6 +12,8 @@ import numpy as np
 
 from .idx import Split
 
+__all__ = ["load_data"]
+
 # The images come writer by writer, so the last fifth is mostly handwriting not seen in training.
 TRAINING_IMAGES = 1437
 

@@ -6,6 +6,8 @@ from os import PathLike
 
 from . import idx
 
+__all__ = ["load_data"]
+
 CLASSES = (
     "T-shirt/top",
     "Trouser",

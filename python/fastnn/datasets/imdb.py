@@ -9,6 +9,8 @@ import numpy as np
 
 from . import keras_cache
 
+__all__ = ["get_word_index", "load_data"]
+
 
 def load_data(
     path: str | PathLike[str] = "imdb.npz",

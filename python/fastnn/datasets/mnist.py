@@ -7,6 +7,8 @@ from pathlib import Path
 
 from . import idx, keras_cache
 
+__all__ = ["load_data"]
+
 
 def load_data(path: str | PathLike[str] | None = None) -> tuple[idx.Split, idx.Split]:
     """Reads MNIST from its four idx files, plain or `.gz`; nothing is downloaded.

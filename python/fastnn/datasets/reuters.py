@@ -9,6 +9,8 @@ import numpy as np
 
 from . import keras_cache
 
+__all__ = ["get_label_names", "get_word_index", "load_data"]
+
 _TOPICS = (
     "cocoa", "grain", "veg-oil", "earn", "acq", "wheat", "copper", "housing", "money-supply",
     "coffee", "sugar", "trade", "reserves", "ship", "cotton", "carcass", "crude", "nat-gas", "cpi",

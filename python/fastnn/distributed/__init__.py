@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments, is_whole
 from fastnn.base.messages import silence
 from fastnn.distributed.group import Group
@@ -287,3 +288,6 @@ def barrier() -> None:
     if found is not None:
         with found.at("fastnn.distributed.barrier()"):
             found.gather(None, 2)
+
+
+answer_missing(globals())

@@ -67,7 +67,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fastnn.base.absent import missing
+
+    raise missing(__name__, name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastnn.base.absent import answer_missing
 from fastnn.base.atomic import (
     check_regular,
     quoted,
@@ -16,3 +17,5 @@ __all__ = [
     "check_regular", "quoted", "replace_file", "torch_layout", "uninterrupted", "write_bytes",
     "write_text",
 ]  # fmt: skip
+
+answer_missing(globals())

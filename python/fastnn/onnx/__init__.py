@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.onnx.writer import to_proto
 from fastnn.serialization.registry import model_class
@@ -58,3 +59,6 @@ def load(
     model = model_class("OnnxModel")(graph, listed, open_batch, name)
     assign_all([model._by_name[k] for k in weights], [a for a, _ in weights.values()])
     return model
+
+
+answer_missing(globals())

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor
+from fastnn.base.absent import missing
 from fastnn.errors import ShapeError
 
 __all__ = ["debugging"]
@@ -127,6 +128,9 @@ class _Debugging(ModuleType):
     @staticmethod
     def set_log_device_placement(enabled: bool) -> None:
         """Nothing: `fastnn.get_device` says where models compute."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise missing(self.__name__, name, [n for n in vars(_Debugging) if n[0] != "_"])
 
 
 debugging = _Debugging("fastnn.debugging")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from fastnn import ops, random, tensorflow
 from fastnn.base import tree
-from fastnn.base.absent import missing
+from fastnn.base.absent import answer_missing, missing
 from fastnn.tensorflow import (
     algebra,
     files as io,
@@ -85,8 +84,17 @@ def _same(function: Any) -> Any:
     return function
 
 
+def _space(module: str, **names: Any) -> ModuleType:
+    """A namespace of `tf` that holds `names`, and answers for those it has not."""
+    space = ModuleType(f"fastnn.{module}")
+    vars(space).update(names, __all__=list(names))
+    answer_missing(vars(space))
+    return space
+
+
 #: Python is traced as it is, so there is nothing to be told of it.
-autograph = SimpleNamespace(
+autograph = _space(
+    "autograph",
     experimental=SimpleNamespace(
         do_not_convert=lambda func=None: _same if func is None else func,
         set_loop_options=lambda **_: None,
@@ -94,7 +102,8 @@ autograph = SimpleNamespace(
     set_verbosity=lambda level, alsologtostdout=False: None,
     trace=print,
 )
-nest = SimpleNamespace(
+nest = _space(
+    "nest",
     flatten=lambda structure, expand_composites=False: tree.flatten(structure),
     map_structure=lambda func, *structures, **_: tree.map_structure(func, *structures),
     pack_sequence_as=lambda structure, flat_sequence, expand_composites=False: tree.pack(
@@ -102,7 +111,8 @@ nest = SimpleNamespace(
     ),
     is_nested=lambda structure: isinstance(structure, dict | list | tuple),
 )
-test = SimpleNamespace(
+test = _space(
+    "test",
     gpu_device_name=lambda: "",
     is_built_with_cuda=lambda: False,
     is_built_with_gpu_support=lambda: False,
@@ -112,7 +122,7 @@ _TYPES = (
     "bfloat16", "bool", "double", "float16", "float32", "float64", "half", "int16", "int32",
     "int64", "int8", "string", "uint16", "uint32", "uint8",
 )  # fmt: skip
-dtypes = SimpleNamespace(**{n: tensorflow.at_top(n) for n in ("as_dtype", "cast", *_TYPES)})
+dtypes = _space("dtypes", **{n: tensorflow.at_top(n) for n in ("as_dtype", "cast", *_TYPES)})
 
 
 class _First(ModuleType):
@@ -136,6 +146,4 @@ class _First(ModuleType):
 
 
 _GRAPHS = ("Session", "placeholder", "global_variables_initializer", "get_variable")
-compat = types.ModuleType("fastnn.compat")
-compat.v1 = _First("fastnn.compat.v1")  # type: ignore[attr-defined]
-compat.v2 = sys.modules["fastnn"]  # type: ignore[attr-defined]
+compat = _space("compat", v1=_First("fastnn.compat.v1"), v2=sys.modules["fastnn"])

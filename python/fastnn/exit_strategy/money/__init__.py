@@ -86,4 +86,6 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fastnn.base.absent import missing
+
+    raise missing(__name__, name, __all__)

@@ -29,4 +29,6 @@ def __getattr__(name: str) -> Any:
         value = getattr(process, name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fastnn.base.absent import missing
+
+    raise missing(__name__, name, __all__)
