@@ -27,6 +27,7 @@ AREAS = (
     "optimizers", "callbacks", "layers/core", "layers/activations", "layers/merging",
     "layers/normalization", "layers/regularization", "layers/reshaping", "layers/rnn",
     "layers/attention", "layers/preprocessing", "layers/convolutional", "layers/pooling",
+    "distillation",
 )  # fmt: skip
 
 

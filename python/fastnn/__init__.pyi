@@ -11,6 +11,7 @@ from fastnn import data as data
 from fastnn import datasets as datasets
 from fastnn import debug as debug
 from fastnn import devices as devices
+from fastnn import distillation as distillation
 from fastnn import distributed as distributed
 from fastnn import distribution as distribute
 from fastnn import distribution as distribution
@@ -355,6 +356,7 @@ __all__ = [
     "device",
     "device",
     "devices",
+    "distillation",
     "distribute",
     "distributed",
     "distribution",

@@ -26,10 +26,10 @@ MODULES = {
     name: f"fastnn.{name}"
     for name in (
         "activations", "applications", "backend", "callbacks", "compression", "config",
-        "constraints", "data", "datasets", "debug", "devices", "distributed", "distribution",
-        "dtype_policies", "ensemble", "errors", "explanation", "files", "hub", "initializers",
-        "keras_backend", "layers", "losses", "metrics", "mixed_precision", "models", "nn", "onnx",
-        "ops", "optimizers", "plot", "preprocessing", "privacy", "random", "regularizers",
+        "constraints", "data", "datasets", "debug", "devices", "distillation", "distributed",
+        "distribution", "dtype_policies", "ensemble", "errors", "explanation", "files", "hub",
+        "initializers", "keras_backend", "layers", "losses", "metrics", "mixed_precision", "models",
+        "nn", "onnx", "ops", "optimizers", "plot", "preprocessing", "privacy", "random", "regularizers",
         "saving", "serving", "sklearn", "training", "transforms", "utils", "wrappers",
     )
 }  # fmt: skip

@@ -36,6 +36,7 @@ _SAVING = (custom_objects, encoding, objects, registry)
 #: Keras's areas and the fastnn modules that stand for them.
 AREAS = {
     "activations": ["activations"], "callbacks": ["callbacks"], "constraints": ["constraints"],
+    "distillation": ["distillation"],
     "initializers": ["initializers"], "losses": ["losses"], "metrics": ["metrics"],
     "optimizers.schedules": ["optimizers.schedules"],
     "optimizers": ["optimizers", "optimizers.schedules"], "regularizers": ["regularizers"],

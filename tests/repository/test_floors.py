@@ -54,6 +54,7 @@ FLOORS_PY = (
         "saving",
         "plot",
         "debug",
+        "distillation",
         "distributed",
         "distribution",
         "ensemble",

@@ -7,6 +7,7 @@ from fastnn import callbacks as callbacks
 from fastnn import config as config
 from fastnn import constraints as constraints
 from fastnn import datasets as datasets
+from fastnn import distillation as distillation
 from fastnn import distribution as distribution
 from fastnn import dtype_policies as dtype_policies
 from fastnn import initializers as initializers
@@ -80,6 +81,7 @@ __all__ = [
     "constraints",
     "datasets",
     "device",
+    "distillation",
     "distribution",
     "dtype_policies",
     "initializers",

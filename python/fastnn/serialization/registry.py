@@ -27,15 +27,18 @@ MODULES = {
     "activation": "activations", "initializer": "initializers", "regularizer": "regularizers",
     "constraint": "constraints", "loss": "losses", "metric": "metrics",
     "learning rate schedule": "optimizers.schedules", "optimizer": "optimizers", "layer": "layers",
-    "model": "models",
+    "model": "models", "distillation": "distillation",
 }  # fmt: skip
 #: Layers that only the networks of a module have, here as in Keras.
 OF_KERAS_NETWORKS = {
     "CustomScaleLayer": "applications.inception_resnet_v2",
     "LayerScale": "applications.convnext",
 }
-#: Layers and models that only a module of networks has, which files of these name.
-OF_NETWORKS = OF_KERAS_NETWORKS | {"GPT": "applications.gpt", "Llama": "applications.llama"}
+#: Layers and models that only one module has, which files of these name.
+OF_NETWORKS = OF_KERAS_NETWORKS | {
+    "Distiller": "distillation.distiller", "GPT": "applications.gpt",
+    "Llama": "applications.llama",
+}  # fmt: skip
 _tables: dict[str, Registry] = {}
 
 
