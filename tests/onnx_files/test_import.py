@@ -349,6 +349,54 @@ def test_sequences_of_an_old_scan_are_whole_or_refused(lengths):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+#: Names of nodes around the input `x` and a number `k` of its type, which may leave the type.
+LEAVING = [
+    "Add x k y", "Sub k x y", "Mul x x y", "Abs x a | Add a a y", "Transpose x a | Mul a k y",
+    "Greater x k g | Where g k x a | Sub a x y", "Cast x a | Add a k y", "ReduceSum x y",
+    "Split x a b | Add a b y", "Neg x a | Div a k y", "Cast x a | Mul a a b | Cast b y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16"])
+@pytest.mark.parametrize("nodes", LEAVING)
+def test_narrow_whole_numbers_wrap_around_where_a_trace_has_wide_ones(nodes, dtype):
+    info = np.iinfo(dtype)
+    if ("Neg" in nodes and dtype[0] == "u") or ("Cast b" in nodes and dtype == "uint16"):
+        pytest.skip("no such op of that type")
+    element, wide = helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), TensorProto.INT32
+    x = np.array([[info.max, info.min], [info.max - 1, 3], [7, info.max // 2]], dtype)
+    made, ends = [], element
+    for text in nodes.split(" | "):
+        op, *names = text.split()
+        more = {"Transpose": {"perm": [0, 1]}, "ReduceSum": {"keepdims": 1}, "Split": {"axis": 1}}
+        more |= {"Cast": {"to": element if names[0] == "b" else wide}}
+        inputs = names[:1] if op in ("Abs", "Cast", "Neg", "ReduceSum", "Split", "Transpose") else (
+            names[:-1])  # fmt: skip
+        made.append(helper.make_node(op, inputs, names[len(inputs) :], **more.get(op, {})))
+    if nodes.startswith("Cast x a | Add"):
+        ends = wide
+    number = np.array(-1 if "Div" in nodes else 100, np.int32 if ends == wide else dtype)
+    if made[0].op_type == "ReduceSum":
+        made[0].input.append("axes")
+    arrays = {"k": number, "axes": np.array([1], np.int64)}
+    model = fastnn.onnx.load(
+        proto(made, [("x", element, ["N", 2])], [("y", ends, None)], arrays, opset=13)
+    )
+    exact = np.asarray(model(x))
+    found = np.asarray(model.predict(x, verbose=0))
+    np.testing.assert_array_equal(found, exact)
+    # What NumPy computes, whose whole numbers wrap around as those of ONNX do.
+    with np.errstate(all="ignore"):
+        k = number
+        want = {
+            "Add x k y": lambda: x + k, "Sub k x y": lambda: k - x, "Mul x x y": lambda: x * x,
+            "Cast x a | Add a k y": lambda: x.astype(np.int32) + k,
+            "Split x a b | Add a b y": lambda: x[:, :1] + x[:, 1:],
+        }.get(nodes)  # fmt: skip
+        if want is not None:
+            np.testing.assert_array_equal(found, want())
+
+
 def test_what_no_trace_holds_runs_on_arrays():
     made = proto(
         [helper.make_node("Det", ["x"], ["y"])], [("x", F, ["N", 3, 3])], [("y", F, ["N"])]

@@ -1,6 +1,6 @@
 """Runs a graph on arrays or tensors, node by node; on traced tensors that makes fastnn's graph.
 
-Depends on `graph`, `values`, `nodes`.
+Depends on `graph`, `values`, `nodes`, `narrow`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn.errors import DataError, FastnnError, FormatError, ShapeError
 from fastnn.onnx.graph import Function, Graph, Node, inner_graphs
+from fastnn.onnx.narrow import Narrow
 from fastnn.onnx.nodes import find
 from fastnn.onnx.values import Call
 
@@ -33,11 +34,14 @@ class Runner:
         self.graph, self.opsets, self.functions = graph, graph.opsets, graph.functions
         self.rounds_left = MOST_ROUNDS
         self.depth = 0
+        self._narrow = Narrow()
         #: Whether a leading size of 1 in shapes stands for the batch.
         self.open_batch = False
 
     def run(self, values: Mapping[str, Any]) -> list[Any]:
         """The outputs for inputs and weights by name."""
+        for v in self.graph.inputs:
+            self._narrow.note(values.get(v.name), v.dtype)
         return self.run_graph(self.graph, dict(values), {})
 
     def run_graph(self, graph: Graph, given: dict[str, Any], outer: Mapping[str, Any]) -> list[Any]:
@@ -81,6 +85,8 @@ class Runner:
         try:
             with np.errstate(all="ignore"):
                 made = handler(call, *inputs)
+                made = made if isinstance(made, tuple) else (made,)
+                return self._narrow.results(node, inputs, made)
         except FastnnError as error:
             if "node " in str(error):
                 raise
@@ -96,7 +102,6 @@ class Runner:
                 f"{node.label} cannot be computed: {type(error).__name__}: {error!s:.300}\n"
                 "  hint: are inputs and attributes those of its op?"
             ) from error
-        return made if isinstance(made, tuple) else (made,)
 
     def _call_function(self, function: Function, node: Node, inputs: list[Any]) -> list[Any]:
         given = {k: v for k, v in function.attributes.items() if v is not None} | node.attrs
