@@ -29,8 +29,9 @@ MODULES = {
         "constraints", "data", "datasets", "debug", "devices", "distillation", "distributed",
         "distribution", "dtype_policies", "ensemble", "errors", "explanation", "files", "hub",
         "initializers", "keras_backend", "layers", "losses", "metrics", "mixed_precision", "models",
-        "nn", "onnx", "ops", "optimizers", "plot", "preprocessing", "privacy", "random", "regularizers",
-        "saving", "serving", "sklearn", "training", "transforms", "utils", "wrappers",
+        "nn", "onnx", "ops", "optimizers", "plot", "preprocessing", "privacy", "random",
+        "regularizers", "saving", "serving", "sklearn", "training", "transforms", "utils",
+        "wrappers",
     )
 }  # fmt: skip
 

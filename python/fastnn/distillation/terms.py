@@ -10,6 +10,7 @@ from typing import Any
 from fastnn import losses, ops
 from fastnn.base import nests
 from fastnn.base.arguments import as_number
+from fastnn.errors import hint_of, told
 from fastnn.serialization.objects import deserialize_keras_object, serialize_keras_object
 
 __all__ = ["DistillationLoss", "FeatureDistillation", "LogitsDistillation"]
@@ -205,7 +206,8 @@ class FeatureDistillation(DistillationLoss):
             try:
                 model.get_layer(name=name)
             except ValueError as error:
-                raise ValueError(f"In {kind} model: {error}") from None
+                text, hint = told(error), hint_of(error)
+                raise ValueError(f"In {kind} model: {text}\n  hint: {hint}") from None
 
     def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
         """Refuses outputs that are nested differently than each other or the losses."""
