@@ -284,6 +284,7 @@ from fastnn.tensorflow.functions import unique as unique
 from fastnn.tensorflow.functions import unique_with_counts as unique_with_counts
 from fastnn.tensorflow.functions import where as where
 from fastnn.tensorflow.functions import zeros_initializer as zeros_initializer
+from fastnn.tensorflow.namespaces import audio as audio
 from fastnn.tensorflow.namespaces import autograph as autograph
 from fastnn.tensorflow.namespaces import compat as compat
 from fastnn.tensorflow.namespaces import debugging as debugging

@@ -110,6 +110,7 @@ TENSORFLOW_BESIDE = {"random": "fastnn.tensorflow.randomness"}
 
 #: Namespaces of TensorFlow.
 TENSORFLOW_MODULES = (
+    "audio",
     "autograph",
     "compat",
     "debugging",

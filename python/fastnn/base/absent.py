@@ -93,7 +93,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "train.*Optimizer": ("programs of TensorFlow 1 do not run", "fastnn.optimizers"),
     "io.parse_*example": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
     "io.*Feature": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
-    "audio": ("audio is not part of fastnn", _README),
     "sparse.*": ("only the elements and their places are kept", "tf.sparse.to_dense(x)"),
     "summary.trace*": ("there is no profiler of TensorFlow", "fastnn.profile(model, x)"),
     "ragged": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),

@@ -5,6 +5,7 @@ Depends on `folders`, `pipeline`.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import struct
@@ -19,7 +20,7 @@ from fastnn.data.folders import _checked_split, index_directory
 from fastnn.data.pipeline import Dataset
 from fastnn.errors import DataError
 
-__all__ = ["audio_dataset_from_directory", "read_wav", "resampled"]
+__all__ = ["audio_dataset_from_directory", "read_wav", "resampled", "wav_samples"]
 
 Array = np.ndarray[Any, Any]
 
@@ -35,28 +36,32 @@ def read_wav(path: str) -> tuple[Array, int]:
     `soundfile` where it is installed.
     """
     with open(path, "rb") as file:
-        data = file.read()
+        return wav_samples(file.read(), path)
+
+
+def wav_samples(data: bytes, name: str) -> tuple[Array, int]:
+    """`read_wav` of what a file holds; errors call it `name`."""
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        raise DataError(f"{path} is no WAV file\n  hint: convert it: ffmpeg -i in.mp3 out.wav")
+        raise DataError(f"{name} is no WAV file\n  hint: convert it: ffmpeg -i in.mp3 out.wav")
     form: tuple[int, ...] | None = None
     at = 12
     while at + 8 <= len(data):
-        name, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
+        part, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
         body = data[at + 8 : at + 8 + size]
-        if name == b"fmt " and len(body) >= 16:
+        if part == b"fmt " and len(body) >= 16:
             kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
             if kind == _EXTENSIBLE and len(body) >= 26:
                 kind = struct.unpack_from("<H", body, 24)[0]
             form = (kind, channels, rate, bits)
-        elif name == b"data" and form is not None:
+        elif part == b"data" and form is not None:
             kind, channels, rate, bits = form
             samples = _decoded(body, kind, bits)
             if samples is None or not channels:
-                return _by_soundfile(path, f"format {kind} of {bits} bits")
+                return _by_soundfile(data, name, f"format {kind} of {bits} bits")
             whole = len(samples) // channels * channels
             return samples[:whole].reshape(-1, channels), rate
         at += 8 + size + size % 2
-    raise DataError(f"{path} has no samples\n  hint: the file is cut; write it again")
+    raise DataError(f"{name} has no samples\n  hint: the file is cut; write it again")
 
 
 def _decoded(body: bytes, kind: int, bits: int) -> Array | None:
@@ -76,14 +81,14 @@ def _decoded(body: bytes, kind: int, bits: int) -> Array | None:
     return number.astype(np.float32)
 
 
-def _by_soundfile(path: str, what: str) -> tuple[Array, int]:
+def _by_soundfile(data: bytes, name: str, what: str) -> tuple[Array, int]:
     try:
         import soundfile
     except ImportError:
         raise DataError(
-            f"{path}: {what} is not read\n  hint: pip install soundfile, or convert it to 16 bits"
+            f"{name}: {what} is not read\n  hint: pip install soundfile, or convert it to 16 bits"
         ) from None
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     return samples, int(rate)
 
 

@@ -55,6 +55,22 @@ def signal_window(name: str, length: int, periodic: bool = True) -> Array:
         raise ValueError(f"window {name!r}: {error}\n  hint: 'hann' or 'hamming'") from None
 
 
+def _mel(hertz: Any) -> Any:
+    """Frequencies on the mel scale of HTK."""
+    return 1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0)
+
+
+@cached(8)
+def mel_filters(bins: int, terms: int, rate: float, low: float, high: float) -> Array:
+    """Triangles that are even on the mel scale: (terms, bins). The first term, 0 Hz, counts 0."""
+    at = _mel(np.linspace(0.0, rate / 2.0, terms))[1:, None]
+    edges = np.linspace(_mel(low), _mel(high), bins + 2)
+    before, middle, after = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (at - before) / (middle - before), (after - at) / (after - middle)
+    weights = np.maximum(0.0, np.minimum(rising, falling))
+    return np.concatenate([np.zeros((1, bins)), weights]).astype(np.float32)
+
+
 def _settings(name: str, length: Any, stride: Any, points: Any) -> tuple[int, int, int]:
     """Sizes of frames, steps and transforms as whole numbers that fit together."""
     length = whole_number("sequence_length", length, 1, f"{name}: ")

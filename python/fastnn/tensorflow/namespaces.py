@@ -12,6 +12,7 @@ from fastnn.base import tree
 from fastnn.base.absent import answer_missing, missing
 from fastnn.tensorflow import (
     algebra,
+    audio,
     files as io,
     image,
     lookup,
@@ -27,8 +28,8 @@ from fastnn.tensorflow.checks import debugging
 from fastnn.tensorflow.parameters import as_tensorflow
 
 __all__ = [
-    "autograph", "compat", "debugging", "dtypes", "image", "io", "linalg", "lookup", "math", "nest",
-    "nn", "signal", "sparse", "strings", "summary", "test", "train",
+    "audio", "autograph", "compat", "debugging", "dtypes", "image", "io", "linalg", "lookup",
+    "math", "nest", "nn", "signal", "sparse", "strings", "summary", "test", "train",
 ]  # fmt: skip
 
 #: Names that differ from those of `fastnn.ops`.

@@ -6,15 +6,21 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.typing import TensorLike
+from fastnn.ops.audio import mel_filters
 
 __all__ = [
-    "Spectrum", "fftshift", "frame", "hamming_window", "hann_window", "ifftshift", "inverse_stft",
-    "irfft", "overlap_and_add", "rfft", "stft",
+    "Spectrum", "dct", "fftshift", "frame", "hamming_window", "hann_window", "idct", "ifftshift",
+    "inverse_stft", "irfft", "linear_to_mel_weight_matrix", "mfccs_from_log_mel_spectrograms",
+    "overlap_and_add", "rfft", "stft",
 ]  # fmt: skip
+
+Array = np.ndarray[Any, Any]
 
 
 class Spectrum:
@@ -148,6 +154,153 @@ def fftshift(x: Any, axes: Any = None, name: Any = None) -> Any:
 def ifftshift(x: Any, axes: Any = None, name: Any = None) -> Any:
     """What `fftshift` moved, moved back."""
     return _rolled(x, axes, lambda size: -(size // 2))
+
+
+def dct(
+    input: TensorLike, type: int = 2, n: int | None = None, axis: int = -1,
+    norm: str | None = None, name: Any = None,
+) -> Tensor:  # fmt: skip
+    """The discrete cosine transform of the last axis.
+
+    Args:
+        input: A tensor.
+        type: 1 to 4, as in `scipy.fft.dct`.
+        n: Steps to take: the first ones, or zeros after the last; None: all.
+        axis: -1.
+        norm: "ortho" makes the transform orthonormal.
+        name: Ignored.
+
+    Returns:
+        A tensor with `n` numbers in its last axis.
+
+    Raises:
+        ValueError: The type, the axis or the norm is another, or one step is too few.
+
+    Example:
+        >>> fastnn.signal.dct([1.0, 1.0]).numpy()
+        array([4., 0.], dtype=float32)
+    """
+    if axis != -1:
+        raise ValueError(f"dct: axis {axis}, wanted the last one\n  hint: ops.moveaxis first")
+    x: Any = ops.convert_to_tensor(input)
+    size = int(ops.shape(x)[-1])
+    if n is not None and int(n) != size:
+        lacking = max(0, int(n) - size)
+        x = ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, lacking]])[..., : int(n)]
+        size = int(n)
+    return ops.matmul(x, _cosines(type, size, norm))
+
+
+def idct(
+    input: TensorLike, type: int = 2, n: int | None = None, axis: int = -1,
+    norm: str | None = None, name: Any = None,
+) -> Tensor:  # fmt: skip
+    """`dct` undone, but for a factor of twice the steps where `norm` is None, as in TensorFlow.
+
+    Args:
+        input: A tensor.
+        type: The type of the transform to undo.
+        n: None.
+        axis: -1.
+        norm: As `dct` had it.
+        name: Ignored.
+
+    Returns:
+        A tensor of the shape of `input`.
+
+    Raises:
+        ValueError: As in `dct`, or `n` is given.
+
+    Example:
+        >>> fastnn.signal.idct(fastnn.signal.dct([1.0, 3.0], norm="ortho"), norm="ortho").numpy()
+        array([1., 3.], dtype=float32)
+    """
+    if n is not None:
+        raise ValueError(f"idct: n={n}, wanted None\n  hint: cut or pad the input first")
+    return dct(input, {2: 3, 3: 2}.get(type, type), None, axis, norm)
+
+
+def _cosines(type: int, n: int, norm: str | None) -> Array:
+    """The matrix that a row is multiplied by: (n, n)."""
+    if type not in (1, 2, 3, 4) or norm not in (None, "ortho") or (type, norm) == (1, "ortho"):
+        raise ValueError(
+            f"dct: type {type!r} with norm {norm!r} is not known\n"
+            "  hint: types 1 to 4; norm None or, but for type 1, 'ortho'"
+        )
+    if n < 1 + (type == 1):
+        raise ValueError(f"dct of {n} steps\n  hint: at least {1 + (type == 1)}")
+    step, term = np.arange(n)[:, None], np.arange(n)[None, :]
+    if type == 1:
+        ends = np.where((step == 0) | (step == n - 1), 1.0, 2.0)
+        return np.asarray(ends * np.cos(np.pi * step * term / (n - 1)), np.float32)
+    a, b = step + (type in (2, 4)) / 2, term + (type in (3, 4)) / 2
+    matrix = 2.0 * np.cos(np.pi * a * b / n)
+    if type == 3:
+        matrix[0] /= 2.0
+    if norm == "ortho":
+        matrix /= math.sqrt(2 * n)
+        if type == 2:
+            matrix[:, 0] /= math.sqrt(2.0)
+        if type == 3:
+            matrix[0] *= math.sqrt(2.0)
+    return np.asarray(matrix, np.float32)
+
+
+def linear_to_mel_weight_matrix(
+    num_mel_bins: int = 20, num_spectrogram_bins: int = 129, sample_rate: float = 8000,
+    lower_edge_hertz: float = 125.0, upper_edge_hertz: float = 3800.0, dtype: Any = "float32",
+    name: Any = None,
+) -> Tensor:  # fmt: skip
+    """Triangles, even on the mel scale, that sum magnitudes of a spectrum to bands.
+
+    Args:
+        num_mel_bins: Bands.
+        num_spectrogram_bins: Terms of the spectrum.
+        sample_rate: Samples a second of the signal.
+        lower_edge_hertz: Where the lowest band begins.
+        upper_edge_hertz: Where the highest band ends; at most half of `sample_rate`.
+        dtype: float32.
+        name: Ignored.
+
+    Returns:
+        A tensor (num_spectrogram_bins, num_mel_bins).
+
+    Raises:
+        ValueError: A number is out of range.
+
+    Example:
+        >>> fastnn.signal.linear_to_mel_weight_matrix(8, 65).shape
+        (65, 8)
+    """
+    rate, low, high = float(sample_rate), float(lower_edge_hertz), float(upper_edge_hertz)
+    if num_mel_bins < 1 or num_spectrogram_bins < 2 or not 0 <= low < high <= rate / 2:
+        raise ValueError(
+            f"linear_to_mel_weight_matrix: {num_mel_bins} bands from {low:g} to {high:g} Hz of "
+            f"{num_spectrogram_bins} terms at {rate:g} samples a second\n"
+            "  hint: at least 1 band and 2 terms, and 0 <= lower < upper <= sample_rate / 2"
+        )
+    return ops.convert_to_tensor(mel_filters(num_mel_bins, num_spectrogram_bins, rate, low, high))
+
+
+def mfccs_from_log_mel_spectrograms(log_mel_spectrograms: TensorLike, name: Any = None) -> Tensor:
+    """Cepstral coefficients of mel spectrograms (…, bands), as many as bands.
+
+    Args:
+        log_mel_spectrograms: Logarithms of mel spectrograms.
+        name: Ignored.
+
+    Returns:
+        A tensor of the same shape; often the first 13 coefficients are used.
+
+    Raises:
+        ValueError: There are no bands.
+
+    Example:
+        >>> fastnn.signal.mfccs_from_log_mel_spectrograms([[1.0, 1.0]]).numpy()
+        array([[2., 0.]], dtype=float32)
+    """
+    bands = int(ops.shape(log_mel_spectrograms)[-1])
+    return dct(log_mel_spectrograms) / math.sqrt(2.0 * max(bands, 1))
 
 
 answer_missing(globals())

@@ -10,28 +10,12 @@ import numpy as np
 
 from fastnn import config, initializers, ops
 from fastnn.base.arguments import whole_number
-from fastnn.base.caching import cached
 from fastnn.layers.base.layer import Layer
+from fastnn.ops.audio import mel_filters
 
 __all__ = ["MelSpectrogram", "STFTSpectrogram"]
 
 Array = np.ndarray[Any, Any]
-
-
-def _mel(hertz: Any) -> Any:
-    """Frequencies on the mel scale of HTK."""
-    return 1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0)
-
-
-@cached(8)
-def _filters(bins: int, terms: int, rate: float, low: float, high: float) -> Array:
-    """Triangles that are even on the mel scale: (terms, bins). The first term, 0 Hz, counts 0."""
-    at = _mel(np.linspace(0.0, rate / 2.0, terms))[1:, None]
-    edges = np.linspace(_mel(low), _mel(high), bins + 2)
-    before, middle, after = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (at - before) / (middle - before), (after - at) / (after - middle)
-    weights = np.maximum(0.0, np.minimum(rising, falling))
-    return np.concatenate([np.zeros((1, bins)), weights]).astype(np.float32)
 
 
 class MelSpectrogram(Layer):
@@ -133,7 +117,9 @@ class MelSpectrogram(Layer):
         return ops.swapaxes(self._decibels(bands) if self.power_to_db else bands, -1, -2)
 
     def _weights(self, terms: int) -> Array:
-        return _filters(self.num_mel_bins, terms, self.sampling_rate, self.min_freq, self.max_freq)
+        return mel_filters(
+            self.num_mel_bins, terms, self.sampling_rate, self.min_freq, self.max_freq
+        )
 
     def _decibels(self, bands: Any) -> Any:
         floor = math.log10(max(abs(self.ref_power), self.min_power))
