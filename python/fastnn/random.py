@@ -176,8 +176,8 @@ class SeedGenerator:
         return key
 
     def get_config(self) -> dict[str, Any]:
-        """The seed."""
-        return {"seed": self.seed}
+        """The seed and the name."""
+        return {"seed": self.seed, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SeedGenerator:

@@ -1,6 +1,7 @@
 """Classes and functions of the user's own in files: what is saved can be loaded again."""
 
 import copy
+import json
 import pickle
 import warnings
 
@@ -185,3 +186,25 @@ def test_a_class_says_itself_how_it_is_compiled(tmp_path, suffix):
     assert (back.alpha, back.loss_fn, int(back.optimizer.iterations)) == (0.25, tenth, 2)
     assert back.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
     assert back.fit(x, y, verbose=0).history == model.fit(x, y, verbose=0).history
+
+
+def test_a_serialized_layer_says_what_it_was_built_for_and_comes_back_built():
+    from fastnn import layers
+
+    dense, heads = layers.Dense(3), layers.MultiHeadAttention(2, 2)
+    dense.build((2, 4))
+    heads.build((2, 3, 4), (2, 3, 4))
+    for layer in (dense, heads, layers.Dropout(0.2)):
+        config = json.loads(json.dumps(fastnn.saving.serialize_keras_object(layer)))
+        back = fastnn.saving.deserialize_keras_object(config)
+        assert [w.shape for w in back.weights] == [w.shape for w in layer.weights]
+    assert "build_config" in fastnn.saving.serialize_keras_object(dense)
+    # As Keras 3.15 writes a layer; a block of the caller's keeps such configs of its parts.
+    config = {
+        "module": "keras.layers", "class_name": "Dense", "registered_name": None,
+        "config": {"name": "d", "units": 3, "quantization_config": None},
+        "build_config": {"input_shape": [2, 4]},
+    }  # fmt: skip
+    back = fastnn.saving.deserialize_keras_object(config)
+    assert back.built
+    assert back.kernel.shape == (4, 3)

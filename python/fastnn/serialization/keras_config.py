@@ -35,6 +35,7 @@ __all__ = [
     "clean",
     "deserialize",
     "functional",
+    "has_no_effect",
     "is_keras_entry",
     "is_keras_functional",
     "restore",
@@ -127,11 +128,16 @@ def _numbers(inner: Any) -> Any:
     return np.asarray(inner.get("value"), inner["dtype"])
 
 
+def has_no_effect(key: str, value: Any) -> bool:
+    """Whether fastnn has no such setting of Keras's, and its value changes nothing."""
+    return key in NO_EFFECT and any(value is n or value == n for n in NO_EFFECT[key])
+
+
 def _settings(config: dict[str, Any], where: str) -> dict[str, Any]:
     """The constructor's arguments: settings without effect dropped, the others translated."""
     result = {}
     for key, value in config.items():
-        if key in NO_EFFECT and any(value is n or value == n for n in NO_EFFECT[key]):
+        if has_no_effect(key, value):
             continue
         result[key] = clean(value, key)
     return result
@@ -244,7 +250,8 @@ def build_for(layer: Any, config: dict[str, Any]) -> None:
 def _shape(shape: Any) -> Any:
     if isinstance(shape, dict):
         return {k: _shape(v) for k, v in shape.items()}
-    if isinstance(shape, list) and not any(isinstance(d, list | dict) for d in shape):
+    nested = any(isinstance(d, list | tuple | dict) for d in shape)
+    if isinstance(shape, list | tuple) and not nested:
         return tuple(shape)
     return [_shape(d) for d in shape]
 

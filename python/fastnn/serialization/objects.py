@@ -15,6 +15,7 @@ from fastnn.serialization.custom_objects import (
     get_registered_name,
 )
 from fastnn.serialization.encoding import to_config
+from fastnn.serialization.keras_config import has_no_effect
 from fastnn.serialization.registry import MODEL_CLASSES, MODULES, _tables, model_class, table
 
 __all__ = [
@@ -136,10 +137,12 @@ def serialize_keras_object(obj: Any) -> Any:
     kind = type(obj)
     module = _module_of(kind)
     name = None if module else get_registered_name(kind)
-    return {
+    made = {
         "module": module or kind.__module__, "class_name": kind.__name__,
         "config": _each(obj.get_config()), "registered_name": name,
     }  # fmt: skip
+    built = obj.get_build_config() if hasattr(obj, "get_build_config") else None
+    return made if built is None else {**made, "build_config": _each(built)}
 
 
 def _each(values: Any) -> Any:
@@ -202,7 +205,13 @@ def _revive(config: Any) -> Any:
     if not isinstance(found, type):
         return found
     inner = {k: _revive(v) if _is_config(v) else v for k, v in (inner or {}).items()}
-    return found.from_config(inner)  # type: ignore[attr-defined]
+    if _module_of(found):
+        inner = {k: v for k, v in inner.items() if not has_no_effect(k, v)}
+    made: Any = found.from_config(inner)  # type: ignore[attr-defined]
+    built = config.get("build_config")
+    if built and hasattr(made, "build_from_config") and not made.built:
+        made.build_from_config(_revive(built))
+    return made
 
 
 def _is_config(value: Any) -> bool:

@@ -264,7 +264,7 @@ def _takes_masks(layer: AnyLayer, context: CallContext, outputs: Any) -> bool:
 
 
 def noted(build: Any) -> Any:
-    """A `build` of the caller's that leaves its layer built, and remembers for which shapes."""
+    """A `build` that leaves its layer built, and remembers for which shapes."""
 
     @functools.wraps(build)
     def run_build(self: AnyLayer, *args: Any, **kwargs: Any) -> None:

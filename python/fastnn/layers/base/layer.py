@@ -119,7 +119,7 @@ class Layer(Module):
         own = cls.__dict__.get("build")
         if not inspect.isfunction(own):
             return
-        if cls.model_kind is None and not _is_ours(cls):
+        if cls.model_kind is None:
             own = noted(own)
         cls.build = in_its_name(own)  # type: ignore[method-assign]
 
