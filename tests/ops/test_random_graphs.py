@@ -19,6 +19,7 @@ import pytest
 
 import fastnn
 import random_graphs
+import random_programs
 import random_sizes
 from drawn_graph import NOT_DRAWN, Graph
 from fastnn import _core, layers, ops
@@ -98,6 +99,19 @@ def test_graphs_traced_once_over_open_sizes_agree_at_every_size():
     assert drawn["traced"] > 0.8 * drawn["graphs"] > 0.2 * COUNT
     assert drawn["bound"] > drawn["traced"]
     assert drawn["slopes"] > 0.5 * drawn["traced"]
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_programs_with_state_agree_call_after_call(part):
+    seeds = range(FIRST + part, FIRST + COUNT // 10, 4)
+    faults = {seed: found for seed in seeds if (found := random_programs.check(seed))}
+    assert not faults, f"{len(faults)} programs disagree:\n{faults}"
+
+
+def test_a_wrong_window_of_a_program_is_found(monkeypatch):
+    write = random_programs.Real.write
+    monkeypatch.setattr(random_programs.Real, "write", lambda m, x, y, at: write(m, x, y, at + 1))
+    assert any(random_programs.check(seed) for seed in range(1000, 1040))
 
 
 def test_a_wrong_result_is_found():
