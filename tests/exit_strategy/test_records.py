@@ -68,6 +68,37 @@ def test_a_record_behaves_as_a_dataclass(settings: dict[str, bool]) -> None:
         assert outcome(lambda a=action: a(own)) == outcome(lambda a=action: a(standard))
 
 
+def test_every_record_of_a_class_is_of_it_and_frozen() -> None:
+    """The first is filled in another way than the rest, and so are those of subclasses."""
+    row = made_by(records.dataclass, frozen=True, slots=True)
+
+    class Sub(row):  # type: ignore[misc, valid-type]
+        __slots__ = ("more",)
+
+    for kind in (row, row, row, Sub, Sub):
+        made = kind(1, 4.0, f="y")
+        assert type(made) is kind
+        assert (made.a, made.b, made.c, made.d, made.e, made.f) == (1, 4.0, [], 3, 2, "y")
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            made.a = 2
+    assert row(1) == row(1)
+    assert made_by(records.dataclass, frozen=True, slots=True)(1) != row(1)
+
+
+def test_a_field_may_have_the_name_of_anything_in_the_module() -> None:
+    @records.dataclass(frozen=True, slots=True)
+    class Row:
+        first: int
+        turn: int
+        put: int = 3
+        Factory: list[int] = field(default_factory=list)
+        default_put: int = 5
+
+    for _ in range(3):
+        made = Row(1, 2)
+        assert (made.first, made.turn, made.put, made.Factory, made.default_put) == (1, 2, 3, [], 5)
+
+
 def test_records_are_pickled_and_stay_frozen() -> None:
     row = ShareClass("A", 1e6, 5e6)
     again = pickle.loads(pickle.dumps(row))

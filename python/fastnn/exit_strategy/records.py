@@ -58,29 +58,47 @@ else:
         return made
 
     def _init_of(cls, rows, frozen):
-        """The one function that is compiled: what is given goes to its field."""
-        known = {"put": object.__setattr__, "Factory": _FACTORY}
-        plain, named, body = [], [], []
+        """The one function that is compiled: what is given goes to its field.
+
+        Its own names begin with an underscore, so that a field may have any other.
+        """
+        known = {"_put": object.__setattr__, "_Factory": _FACTORY}
+        plain, named, held = [], [], []
         for row in rows:
             name, source = row.name, row.name
             if row.default_factory is not dataclasses.MISSING:
-                known[f"make_{name}"] = row.default_factory
-                source = f"make_{name}()"
+                known[f"_make_{name}"] = row.default_factory
+                source = f"_make_{name}()"
                 if row.init:
-                    source += f" if {name} is Factory else {name}"
+                    source += f" if {name} is _Factory else {name}"
             elif row.default is not dataclasses.MISSING:
-                known[f"default_{name}"] = row.default
-                source = name if row.init else f"default_{name}"
+                known[f"_default_{name}"] = row.default
+                source = name if row.init else f"_default_{name}"
             elif not row.init:
                 continue
             if row.init:
                 given = (
-                    f"{name}=Factory"
+                    f"{name}=_Factory"
                     if row.default_factory is not dataclasses.MISSING
-                    else (name if row.default is dataclasses.MISSING else f"{name}=default_{name}")
+                    else (name if row.default is dataclasses.MISSING else f"{name}=_default_{name}")
                 )
                 (named if row.kw_only else plain).append(given)
-            body.append(f"put(self, {name!r}, {source})" if frozen else f"self.{name} = {source}")
+            held.append((name, source))
+        quick = frozen and len(held) > 2 and _is_plain(cls, rows)
+        body = [f"_put(self, {name!r}, {source})" for name, source in held]
+        if quick:
+            known |= {"_Own": cls, "_Bare": None, "_turn": _TURN}
+            known["_first"] = _first_of(known, cls, held)
+            body = [
+                "if _Bare is None or self.__class__ is not _Own:",
+                f"  _first(self, {', '.join(source for _, source in held)})",
+                "else:",
+                "  _turn(self, _Bare)",
+                *(f"  self.{name} = {source}" for name, source in held),
+                "  self.__class__ = _Own",
+            ]
+        elif not frozen:
+            body = [f"self.{name} = {source}" for name, source in held]
         if hasattr(cls, "__post_init__"):
             body.append("self.__post_init__()")
         head = ", ".join(["self", *plain, *(["*", *named] if named else [])])
@@ -90,6 +108,28 @@ else:
         made.__qualname__, made.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
         made.__annotations__ = {row.name: row.type for row in rows if row.init} | {"return": None}
         return made
+
+    #: Gives an object another class of the same slots. A frozen record is filled as one of a class
+    #: that is not frozen: a quarter of the time that `object.__setattr__` takes for each field.
+    _TURN = object.__dict__["__class__"].__set__
+
+    def _is_plain(cls, rows):
+        """Whether a class has the slots of its fields and nothing else."""
+        return cls.__bases__ == (object,) and vars(cls).get("__slots__") == tuple(
+            row.name for row in rows
+        )
+
+    def _first_of(known, cls, held):
+        """What fills the first record of a class, and those of its subclasses."""
+        names = [name for name, _ in held]
+
+        def first(self, *values):
+            if known["_Bare"] is None:
+                known["_Bare"] = type(cls.__name__, (), {"__slots__": vars(cls)["__slots__"]})
+            for name, value in zip(names, values, strict=True):
+                object.__setattr__(self, name, value)
+
+        return first
 
     def _values_of(names):
         if not names:
