@@ -46,7 +46,8 @@ _READ: list[tuple[str, str, float, str | None]] = [
     ("5 ล้านบาท", "THB", 5e6, "THB"), ("5 مليون", "SAR", 5e6, None),
     ("5 lakh crore", "INR", 5e12, None), ("₹1,50,00,000", "INR", 1.5e7, "INR"),
     ("Rs 5,00,000/-", "INR", 5e5, "INR"), ("5m pounds", "GBP", 5e6, "GBP"),
-    ("5 million pounds sterling", "GBP", 5e6, "GBP"), ("1.2億ドル", "USD", 1.2e8, "USD"),
+    ("5m pounds", "EGP", 5e6, "EGP"), ("5m pounds", "EUR", 5e6, "GBP"),
+    ("5 million pounds sterling", "EGP", 5e6, "GBP"), ("1.2億ドル", "USD", 1.2e8, "USD"),
     # each part in its own unit
     ("5억 3천만 원", "KRW", 5.3e8, "KRW"), ("1조 2000억", "KRW", 1.2e12, None),
     ("1兆2000億円", "JPY", 1.2e12, "JPY"), ("3兆円", "USD", 3e12, "JPY"),
@@ -82,6 +83,7 @@ _REFUSED: list[tuple[str, str, bool]] = [
     ("MSEK 5m", "SEK", False), ("MSEK 5 EUR", "SEK", False), ("GUSD 5", "USD", True),
     ("Br 5", "ETB", False), ("5 br", "ETB", False), ("B$ 5", "BND", False), ("5 B$", "BND", False),
     ("5 pesos", "USD", True), ("5 lei", "USD", True), ("5 kr", "EUR", True),
+    ("5 mille kr", "NOK", True), ("5m real", "USD", False),
     ("R$ 5 mil", "BRL", True), ("5 mil €", "EUR", True), ("5兆", "CNY", True),
     ("1,0000", "CNY", True), ("1,2345,6789", "JPY", True), ("七折", "CNY", True),
     ("7折", "CNY", True),

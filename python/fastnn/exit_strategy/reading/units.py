@@ -20,7 +20,7 @@ _UNITS: dict[str, int] = {
     "": 1,
     **dict.fromkeys((
         "k", "thousand", "tsd", "tausend", "тыс", "тысяч", "тысячи", "tys", "tis", "tisíc", "ezer",
-        "bin", "mille", "ribu", "rb", "nghìn", "พัน", "ألف", "אלף", "千", "천",
+        "bin", "ribu", "rb", "nghìn", "พัน", "ألف", "אלף", "千", "천",
     ), 10**3),
     **dict.fromkeys((
         "m", "mm", "mn", "mln", "mio", "mi", "mill", "milj", "million", "millions", "millionen",
@@ -47,7 +47,7 @@ _UNITS: dict[str, int] = {
     "十": 10, "百": 10**2, "万": 10**4, "十万": 10**5, "千万": 10**7,
     "亿": 10**8, "百亿": 10**10, "千亿": 10**11,
     "萬": 10**4, "千萬": 10**7, "億": 10**8, "百億": 10**10, "千億": 10**11,
-    "t": 0, "mil": 0, "bio": 0, "billionen": 0, "兆": 0, "g": 0,
+    "t": 0, "mil": 0, "mille": 0, "bio": 0, "billionen": 0, "兆": 0, "g": 0,
 }  # fmt: skip
 
 #: Doubtful words that one currency's own word settles, without their full stops.
@@ -80,7 +80,7 @@ _SIGNS: dict[str, str] = {
         "AUD": ("a$", "au$", "aud$", "澳元"),
         "BDT": ("৳", "tk", "taka"),
         "BGN": ("лв",),
-        "BRL": ("r$", "brl$", "reais", "real"),
+        "BRL": ("r$", "brl$", "reais"),
         "CAD": ("c$", "ca$", "can$", "cdn$", "cad$", "加元"),
         "CHF": ("sfr", "fr.", "franken", "瑞士法郎"),
         "CLP": ("clp$",),
@@ -91,7 +91,7 @@ _SIGNS: dict[str, str] = {
         "DOP": ("rd$",),
         "EGP": ("e£",),
         "EUR": ("€", "euro", "euros", "euroa", "евро", "欧元", "歐元", "ユーロ", "유로"),
-        "GBP": ("£", "pound", "pounds", "sterling", "pounds sterling", "英镑", "英鎊", "ポンド"),
+        "GBP": ("£", "sterling", "pounds sterling", "英镑", "英鎊", "ポンド"),
         "GHS": ("gh₵", "₵"),
         "HKD": ("hk$", "hkd$", "港元", "港币", "港幣"),
         "HUF": ("ft", "forint"),
@@ -147,6 +147,9 @@ _SHARED: dict[str, tuple[str, ...]] = {
     "riyals": ("SAR", "QAR", "OMR", "YER"),
     "francs": ("CHF", "XOF", "XAF", "XPF", "CDF", "RWF"),
 }  # fmt: skip
+#: Words that stand for the usual one of several where the profile's own is none of them.
+_POUNDS = ("pound", "pounds")
+_SHARED.update(dict.fromkeys(_POUNDS, ("GBP", "EGP", "LBP", "SYP", "SDG", "SSP", "FKP", "GIP")))
 _DOLLARS = ("$", "dollar", "dollars", "dólares", "dolares", "dólar")
 for _sign, _words in (
     ("$", _DOLLARS), ("rs", ("rupee", "rupees", "卢比")), ("dh", ("dirham", "dirhams")),
@@ -368,8 +371,8 @@ def _currency(word: str, own: str | None, shown: str, unit: str) -> str | None:
         choices = _SHARED[low]
     if own in choices:
         return own
-    if low in _DOLLARS:  # no other dollar in sight
-        return "USD"
+    if low in _DOLLARS or low in _POUNDS:  # no other dollar or pound in sight
+        return choices[0]
     if low in ("¥", "元") and "亿" in unit + shown:  # only Chinese is written with this sign
         return "CNY"
     raise AmountError(
