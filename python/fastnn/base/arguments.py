@@ -18,8 +18,9 @@ from fastnn.errors import nearest, reject_arguments
 
 __all__ = [
     "as_number", "call_parameters", "check_counts", "check_validation", "hints_arguments",
-    "is_whole", "local_path", "missing_argument", "refuse_unfit", "refuse_unknown", "signature_of",
-    "takes_numbers", "training_default", "verbosity", "whole_number",
+    "is_whole", "kept_signature", "local_path", "missing_argument", "refuse_unfit",
+    "refuse_unknown", "signature_of", "takes_numbers", "training_default", "verbosity",
+    "whole_number",
 ]  # fmt: skip
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -276,6 +277,12 @@ def training_default(fn: Callable[..., Any]) -> Any:
     """What a `call` has for `training` where nobody says it; None where it has nothing."""
     found = inspect.signature(fn).parameters.get("training")
     return None if found is None or found.default is found.empty else found.default
+
+
+@cached(1024)
+def kept_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a constructor, which configs ask for again and again."""
+    return inspect.signature(function)
 
 
 def signature_of(defaults: dict[str, Any], **keywords: Any) -> inspect.Signature:

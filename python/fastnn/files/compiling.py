@@ -20,13 +20,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def optimizer_values(model: Any) -> dict[str, Any]:
-    """The state of a model's optimiser by name, of weights that the model has."""
+def optimizer_values(model: Any, named: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The state of a model's optimiser by name, of weights that the model has: those in `named`."""
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or not model.compiled:
         return {}
     # Layers that were taken off leave state behind that no weight of the model needs.
-    inside = set(named_variables(model).values())
+    inside = set((named_variables(model) if named is None else named).values())
     kept = optimizer.part(v for v in optimizer._trainable if v in inside)
     return {f"optimizer/{i}/{v.kind or v.name}": v for i, v in enumerate(kept.variables)}
 

@@ -5,14 +5,13 @@ Depends on `custom_objects`.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
-from fastnn.base.arguments import takes_numbers
+from fastnn.base.arguments import kept_signature, takes_numbers
 from fastnn.base.tensors import TensorShape
 from fastnn.serialization.custom_objects import custom_objects, get_registered_name
 from fastnn.tracing.variables import touch
@@ -112,7 +111,7 @@ class Configurable:
             0.7
         """
         config = {}
-        own = list(inspect.signature(type(self).__init__).parameters.items())[1:]
+        own = list(kept_signature(type(self).__init__).parameters.items())[1:]
         for name, p in own:
             if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
                 continue

@@ -274,11 +274,8 @@ class Ranks:
         Weights have to be the same. What a layer keeps of the batches it saw is averaged; what
         else differs, as a learning rate that a callback set, is taken from rank 0.
         """
-        from fastnn.files.compiling import optimizer_values  # files: few programs have ranks
-
         # Slots follow from gradients, which are summed: they are equal where weights are.
-        slots = set(map(id, optimizer_values(self.model).values()))
-        variables = [v for v in _state(self.model) if id(v) not in slots or not v.shape]
+        variables = _state(self.model, slots=False)
         apart = self._apart(variables)
         if not apart:
             return
@@ -352,12 +349,18 @@ def _mean(parts: Sequence[Any]) -> Any:
     return _joined("mean", parts)
 
 
-def _state(model: Any) -> list[Variable]:
-    """All that a step changes: weights, states of random numbers, slots of optimisers."""
-    from fastnn.files.compiling import optimizer_values
+def _state(model: Any, slots: bool = True) -> list[Variable]:
+    """All that a step changes: weights, states of random numbers, slots of optimisers.
+
+    Without `slots`, of the model's optimiser the numbers alone.
+    """
+    from fastnn.files.compiling import optimizer_values  # files: few programs have ranks
     from fastnn.files.variables import named_variables
 
-    found = list(named_variables(model).values()) + list(optimizer_values(model).values())
+    named = named_variables(model)
+    kept = list(optimizer_values(model, named).values())
+    dropped = set() if slots else {id(v) for v in kept if v.shape}
+    found = [v for v in (*named.values(), *kept) if id(v) not in dropped]
     for value in vars(model).values():
         if isinstance(value, Optimizer) and value is not model.optimizer:
             found += value.variables

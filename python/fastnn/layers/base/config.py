@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from fastnn.base.arguments import kept_signature
 from fastnn.base.caching import cached
 from fastnn.base.typing import Shape
 from fastnn.serialization.encoding import to_config
@@ -32,7 +33,7 @@ def config_of(layer: Any) -> dict[str, Any]:
     }
     if layer.activity_regularizer is not None:
         result["activity_regularizer"] = to_config(layer.activity_regularizer)
-    signature = inspect.signature(constructor(type(layer)))
+    signature = kept_signature(constructor(type(layer)))
     args, kwargs = layer._init_arguments
     given = signature.bind_partial(layer, *args, **kwargs).arguments
     own = type(layer).__module__.startswith("fastnn.")
