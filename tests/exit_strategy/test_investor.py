@@ -152,6 +152,28 @@ def test_questions_that_cannot_be_answered_are_refused(call: Any, code: str) -> 
     assert caught.value.issues[0].hint
 
 
+def test_a_sale_before_a_paper_was_paid_for_has_no_yearly_return() -> None:
+    table = {"common": 8e6, "founders": 7e6, "classes": [
+        {"name": "A", "shares": 2e6, "invested": 8e6, "date": "2026-11-15"}]}  # fmt: skip
+    made = company(cap_table=table, as_of="2026-10-20", assumptions={"months_to_close": 0.5, "escrow_rate": 0},
+                   **{"market.date": "2026-10-01"})  # fmt: skip
+    (row,) = investor_view(made, "A", [60e6])
+    assert row.rate is None
+    assert row.multiple is not None
+    for call in (
+        lambda: price_for_return(made, "A", rate=0.25),
+        lambda: price_for_return(made, "A", multiple=2.0, on=dt.date(2026, 11, 14)),
+        lambda: investor_view(made, "A", [60e6], on=dt.date(2026, 11, 14)),
+    ):
+        with pytest.raises(
+            ExitError, match="A was paid for on 2026-11-15, after the sale"
+        ) as caught:
+            call()
+        assert caught.value.code == "EX118"
+    found = price_for_return(made, "A", rate=0.25, on=dt.date(2027, 11, 15))
+    assert found.multiple == pytest.approx(1.25, rel=1e-9)
+
+
 def test_a_company_without_a_cap_table_has_no_investors() -> None:
     bare = make_profile_dict()
     bare.pop("cap_table", None)

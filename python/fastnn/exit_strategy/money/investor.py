@@ -143,8 +143,9 @@ def investor_view(
         on: day of the closing; default the assumed months to close from `as_of`.
 
     Raises:
-        ExitError: EX301 without a cap table, EX303 for an unknown holder, EX308 for a price that is
-            negative or not finite.
+        ExitError: EX301 without a cap table, EX303 for an unknown holder, EX118 for a day before
+            `as_of` or before a paper was paid for, EX308 for a price that is negative or not
+            finite.
     """
     sale = _Sale(profile, holder, on)
     for i, price in enumerate(prices):
@@ -173,7 +174,8 @@ def price_for_return(
 
     Raises:
         ExitError: EX303 unless exactly one goal is given, or where what was paid (or when) is not
-            known; EX308 for a goal that no price reaches.
+            known; EX118 for a sale before a paper was paid for; EX308 for a goal that no price
+            reaches.
     """
     if (multiple is None) == (rate is None):
         raise ExitError(Issue("EX303", "target", "one goal is needed", "give multiple or rate"))
@@ -191,6 +193,7 @@ def price_for_return(
     if undated:
         raise ExitError(Issue("EX303", "date", f"no day of payment for {', '.join(undated)}",
                               "give date to the class, SAFE or note"))  # fmt: skip
+    sale.after_payment()
     wanted = sum(
         money * (1.0 + goal) ** ((sale.day - day).days / 365.0)
         for _, day, money in stake.paid
@@ -225,11 +228,25 @@ class _Sale:
                 raise ExitError(Issue("EX118", "on", f"{on} lies before as_of, {start}",
                                       "give the day of a sale to come", str(on)))  # fmt: skip
             self.day, self.months = on, (on - start).days / DAYS_A_MONTH
+            self.after_payment()
         self.company = company_of(profile)
         schedule = self.company.grown(self.months).schedule
         bought = {paper: self.stake.parts[paper] for paper, _, _ in self.stake.paid}
         self._all = schedule.part_of(self.stake.parts)
         self._bought = schedule.part_of(bought)
+
+    def after_payment(self) -> None:
+        """Refuse a sale before the day on which a paper was paid for."""
+        for paper, day in self.not_yet_paid():
+            raise ExitError(Issue("EX118", "on", f"{paper} was paid for on {day}, after the sale "
+                                  f"on {self.day}", "give a later day of the sale",
+                                  str(self.day)))  # fmt: skip
+
+    def not_yet_paid(self) -> list[tuple[str, dt.date]]:
+        """Papers that were paid for after the sale, with the day."""
+        return [
+            (paper, day) for paper, day, _ in self.stake.paid if day is not None and day > self.day
+        ]
 
     def flows(
         self, price: float, *, bought: bool = True
@@ -270,7 +287,8 @@ class _Sale:
         got, paid = sum(amount for _, amount in days), self.stake.invested
         whole = sum(amount for _, amount in self.flows(price, bought=False)[1])
         rate = None
-        if paid > 0 and all(day is not None for _, day, _ in self.stake.paid):
+        known = all(day is not None for _, day, _ in self.stake.paid)
+        if paid > 0 and known and not self.not_yet_paid():
             flows = [(day, -money) for _, day, money in self.stake.paid if day is not None]
             rate = internal_rate([*flows, *days])
         return Return(float(price), net, whole, got / paid if paid > 0 else None, rate)
