@@ -47,6 +47,7 @@ from fastnn.serialization.objects import (
 from fastnn.tracing.symbolic import KerasTensor
 
 if TYPE_CHECKING:
+    from fastnn.data.cached_files import get_file
     from fastnn.data.sounds import audio_dataset_from_directory
 
 #: Paths of older Keras below this module are found by `fastnn.base.finder`.
@@ -66,6 +67,7 @@ __all__ = [
     "disable_interactive_logging",
     "enable_interactive_logging",
     "get_custom_objects",
+    "get_file",
     "get_registered_name",
     "get_registered_object",
     "image_dataset_from_directory",
@@ -480,6 +482,9 @@ def split_dataset(
 
 
 #: Names that are seldom used, and the module that is loaded when one is asked for.
-_SELDOM = {"audio_dataset_from_directory": "fastnn.data.sounds"}
+_SELDOM = {
+    "audio_dataset_from_directory": "fastnn.data.sounds",
+    "get_file": "fastnn.data.cached_files",
+}
 
 answer_missing(globals(), homes=_SELDOM)

@@ -67,7 +67,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.sobel_edges": _IN_IMAGE,
     "ops.ssim": ("image filters are not part of fastnn yet", _README),
     # Utilities and preprocessing.
-    "utils.get_file": ("nothing is downloaded", "fetch the file yourself and give its path"),
     "utils.model_to_dot": ("there is no graphviz", "plot_model(model, 'model.svg')"),
     "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),
     "utils.legacy": ("old helpers are not here", _README),
