@@ -40,6 +40,7 @@ AREAS = {
     "initializers": ["initializers"], "losses": ["losses"], "metrics": ["metrics"],
     "optimizers.schedules": ["optimizers.schedules"],
     "optimizers": ["optimizers", "optimizers.schedules"], "regularizers": ["regularizers"],
+    "layers.preprocessing.image_preprocessing.bounding_boxes": ["data.bounding_boxes"],
     "dtype_policies": ["dtype_policies"], "layers": ["layers", "layers.rnn"], "models": ["models"],
     "ops": ["ops"], "random": ["random"],
     "saving": ["saving"], "datasets": ["datasets"], "trainers": ["models", "data.batches"],

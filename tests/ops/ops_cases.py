@@ -350,5 +350,27 @@ C["image.resize"] = [
     ((IM, (8, 12)), {}),
     ((IM[0], (5, 5)), {}),
 ]
+IM16 = r.rand(2, 16, 13, 3).astype("f")
+C["image.ssim"] = [
+    ((IM16, np.clip(IM16 + 0.2 * r.randn(*IM16.shape), 0, 1).astype("f")), {}),
+    ((IM16[0], IM16[1], 2.0, 5, 1.0), {}),
+]
+C["image.scale_and_translate"] = [
+    ((IM16, (2, 20, 9, 3), np.array([1.3, 0.6], "f"), np.array([-2.5, 1.0], "f"), (1, 2), m), {})
+    for m in ("linear", "cubic", "lanczos3", "lanczos5")
+] + [
+    (
+        (
+            IM16[0, ..., 0],
+            (8, 13),
+            np.array([0.4], "f"),
+            np.array([0.5], "f"),
+            (0,),
+            "linear",
+            False,
+        ),
+        {},
+    ),
+]
 C["image.pad_images"] = [((IM, 1, 2, 1, 0), {})]
 C["image.crop_images"] = [((IM, 1, 2, 1, 0), {})]

@@ -157,7 +157,7 @@ SMOOTH = {
     "cholesky": ops_cases.SPD, "inv": ops_cases.SPD, "det": ops_cases.M, "logdet": ops_cases.SPD,
     "qr": ops_cases.B, "layer_normalization": ops_cases.A, "softmax": ops_cases.A,
     "rot90": ops_cases.A, "trace": ops_cases.A, "corrcoef": ops_cases.A, "rfft": ops_cases.A,
-    "stft": ops_cases.SOUND,
+    "stft": ops_cases.SOUND, "image.ssim": ops_cases.IM16,
     "snake": ops_cases.A,
     "diff": ops_cases.A, "trapezoid": ops_cases.A, "square": ops_cases.A, "repeat": ops_cases.A,
 }  # fmt: skip
@@ -169,6 +169,8 @@ def test_derivatives_agree_with_differences(name, rng):
     f = function(name)
     if name == "repeat":
         f = lambda v: ops.repeat(v, 2)  # noqa: E731
+    if name == "image.ssim":
+        f = lambda v: ops.image.ssim(v, 1.0 - ops_cases.IM16)  # noqa: E731
     if name == "stft":
         f = lambda v: ops.stft(v, 6, 2, 8)  # noqa: E731
     weights = [rng.normal(size=a.shape).astype("f") for a in arrays(f(x))]
@@ -196,7 +198,7 @@ def test_derivatives_agree_with_differences(name, rng):
     ("where", "name", "says"),
     [
         ("ops.nn", "polar", "no complex numbers"),
-        ("ops.image", "ssim", "image filters"),
+        ("ops.image", "elastic_transform", "no random numbers"),
         ("ops", "sigmoyd", "did you mean sigmoid"),
         ("ops", "frobnicate", "lists what there is"),
     ],

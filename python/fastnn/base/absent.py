@@ -60,12 +60,14 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.image_*": ("patches of images are not part of fastnn yet", _README),
     "ops.polar": _COMPLEX, "ops.view_as_*": _COMPLEX,
     "ops.view": ("bits are not read as another type", "numpy's x.view(dtype) on the array"),
+    "ops.elastic_transform": (
+        "ops draw no random numbers", "fastnn.layers.RandomElasticTransform(factor=1.0, scale=1.0)",
+    ),
     "ops.*_transform": _IN_IMAGE,
     "ops.extract_patches*": _IN_IMAGE,
     "ops.gaussian_blur": _IN_IMAGE, "ops.map_coordinates": _IN_IMAGE,
-    "ops.scale_and_translate": ("image transforms are not part of fastnn yet", _README),
+    "ops.scale_and_translate": _IN_IMAGE, "ops.ssim": _IN_IMAGE,
     "ops.sobel_edges": _IN_IMAGE,
-    "ops.ssim": ("image filters are not part of fastnn yet", _README),
     # Utilities and preprocessing.
     "utils.model_to_dot": ("there is no graphviz", "plot_model(model, 'model.svg')"),
     "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),

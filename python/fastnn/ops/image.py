@@ -16,8 +16,9 @@ from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor
 from fastnn.ops.families import name_ops
+from fastnn.ops.likeness import ssim
 from fastnn.ops.patches import extract_patches, extract_patches_3d, sobel_edges
-from fastnn.ops.resampling import KINDS, nearest, weights
+from fastnn.ops.resampling import KINDS, nearest, scale_and_translate, weights
 from fastnn.ops.shapes import moveaxis, stack, transpose
 from fastnn.ops.warp import (
     affine_transform,
@@ -40,7 +41,9 @@ __all__ = [
     "resize",
     "rgb_to_grayscale",
     "rgb_to_hsv",
+    "scale_and_translate",
     "sobel_edges",
+    "ssim",
 ]
 
 _c = _core.ops

@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._core import Tensor
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import arange, cast, convert_to_tensor, shape
+from fastnn.ops.convert import TensorLike, arange, cast, convert_to_tensor, known_size, shape
 from fastnn.ops.elements import abs, where
 from fastnn.ops.linalg import exact_matmul
 from fastnn.ops.reduce import sum
 from fastnn.ops.rows import maximum
-from fastnn.ops.shapes import reshape
+from fastnn.ops.shapes import moveaxis, reshape
 from fastnn.ops.special import sinc
+from fastnn.tracing.symbolic import keras_op
 
-__all__ = ["KINDS", "nearest", "resized", "weights"]
+__all__ = ["KINDS", "nearest", "resized", "scale_and_translate", "weights"]
 
 #: Where the kernels find their functions: NumPy, or the ops where sizes are open.
 Arrays = Any
@@ -82,3 +84,89 @@ def resized(x: Any, axis: int, new: Any, kind: str) -> Any:
     rows = reshape(x, (math.prod((batch, *lead)), size, math.prod(tail)))
     out = exact_matmul(convert_to_tensor(weights(size, new, kind)), rows)
     return reshape(out, (batch, *lead, new, *tail))
+
+
+#: Keras's further names of the kernels.
+_OTHER_NAMES = {
+    **dict.fromkeys(("linear", "bilinear", "trilinear", "triangle"), "bilinear"),
+    **dict.fromkeys(("cubic", "bicubic", "tricubic"), "bicubic"),
+    "lanczos3": "lanczos3", "lanczos5": "lanczos5",
+}  # fmt: skip
+
+
+@keras_op
+def scale_and_translate(
+    images: TensorLike,
+    output_shape: Any,
+    scale: TensorLike,
+    translation: TensorLike,
+    spatial_dims: Any,
+    method: str,
+    antialias: bool = True,
+) -> Tensor:
+    """Images made larger or smaller and moved: what lies at x comes to x * scale + translation.
+
+    Pixels have their centres at halves; what comes from outside is 0.
+
+    Args:
+        images: An array of any rank.
+        output_shape: The shape of the result.
+        scale: A factor for each of `spatial_dims`.
+        translation: Pixels of the result, for each of `spatial_dims`.
+        spatial_dims: The axes that are scaled and moved.
+        method: `"linear"`, `"cubic"`, `"lanczos3"` or `"lanczos5"`, or another name of them.
+        antialias: Whether pixels are averaged where images become smaller.
+
+    Returns:
+        A tensor of `output_shape`.
+
+    Raises:
+        ShapeError: Axes, scales and moves are of unlike number, or other axes change their size.
+        ValueError: The method is not known.
+
+    Example:
+        >>> x = np.array([[0.0, 1.0], [2.0, 3.0]])
+        >>> moved = fastnn.ops.image.scale_and_translate(x, (2, 2), [1], [1], (0,), "linear")
+        >>> moved.numpy()
+        array([[0., 0.],
+               [0., 1.]], dtype=float32)
+    """
+    if method not in _OTHER_NAMES:
+        raise ValueError(
+            f"Invalid value for argument `method`. Expected of one {sorted(_OTHER_NAMES)}. "
+            f"Received: method={method}\n  hint: method='linear'"
+        )
+    x: Any = convert_to_tensor(images, "float32")
+    factors: Any = convert_to_tensor(scale, "float32")
+    moves: Any = convert_to_tensor(translation, "float32")
+    sizes, axes = tuple(output_shape), [int(a) % x.ndim for a in spatial_dims]
+    fixed = [i for i in range(x.ndim) if i not in axes]
+    if (
+        len(sizes) != x.ndim
+        or {tuple(factors.shape), tuple(moves.shape)} != {(len(axes),)}
+        or any(x.shape[i] != sizes[i] for i in fixed)
+    ):
+        raise ShapeError(
+            f"scale_and_translate: images {tuple(x.shape)} to {sizes} along {axes} with "
+            f"{tuple(factors.shape)} scales and {tuple(moves.shape)} moves\n"
+            "  hint: one scale and one move for each of spatial_dims; other axes keep their sizes"
+        )
+    for i, axis in enumerate(axes):
+        matrix = _moved(known_size("scale_and_translate", x, axis), sizes[axis], factors[i],
+                        moves[i], _OTHER_NAMES[method], antialias)  # fmt: skip
+        x = moveaxis(exact_matmul(moveaxis(x, axis, -1), matrix), -1, axis)
+    return x
+
+
+def _moved(size: int, new: int, scale: Any, move: Any, kind: str, antialias: bool) -> Any:
+    """The matrix (size, new) that brings an axis to another scale and place."""
+    back = 1.0 / scale
+    wide = maximum(back, 1.0) if antialias else 1.0
+    at = (np.arange(new, dtype=np.float32) + 0.5 - move) * back - 0.5
+    pixels = np.arange(size, dtype=np.float32)[:, None]
+    values = KINDS[kind](_OPS, abs(reshape(at, (1, -1)) - pixels) / wide)
+    total = sum(values, axis=0, keepdims=True)
+    there = abs(total) > 1000.0 * float(np.finfo(np.float32).eps)
+    values = where(there, values / where(there, total, 1.0), 0.0)
+    inside = cast(at >= -0.5, "float32") * cast(at <= size - 0.5, "float32")
+    return where(reshape(inside, (1, -1)) > 0.5, values, 0.0)

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
+from fastnn.ops.likeness import similarity
 
 __all__ = [
     "extract_patches", "image_gradients", "psnr", "sobel_edges", "ssim", "total_variation",
@@ -38,32 +39,11 @@ def ssim(
 ) -> Tensor:  # fmt: skip
     """The structural similarity of each picture, 1 for equal ones; a mean over channels."""
     x, y = _pair(img1, img2, "ssim")
-    if any(isinstance(n, int) and n < filter_size for n in x.shape[-3:-1]):
-        raise ShapeError(
-            f"tf.image.ssim: pictures of {x.shape[-3]} by {x.shape[-2]} and filter_size="
-            f"{filter_size}\n  hint: a filter_size that fits"
-        )
     single = len(x.shape) == 3
     if single:
         x, y = x[None], y[None]
-    places = np.arange(filter_size) - (filter_size - 1) / 2
-    weight = np.exp(-0.5 * (places / filter_sigma) ** 2)
-    weight = np.outer(weight, weight)
-    channels = x.shape[-1]
-    shape = (filter_size, filter_size, channels, 1)
-    kernel = np.broadcast_to((weight / weight.sum())[..., None, None], shape).astype("float32")
-
-    def blurred(v: Any) -> Any:
-        return ops.depthwise_conv(v, kernel, padding="valid", data_format="channels_last")
-
-    c1, c2 = (k1 * max_val) ** 2, (k2 * max_val) ** 2
-    first, second = blurred(x), blurred(y)
-    both, squares = first * second * 2.0, ops.square(first) + ops.square(second)
-    light = (both + c1) / (squares + c1)
-    contrast = (blurred(x * y) * 2.0 - both + c2) / (
-        blurred(ops.square(x) + ops.square(y)) - squares + c2
-    )
-    found = ops.mean(light * contrast, axis=-1)
+    each = similarity("tf.image.ssim", x, y, max_val, filter_size, filter_sigma, k1, k2)
+    found = ops.mean(each, axis=-1)
     if not return_index_map:
         found = ops.mean(found, axis=(-2, -1))
     return found[0] if single else found

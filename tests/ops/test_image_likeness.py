@@ -1,0 +1,93 @@
+"""`ops.image.ssim` and `scale_and_translate` against loops in NumPy."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.ops import image
+
+RNG = np.random.default_rng(0)
+
+
+def by_windows(x, y, size, sigma, top):
+    """The similarity of two channels, window by window, in float64."""
+    at = np.arange(size) - (size - 1) / 2
+    bell = np.exp(-(at**2) / (2 * sigma**2))
+    weight = np.outer(bell, bell) / bell.sum() ** 2
+    found = []
+    for r in range(x.shape[0] - size + 1):
+        for c in range(x.shape[1] - size + 1):
+            a, b = x[r : r + size, c : c + size], y[r : r + size, c : c + size]
+            ma, mb = (weight * a).sum(), (weight * b).sum()
+            va, vb = (weight * (a - ma) ** 2).sum(), (weight * (b - mb) ** 2).sum()
+            both = (weight * (a - ma) * (b - mb)).sum()
+            c1, c2 = (0.01 * top) ** 2, (0.03 * top) ** 2
+            found.append(
+                (2 * ma * mb + c1) * (2 * both + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
+            )
+    return np.mean(found)
+
+
+@pytest.mark.parametrize(("size", "sigma", "top"), [(11, 1.5, 1.0), (4, 0.8, 255.0)])
+def test_similarity_is_that_of_each_window(size, sigma, top):
+    x, y = (RNG.random((2, 14, 12, 2)) * top for _ in "xy")
+    y = 0.7 * x + 0.3 * y
+    wanted = [
+        np.mean([by_windows(x[i, ..., c], y[i, ..., c], size, sigma, top) for c in (0, 1)])
+        for i in (0, 1)
+    ]
+    np.testing.assert_allclose(image.ssim(x, y, top, size, sigma).numpy(), wanted, rtol=2e-3)
+    first = [v.transpose(0, 3, 1, 2) for v in (x, y)]
+    found = image.ssim(*first, top, size, sigma, data_format="channels_first")
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-3)
+    one = image.ssim(x[0], y[0], top, size, sigma)
+    assert one.shape == ()
+    assert float(one) == pytest.approx(wanted[0], rel=2e-3)
+    np.testing.assert_allclose(image.ssim(x, x, top, size, sigma).numpy(), 1.0, rtol=1e-5)
+
+
+def test_what_cannot_be_compared_is_refused():
+    x = np.zeros((1, 12, 12, 1))
+    for bad in ((x, x[:, :11]), (x[0, ..., 0], x[0, ..., 0]), (x, x, 1.0, 13)):
+        with pytest.raises(fastnn.ShapeError, match="hint:"):
+            image.ssim(*bad)
+
+
+def between(x, at):
+    """Linear interpolation of a row at places between pixels; 0 outside."""
+    inside = np.interp(at, np.arange(len(x)), x)
+    return np.where((at < -0.5) | (at > len(x) - 0.5), 0.0, inside)
+
+
+def test_rows_are_scaled_and_moved():
+    x = RNG.random((3, 7))
+    for scale, move in ((1.0, 0.0), (2.0, 1.5), (1.0, -2.25), (3.0, 0.5)):
+        at = (np.arange(12) + 0.5 - move) / scale - 0.5
+        wanted = np.stack([between(row, at) for row in x])
+        found = image.scale_and_translate(x, (3, 12), [scale], [move], (1,), "linear")
+        np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
+    halves = image.scale_and_translate(x[:, :6], (3, 3), [0.5], [0.0], (1,), "linear", False)
+    np.testing.assert_allclose(halves.numpy(), (x[:, 0:6:2] + x[:, 1:6:2]) / 2, atol=1e-5)
+
+
+def test_scales_and_moves_can_be_learnt():
+    x = RNG.random((5, 6)).astype("f")
+
+    def loss(settings):
+        out = image.scale_and_translate(x, (5, 6), settings[:2], settings[2:], (0, 1), "cubic")
+        return fastnn.ops.sum(out * weights)
+
+    weights = RNG.random((5, 6)).astype("f")
+    start, step = np.array([1.1, 1.2, 0.3, -0.4]), np.array([0.3, -0.2, 0.5, 0.7])
+    gradient = fastnn.grad(loss)(start.astype("f")).numpy()
+    ends = [float(loss((start + s * 1e-2 * step).astype("f"))) for s in (1, -1)]
+    assert float(gradient @ step) == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=2e-2)
+
+
+def test_what_cannot_be_moved_is_refused():
+    x = np.zeros((4, 4))
+    with pytest.raises(ValueError, match="Expected of one"):
+        image.scale_and_translate(x, (4, 4), [1], [0], (0,), "nearest")
+    for shape, scale, dims in (((4, 5), [1], (0,)), ((4,), [1], (0,)), ((4, 4), [1, 1], (0,))):
+        with pytest.raises(fastnn.ShapeError, match="hint:"):
+            image.scale_and_translate(x, shape, scale, [0], dims, "linear")
