@@ -155,8 +155,10 @@ def test_questions_that_cannot_be_answered_are_refused(call: Any, code: str) -> 
 def test_a_sale_before_a_paper_was_paid_for_has_no_yearly_return() -> None:
     table = {"common": 8e6, "founders": 7e6, "classes": [
         {"name": "A", "shares": 2e6, "invested": 8e6, "date": "2026-11-15"}]}  # fmt: skip
-    made = company(cap_table=table, as_of="2026-10-20", assumptions={"months_to_close": 0.5, "escrow_rate": 0},
-                   **{"market.date": "2026-10-01"})  # fmt: skip
+    terms = {"months_to_close": 0.5, "escrow_rate": 0}
+    made = company(
+        cap_table=table, as_of="2026-10-20", assumptions=terms, **{"market.date": "2026-10-01"}
+    )
     (row,) = investor_view(made, "A", [60e6])
     assert row.rate is None
     assert row.multiple is not None

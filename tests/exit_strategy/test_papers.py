@@ -21,6 +21,7 @@ from fastnn.exit_strategy.money.waterfall import (
     payouts_given,
     profitable_switch,
 )
+from fastnn.exit_strategy.notes import Note as Told
 
 
 def pay(table: CapTable, price: float) -> dict[str, float]:
@@ -376,3 +377,19 @@ def test_terms_that_would_drown_all_others_are_refused(kind: str, name: str, val
     data = {"common": 1, kind: [{**rows[kind], name: value}]}
     assert parse_cap_table(data, issues := []) is None
     assert (issues[0].code, issues[0].field) == ("EX308", f"cap_table.{kind}[0].{name}")
+
+
+def test_paper_of_a_day_after_the_figures_is_told() -> None:
+    """Its holders are counted, the cash of the figures does not hold what they paid."""
+    day = dt.date(2026, 10, 1)
+    for rows in (
+        {"classes": (ShareClass("A", 1e6, 4e6, date=day),)},
+        {"safes": (Safe("S", 1e6, 10e6, date=day),)},
+        {"notes": (Note("N", 1e6, 0.08, date=day),)},
+    ):
+        table = CapTable(9e6, 9e6, **rows, as_of=day)  # type: ignore[arg-type]
+        assert "paper_after_figures" not in table.told
+        early = replace(table, as_of=day - dt.timedelta(1))
+        assert "paper_after_figures" in early.told
+    for lang in ("en", "zh"):
+        assert Told("paper_after_figures").text(lang)

@@ -139,6 +139,9 @@ class CapTable:
             out.append("notes_with_classes")
         if self.as_of and any(not is_as_dated(n, self.as_of) for n in self.notes):
             out.append("note_years")
+        dated = [row.date for row in (*self.classes, *papers) if row.date is not None]
+        if self.as_of and any(day > self.as_of for day in dated):
+            out.append("paper_after_figures")
         return tuple(dict.fromkeys(out))
 
     def days(self) -> Iterator[tuple[str, dt.date]]:
