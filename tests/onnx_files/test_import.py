@@ -357,12 +357,14 @@ LEAVING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16"])
-@pytest.mark.parametrize("nodes", LEAVING)
+@pytest.mark.parametrize(("nodes", "dtype"), [
+    (nodes, dtype)
+    for nodes in LEAVING for dtype in ("int8", "uint8", "int16", "uint16")
+    # There is no Neg of them, and no trace casts to uint16.
+    if not ("Neg" in nodes and dtype[0] == "u") and not ("Cast b" in nodes and dtype == "uint16")
+])  # fmt: skip
 def test_narrow_whole_numbers_wrap_around_where_a_trace_has_wide_ones(nodes, dtype):
     info = np.iinfo(dtype)
-    if ("Neg" in nodes and dtype[0] == "u") or ("Cast b" in nodes and dtype == "uint16"):
-        pytest.skip("no such op of that type")
     element, wide = helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), TensorProto.INT32
     x = np.array([[info.max, info.min], [info.max - 1, 3], [7, info.max // 2]], dtype)
     made, ends = [], element
