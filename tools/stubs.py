@@ -19,6 +19,7 @@ from typing import Any
 
 import fastnn
 from fastnn import _core, keras, ops
+from fastnn.base.tensors import Absent
 from fastnn.namespaces import (
     CORE,
     FURTHER,
@@ -311,7 +312,7 @@ def class_stub(cls: type) -> str:
         owner = f"{cls.__name__}.{name}"
         if name.startswith("__"):
             lines.append(special(cls, name))
-        elif name.startswith("_"):  # what `fastnn.base.tensors` keeps of the core's own
+        elif name.startswith("_") or isinstance(member, Absent):  # set by `fastnn.base.tensors`
             continue
         elif inspect.isgetsetdescriptor(member) or isinstance(member, property):
             lines.append(f"{INDENT}@property\n{INDENT}def {name}(self) -> {result(owner)}:")

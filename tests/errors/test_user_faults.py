@@ -219,3 +219,26 @@ def test_numpy_functions_on_symbolic_tensors_are_refused_and_operators_are_not()
     ]  # fmt: skip
     with pytest.raises(TypeError, match=r"list of symbolic tensors(?s:.)*hint: fastnn.ops.stack"):
         x.__add__([x, x])
+
+
+def test_methods_of_pytorchs_tensors_say_what_does_the_same_here():
+    x, v = fastnn.ops.ones((3,)), fastnn.Variable([1.0])
+    for value in (x, v):
+        for name in ("backward", "grad", "requires_grad", "detach", "cpu", "cuda", "to"):
+            with pytest.raises(AttributeError, match=f"has no '{name}'(?s:.)*hint:"):
+                getattr(value, name)
+            assert not hasattr(value, name)
+
+    class Torchlike(fastnn.Model):
+        def train_step(self, data):
+            loss = self.compute_loss(y=data[1], y_pred=self(data[0]))
+            loss.backward()
+            return {"loss": loss}
+
+    inputs = fastnn.Input((3,))
+    model = Torchlike(inputs, layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    with pytest.raises(AttributeError, match=r"hint: with tf.GradientTape\(\) as tape"):
+        model.fit(X, Y, verbose=0)
+    with pytest.raises(AttributeError, match=r"no_grad(?s:.)*hint: leave it out"):
+        fastnn.no_grad()

@@ -98,6 +98,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "summary.trace*": ("there is no profiler of TensorFlow", "fastnn.profile(model, x)"),
     "ragged": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
     "RaggedTensor": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
+    "no_grad": ("gradients are counted inside a tape alone", "leave it out"),
     "Session": ("there is no graph session", "call the model, or fastnn.jit(f)"),
     "compat.v1.*": ("programs of TensorFlow 1 do not run", "port them to Keras 3 first"),
     "placeholder": ("there is no graph session", "fastnn.Input, or arguments of a function"),

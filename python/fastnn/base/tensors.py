@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["TYPES", "DType", "TensorShape", "WholeNumber", "complete", "given_shape", "own_array"]
+__all__ = [
+    "TYPES",
+    "Absent",
+    "DType",
+    "TensorShape",
+    "WholeNumber",
+    "complete",
+    "given_shape",
+    "own_array",
+]
 
 
 class TensorShape(tuple[Any, ...]):
@@ -246,8 +255,39 @@ TYPES = _Types()
 WholeNumber.dtype = TYPES["int32"]
 
 
+#: Attributes of PyTorch's tensors, and what does the same here.
+_OF_PYTORCH = {
+    "backward": "with tf.GradientTape() as tape: loss = ...; then tape.gradient(loss, variables), "
+    "with import fastnn as tf",
+    "grad": "tape.gradient(loss, variables) of tf.GradientTape(), with import fastnn as tf",
+    "requires_grad": "variables are watched by a tape as they are; tape.watch(x) for a tensor",
+    "requires_grad_": "variables are watched by a tape as they are; tape.watch(x) for a tensor",
+    "detach": "fastnn.ops.stop_gradient(x)",
+    "cpu": "leave it out; x.numpy() is an array",
+    "cuda": "fastnn.set_device('gpu') computes there",
+    "to": "x.astype('int32') for another type, fastnn.set_device('gpu') for another device",
+}
+
+
+class Absent(property):
+    """An attribute that is not there; reading it says what to do instead."""
+
+    def __init__(self, name: str, hint: str) -> None:
+        def refuse(self: Any) -> Any:
+            what = type(self).__name__
+            raise AttributeError(f"a {what} has no {name!r}, as PyTorch's has\n  hint: {hint}")
+
+        super().__init__(refuse)
+
+
 def complete(tensor: type[Any], variable: type[Any]) -> None:
-    """Gives the core's classes the methods of TensorFlow's tensors that compute nothing."""
+    """Gives the core's classes the methods of TensorFlow's tensors that compute nothing, and an
+    answer for those of PyTorch's.
+    """
+    for name, hint in _OF_PYTORCH.items():
+        for kind in (tensor, variable):
+            if not hasattr(kind, name):
+                setattr(kind, name, Absent(name, hint))
 
     def get_shape(self: Any) -> TensorShape:
         """The sizes, as `shape`."""
