@@ -334,12 +334,10 @@ def test_the_ensemble_is_a_module_of_fastnn_alone():
 ABSENT = [
     ("from fastnn.layers import CuDNNLSTM", ImportError, "one implementation"),
     ("from fastnn.layers import FeatureSpace", ImportError, "fastnn.utils.FeatureSpace"),
-    ("from fastnn.keras.layers import MelSpectrogram", ImportError, "audio layers"),
     ("from fastnn.applications import ResNet51", ImportError, "did you mean ResNet50"),
     ("from fastnn.wrappers import KerasClassifier", ImportError, "older Keras and scikeras"),
     ("from fastnn.keras.wrappers.scikit_learn import KerasRegressor", ImportError, "scikeras"),
     ("from fastnn.wrappers.scikit_learn import KerasRegressor", ImportError, "scikeras"),
-    ("from fastnn.keras.utils import audio_dataset_from_directory", ImportError, "audio files"),
     ("from fastnn.callbacks import EarlyStoping", ImportError, "did you mean EarlyStopping"),
     ("import fastnn as t; t.saved_model", AttributeError, "SavedModels"),
     ("import fastnn as t; t.io.parse_single_example", AttributeError, "TFRecord"),
