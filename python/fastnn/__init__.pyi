@@ -45,6 +45,7 @@ from fastnn import sklearn as sklearn
 from fastnn import training as training
 from fastnn import transforms as transforms
 from fastnn import utils as utils
+from fastnn import visualization as visualization
 from fastnn import wrappers as wrappers
 from fastnn._core import Function as Function
 from fastnn._core import Tensor as Tensor
@@ -412,5 +413,6 @@ __all__ = [
     "utils",
     "value_and_grad",
     "version",
+    "visualization",
     "wrappers",
 ]

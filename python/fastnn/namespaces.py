@@ -31,7 +31,7 @@ MODULES = {
         "initializers", "keras_backend", "layers", "losses", "metrics", "mixed_precision", "models",
         "nn", "onnx", "ops", "optimizers", "plot", "preprocessing", "privacy", "random",
         "regularizers", "saving", "serving", "sklearn", "training", "transforms", "utils",
-        "wrappers",
+        "visualization", "wrappers",
     )
 }  # fmt: skip
 

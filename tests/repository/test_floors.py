@@ -67,6 +67,7 @@ FLOORS_PY = (
         "keras_backend",
         "compression",
         "serving",
+        "visualization",
     ),
     ("utils",),
     ("applications", "backend", "preprocessing", "tensorflow", "datasets", "keras"),

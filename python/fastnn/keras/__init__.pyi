@@ -23,6 +23,7 @@ from fastnn import random as random
 from fastnn import regularizers as regularizers
 from fastnn import saving as saving
 from fastnn import utils as utils
+from fastnn import visualization as visualization
 from fastnn import wrappers as wrappers
 from fastnn.backend import Operation as Operation
 from fastnn.backend import StatelessScope as StatelessScope
@@ -101,5 +102,6 @@ __all__ = [
     "tree",
     "utils",
     "version",
+    "visualization",
     "wrappers",
 ]
