@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["INSTEAD", "ISO_3166"]
+__all__ = ["ISO_3166", "code_meant"]
 
 #: In use in 2026, with XK, which is not ISO's own.
 ISO_3166 = frozenset(
@@ -18,6 +18,74 @@ ISO_3166 = frozenset(
 )
 
 #: Two letters that are no country's, often those of its language -> the code that is meant.
-INSTEAD = {
+_INSTEAD = {
     "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "DA": "DK", "CS": "CZ", "UK": "GB", "ZH": "CN",
 }  # fmt: skip
+
+#: Names and three-letter codes, in small letters, by the code that is meant.
+_NAMES = {
+    "AE": "united arab emirates|uae|are|阿联酋",
+    "AR": "argentina|arg|阿根廷",
+    "AT": "austria|österreich|aut|奥地利",
+    "AU": "australia|aus|澳大利亚",
+    "BE": "belgium|belgique|belgië|bel|比利时",
+    "BR": "brazil|brasil|bra|巴西",
+    "CA": "canada|can|加拿大",
+    "CH": "switzerland|schweiz|suisse|svizzera|che|瑞士",
+    "CL": "chile|chl|智利",
+    "CN": "china|prc|people's republic of china|mainland china|chn|中国|中國|中国大陆",
+    "CO": "colombia|col|哥伦比亚",
+    "CZ": "czechia|czech republic|česko|cze|捷克",
+    "DE": "germany|deutschland|deu|德国|德國",
+    "DK": "denmark|danmark|dnk|丹麦",
+    "EE": "estonia|eesti|est|爱沙尼亚",
+    "EG": "egypt|egy|埃及",
+    "ES": "spain|españa|esp|西班牙",
+    "FI": "finland|suomi|fin|芬兰",
+    "FR": "france|fra|法国|法國",
+    "GB": "united kingdom|great britain|britain|england|scotland|"
+        "wales|northern ireland|gbr|u.k.|英国|英國",
+    "GR": "greece|grc|希腊",
+    "HK": "hong kong|hong kong sar|hkg|香港|中国香港",
+    "HU": "hungary|magyarország|hun|匈牙利",
+    "ID": "indonesia|idn|印度尼西亚|印尼",
+    "IE": "ireland|éire|irl|爱尔兰",
+    "IL": "israel|isr|以色列",
+    "IN": "india|bharat|ind|印度",
+    "IT": "italy|italia|ita|意大利",
+    "JP": "japan|nippon|jpn|日本",
+    "KE": "kenya|ken|肯尼亚",
+    "KR": "south korea|korea|republic of korea|kor|韩国|韓國|대한민국|한국",
+    "LT": "lithuania|lietuva|ltu|立陶宛",
+    "LU": "luxembourg|lux|卢森堡",
+    "LV": "latvia|latvija|lva|拉脱维亚",
+    "MO": "macao|macau|mac|澳门",
+    "MX": "mexico|méxico|mex|墨西哥",
+    "MY": "malaysia|mys|马来西亚",
+    "NG": "nigeria|nga|尼日利亚",
+    "NL": "netherlands|the netherlands|holland|nederland|nld|荷兰",
+    "NO": "norway|norge|nor|挪威",
+    "NZ": "new zealand|nzl|新西兰",
+    "PH": "philippines|phl|菲律宾",
+    "PL": "poland|polska|pol|波兰",
+    "PT": "portugal|prt|葡萄牙",
+    "QA": "qatar|qat|卡塔尔",
+    "RO": "romania|românia|rou|罗马尼亚",
+    "SA": "saudi arabia|ksa|sau|沙特阿拉伯|沙特",
+    "SE": "sweden|sverige|swe|瑞典",
+    "SG": "singapore|sgp|新加坡",
+    "TH": "thailand|tha|泰国",
+    "TR": "turkey|türkiye|tur|土耳其",
+    "TW": "taiwan|twn|台湾|台灣",
+    "UA": "ukraine|ukr|乌克兰",
+    "US": "united states|united states of america|usa|u.s.|u.s.a.|america|美国|美國",
+    "VN": "vietnam|viet nam|vnm|越南",
+    "ZA": "south africa|zaf|南非",
+}  # fmt: skip
+
+
+def code_meant(written: str) -> str | None:
+    """The code that a wrong code or the name of a country stands for, where it is known."""
+    word = " ".join(written.split()).casefold()
+    named = (code for code, names in _NAMES.items() if word in names.split("|"))
+    return _INSTEAD.get(word.upper()) or next(named, None)

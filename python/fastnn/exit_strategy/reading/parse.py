@@ -21,7 +21,7 @@ from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached
 
 from .amounts import EXAMPLE, AmountError, plain_value, read_amount
-from .countries import INSTEAD, ISO_3166
+from .countries import ISO_3166, code_meant
 from .dates import how_to_write, read_day
 from .fields import CHECKLISTS, LEVELS, Field
 from .fx import ISO_4217, Rates
@@ -355,6 +355,9 @@ def read_choice(reader: Reader, row: Field, value: object) -> str | None:
     return None
 
 
+_COUNTRY_HINT = "use ISO 3166, for example US, CN, HK, GB, DE"
+
+
 def read_country(reader: Reader, row: Field, value: object) -> str | None:
     """Return a two-letter country code in capitals; "UK" is read as GB."""
     if isinstance(value, str) and re.fullmatch(r"\s*[A-Za-z]{2}\s*", value):
@@ -362,10 +365,10 @@ def read_country(reader: Reader, row: Field, value: object) -> str | None:
         code = "GB" if code == "UK" else code
         if code in ISO_3166:
             return code
-        near = INSTEAD.get(code)
+        near = code_meant(code)
         reader.fail(
             "EX106", row.path, value, f"{show(value)} is no country's code",
-            f"did you mean {near}?" if near else "use ISO 3166, for example US, CN, HK, GB, DE",
+            f"did you mean {near}?" if near else _COUNTRY_HINT,
         )  # fmt: skip
         return None
     if value is False:  # what YAML makes of NO without quotes
@@ -374,13 +377,11 @@ def read_country(reader: Reader, row: Field, value: object) -> str | None:
             'write it in quotes: country: "NO"',
         )  # fmt: skip
         return None
+    near = code_meant(value) if isinstance(value, str) else None
     reader.fail(
-        "EX106",
-        row.path,
-        value,
-        f"{show(value)} is not a two-letter country code",
-        "use ISO 3166, for example US, CN, HK, GB, DE",
-    )
+        "EX106", row.path, value, f"{show(value)} is not a two-letter country code",
+        f"did you mean {near}?" if near else _COUNTRY_HINT,
+    )  # fmt: skip
     return None
 
 
