@@ -242,3 +242,27 @@ def test_methods_of_pytorchs_tensors_say_what_does_the_same_here():
         model.fit(X, Y, verbose=0)
     with pytest.raises(AttributeError, match=r"no_grad(?s:.)*hint: leave it out"):
         fastnn.no_grad()
+
+
+def test_a_dict_of_losses_for_outputs_without_names_is_refused():
+    class Two(fastnn.Model):
+        def __init__(self):
+            super().__init__()
+            self.box, self.kind = layers.Dense(2), layers.Dense(1)
+
+        def call(self, inputs):
+            return self.kind(inputs), self.box(inputs)
+
+    both = {"kind": "binary_crossentropy", "box": "mse"}
+    for settings, what in (
+        ({"loss": both}, "loss"), ({"loss": "mse", "metrics": both}, "metrics"),
+        ({"loss": "mse", "loss_weights": {"kind": 1.0, "box": 2.0}}, "loss_weights"),
+    ):  # fmt: skip
+        model = Two()
+        model.compile("sgd", **settings)
+        with pytest.raises(ValueError, match=rf"^{what} names 'kind', 'box'(?s:.)*hint: return a"):
+            model.fit(X, [Y, np.ones((8, 2), "f")], verbose=0)
+    one = fastnn.Sequential([layers.Dense(1)])
+    one.compile("sgd", {"a": "mse", "b": "mae"})
+    with pytest.raises(ValueError, match=r"1 output\(s\) without names(?s:.)*hint:"):
+        one.fit(X, Y, verbose=0)

@@ -56,7 +56,13 @@ def check_call(fn: Any, what: str) -> None:
 def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> list[Any]:
     """One entry per output, from a single entry, a list or a dict."""
     if isinstance(given, dict):
-        order = names or sorted(given)
+        if not names and (count != 1 or len(given) != 1):
+            keys = ", ".join(map(repr, given))
+            raise ValueError(
+                f"{what} names {keys}, the model has {count} output(s) without names\n"
+                "  hint: return a dict of outputs from call, or give a list in their order"
+            )
+        order = names or list(given)
         for key in given:
             if key not in order:
                 raise unknown_name(f"output in {what}", key, order)
