@@ -152,6 +152,16 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> DT
 
 
 def _absent(name: str) -> Any:
+    if name.startswith(("Quantized", "GPTQ", "AWQ")):
+        raise AttributeError(
+            f"fastnn.dtype_policies has no {name!r}: weights are quantised after training\n"
+            "  hint: model.quantize('int8'), or 'bfloat16'"
+        )
+    if name == "DTypePolicyMap":
+        raise AttributeError(
+            f"fastnn.dtype_policies has no {name!r}: a layer has the policy it was made with\n"
+            "  hint: layers.Dense(8, dtype='mixed_bfloat16')"
+        )
     raise AttributeError(f"fastnn.dtype_policies has no {name!r}\n  hint: {', '.join(__all__)}")
 
 

@@ -217,9 +217,28 @@ MISTAKES = {
         lambda path: layers.Dense(10**12, name="wide").build((None, 10**6)), MemoryError,
         r"layer 'wide' \(Dense\): weight 'kernel' of shape \(1000000, 1000000000000\) needs",
     ),
-    "audio": (
-        lambda path: layers.MelSpectrogram(), AttributeError,
-        r"has no 'MelSpectrogram': audio layers are not part of fastnn\n  hint:",
+    "layer of PyTorch": (
+        lambda path: layers.TorchModuleWrapper(None), AttributeError,
+        r"has no 'TorchModuleWrapper': there is no PyTorch back end\n  hint:",
+    ),
+    "quantised policy": (
+        lambda path: fastnn.dtype_policies.GPTQDTypePolicy, AttributeError,
+        r"weights are quantised after training\n  hint: model.quantize",
+    ),
+    "map of policies": (
+        lambda path: fastnn.dtype_policies.DTypePolicyMap(), AttributeError,
+        r"a layer has the policy it was made with\n  hint: layers.Dense",
+    ),
+    "limit of epochs": (
+        lambda path: fastnn.config.set_max_epochs(3), AttributeError,
+        r"runs are not cut from outside\n  hint: fit\(epochs",
+    ),
+    "remat scope": (
+        lambda path: fastnn.keras.RematScope(), AttributeError, r"by the compiler\n  hint:",
+    ),
+    "file editor": (
+        lambda path: fastnn.saving.KerasFileEditor("m.keras"), AttributeError,
+        r"files are not edited in place\n  hint: load_model",
     ),
     "session": (
         lambda path: fastnn.Session(), AttributeError, r"no graph session\n  hint: .*jit"),

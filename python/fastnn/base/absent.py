@@ -31,6 +31,7 @@ _README = "the guide for Keras users (docs/keras.md) lists what is there and wha
 _IN_IMAGE = ("image functions are in fastnn.ops.image", "fastnn.ops.image.affine_transform")
 _COMPLEX = ("fastnn has no complex numbers", "keep real and imaginary parts in two tensors")
 _FILES = ("only its own files are written", "model.save('m.keras') or model.save('m.safetensors')")
+_QUANTIZERS = ("there are no quantizer objects", "model.quantize('int8'), or 'bfloat16'")
 _ONE_DEVICE = ("fastnn computes on the cores of one machine", "leave it out: all cores are used")
 
 _WRAPPED = (
@@ -44,7 +45,9 @@ ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
     "layers.ContrastLimited*": ("it is not part of fastnn yet", "fastnn.layers.Equalization()"),
-    "layers.MaxNumBoundingBoxes": ("bounding boxes are not part of fastnn", _README),
+    "layers.MaxNumBoundingBoxes": (
+        "layers of images do not change bounding boxes", "use fastnn.utils.bounding_boxes",
+    ),
     "layers.TFSMLayer": ("SavedModels are not read", "load_model reads .keras and .safetensors"),
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
@@ -105,7 +108,20 @@ ABSENT: dict[str, tuple[str, str]] = {
     "complex64": _COMPLEX, "complex128": _COMPLEX, "complex": _COMPLEX,
     "profiler": ("there is no profiler of TensorFlow", "Function.steps shows what a step runs"),
     "raw_ops": ("there are no raw ops", "fastnn.op_table() lists the rows"),
-    "quantizers": ("there are no quantizer objects", "model.quantize('int8'), or 'bfloat16'"),
+    "quantizers": _QUANTIZERS, "Quantizer": _QUANTIZERS,
+    "RematScope": (
+        "what is kept for gradients and what is computed again is chosen by the compiler",
+        "leave it out; fastnn.remat(f) is taken, and gives f",
+    ),
+    "config.*max_epochs": ("runs are not cut from outside", "fit(epochs=..., steps_per_epoch=...)"),
+    "config.*max_steps_per_epoch": (
+        "runs are not cut from outside", "fit(epochs=..., steps_per_epoch=...)",
+    ),
+    "saving.KerasFileEditor": (
+        "files are not edited in place",
+        "load_model(path), set_weights of its layers, and save it again",
+    ),
+    "utils.Config": ("it is not part of fastnn", "types.SimpleNamespace, or a dict"),
     "src": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
     "engine": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
     "python": ("private modules of TensorFlow are not here", "fastnn.layers and the like"),
