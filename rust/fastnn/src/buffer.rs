@@ -92,7 +92,7 @@ impl Buffer {
     }
 
     /// Gives the block back to the system.
-    fn release(self) {
+    pub(crate) fn release(self) {
         let block = std::mem::ManuallyDrop::new(self);
         if let (true, Some(class)) = (block.bytes > 0, Class::of(block.bytes)) {
             // SAFETY: the block was made for this class, and nobody else has it.
@@ -368,6 +368,9 @@ pub fn release_cached() {
     CACHE.clear();
 }
 
+/// A workspace of more than so many times what is wanted is left for who needs one like it.
+const ROOMY: usize = 4;
+
 thread_local! {
     static IDLE: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
 }
@@ -377,8 +380,9 @@ thread_local! {
 pub struct Scratch(Option<Buffer>);
 
 /// At least `len` uninitialised floats from this thread's workspaces. Nested use is fine: each live
-/// guard has a block of its own. The smallest that fits is taken; where none does, the largest goes
-/// for one that does, so a thread keeps as many as were ever in use at once.
+/// guard has a block of its own. The smallest that fits is taken, unless it is so large that the next
+/// one wanted may need it; where none is, the largest of the smaller ones goes for one that fits. So a
+/// thread keeps few more than were ever in use at once.
 ///
 /// # Panics
 /// Unwinds with an [`Error::Memory`] as its payload when the system cannot give the room; the
@@ -387,9 +391,9 @@ pub struct Scratch(Option<Buffer>);
 pub fn scratch(len: usize) -> Scratch {
     let take = |idle: &RefCell<Vec<Buffer>>| {
         let mut idle = idle.try_borrow_mut().ok()?;
-        let fits = |block: &&Buffer| block.bytes() / 4 >= len;
-        let wanted = idle.iter().filter(fits).map(Buffer::bytes).min();
-        let wanted = wanted.or_else(|| idle.iter().map(Buffer::bytes).max())?;
+        let sizes = || idle.iter().map(Buffer::bytes);
+        let fits = sizes().filter(|bytes| (len..=ROOMY * len.max(1024)).contains(&(bytes / 4))).min();
+        let wanted = fits.or_else(|| sizes().filter(|bytes| bytes / 4 < len).max())?;
         let at = idle.iter().position(|block| block.bytes() == wanted)?;
         Some(idle.swap_remove(at))
     };
@@ -481,6 +485,22 @@ mod tests {
             let larger = scratch(1 << 17);
             assert_eq!(Workspaces::take().0.len(), 1, "the largest went for a larger one");
             drop(larger);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn a_small_workspace_leaves_a_large_one_to_who_needs_it() {
+        std::thread::spawn(|| {
+            drop(scratch(1 << 15));
+            for _ in 0..3 {
+                let small = scratch(1 << 12);
+                let large = scratch(1 << 15);
+                drop((small, large));
+            }
+            let sizes: Vec<usize> = Workspaces::take().0.iter().map(Buffer::bytes).collect();
+            assert_eq!(sizes.iter().sum::<usize>(), 4 * ((1 << 12) + (1 << 15)), "{sizes:?}");
         })
         .join()
         .unwrap();

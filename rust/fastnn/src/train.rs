@@ -3,7 +3,7 @@
 //! and epoch alone. Variables are taken out of their homes once and given back at each pause, so
 //! that between pauses a step costs a call of the program and little else.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, room};
 use crate::dim::{Bindings, Dim};
 use crate::error::{Error, Result};
 use crate::exec::cpu::Ended;
@@ -13,6 +13,7 @@ use crate::kernels::fetched_ahead;
 use crate::kernels::random::{Key, shuffle};
 use crate::pool;
 use crate::tensor::{Plan, Storage, Variable};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +98,62 @@ struct Column {
     width: usize,
 }
 
+/// The rows of an epoch as its steps take them.
+enum Order<'a> {
+    /// As they lie.
+    Kept,
+    /// Shuffled, where two bytes tell the rows apart: half the memory beside the data.
+    Short(Vec<u16>),
+    Long(Vec<u32>),
+    Given(&'a [u32]),
+}
+
+impl Order<'_> {
+    /// The order of a schedule, with room for the rows that it shuffles.
+    fn of(schedule: &Schedule, rows: usize) -> Result<Order<'_>> {
+        Ok(match &schedule.order {
+            Some(order) => Order::Given(order),
+            None if schedule.seed.is_none() => Order::Kept,
+            None if rows <= 1 << u16::BITS => Order::Short(room(rows)?),
+            None => Order::Long(room(rows)?),
+        })
+    }
+
+    fn gathers(&self) -> bool {
+        !matches!(self, Order::Kept)
+    }
+
+    /// Begins an epoch of `rows` rows: the same order in either width.
+    fn shuffle(&mut self, rows: usize, key: Key) {
+        match self {
+            Order::Kept | Order::Given(_) => {}
+            Order::Short(order) => {
+                order.clear();
+                order.extend((0..=u16::MAX).take(rows));
+                shuffle(order, key);
+            }
+            Order::Long(order) => {
+                order.clear();
+                order.extend(0..rows as u32);
+                shuffle(order, key);
+            }
+        }
+    }
+
+    /// Copies the rows of a column that are wanted one after another.
+    ///
+    /// # Safety
+    /// `to` has room for them, and the column has every row that is named.
+    unsafe fn gather(&self, to: *mut u8, column: &Column, rows: Range<usize>) {
+        match self {
+            Order::Kept => {}
+            Order::Short(order) => gather(to, column, &order[rows]),
+            Order::Long(order) => gather(to, column, &order[rows]),
+            Order::Given(order) => gather(to, column, &order[rows]),
+        }
+    }
+}
+
 struct Run<'a> {
     parts: &'a Loop,
     schedule: &'a Schedule,
@@ -105,7 +162,7 @@ struct Run<'a> {
     sizes: Bindings,
     /// Rows of an epoch.
     rows: usize,
-    order: Option<Vec<u32>>,
+    order: Order<'a>,
     /// Where gathered batches go, one block per column, and where these begin.
     gathered: Batch,
     blocks: Vec<*mut u8>,
@@ -160,7 +217,8 @@ impl Loop {
         let columns = arrays.iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
         let batch = schedule.batch_size.min(rows);
         let (mut gathered, mut blocks) = (Vec::new(), Vec::new());
-        if schedule.seed.is_some() || schedule.order.is_some() {
+        let order = Order::of(schedule, rows)?;
+        if order.gathers() {
             for column in &columns {
                 let mut block = Buffer::zeroed(batch * column.width)?;
                 blocks.push(block.as_mut_ptr());
@@ -172,10 +230,6 @@ impl Loop {
         let outputs =
             outputs.iter().map(|ty| crate::function::sized(ty, &sizes)).collect::<Result<Vec<_>>>()?;
         let outputs = outputs.iter().map(|ty| Buffer::zeroed(ty.bytes())).collect::<Result<Vec<_>>>()?;
-        let order = match &schedule.order {
-            Some(order) => Some(order.clone()),
-            None => schedule.seed.map(|_| crate::buffer::room(rows)).transpose()?,
-        };
         let (tick, beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
         Run {
             parts: self,
@@ -224,10 +278,8 @@ impl Run<'_> {
     fn epoch(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<bool> {
         let batch = self.schedule.batch_size.min(self.rows);
         let steps = self.rows.div_ceil(batch).min(self.schedule.steps.unwrap_or(usize::MAX));
-        if let (Some(order), Some(seed)) = (&mut self.order, self.schedule.seed) {
-            order.clear();
-            order.extend(0..self.rows as u32);
-            shuffle(order, Key { seed, stream: STREAM, step: epoch as u32 });
+        if let Some(seed) = self.schedule.seed {
+            self.order.shuffle(self.rows, Key { seed, stream: STREAM, step: epoch as u32 });
         }
         let step = self.parts.step.clone();
         let mut session = Session::open(&step)?;
@@ -247,7 +299,7 @@ impl Run<'_> {
                 // has the variables.
                 let done = session.ready(&plan).and_then(|()| unsafe {
                     if outputs.is_empty() {
-                        session.step(&plan, self.order.as_ref().map(|_| &self.gathered), more)
+                        session.step(&plan, self.order.gathers().then_some(&self.gathered), more)
                     } else {
                         plan.program().run(&session.pointers, &outputs).map(|()| Ended::Done)
                     }
@@ -307,16 +359,15 @@ impl Run<'_> {
     /// Points the inputs at rows `start .. start + n` of the epoch's order.
     fn point(&mut self, session: &mut Session<'_>, start: usize, n: usize) {
         for (slot, column) in self.columns.iter().enumerate() {
-            let memory = match &self.order {
-                Some(order) if column.width > 0 => {
-                    let to = self.blocks[slot];
-                    // SAFETY: `to` has room for a batch of rows, and every index is below the rows
-                    // that the array was checked to have.
-                    unsafe { gather(to, column, &order[start..start + n]) };
-                    to
-                }
+            let memory = if self.order.gathers() && column.width > 0 {
+                let to = self.blocks[slot];
+                // SAFETY: `to` has room for a batch of rows, and every index is below the rows
+                // that the array was checked to have.
+                unsafe { self.order.gather(to, column, start..start + n) };
+                to
+            } else {
                 // SAFETY: row `start` is inside the array.
-                _ => unsafe { column.base.add(start * column.width) },
+                unsafe { column.base.add(start * column.width) }
             };
             session.set_input(slot, memory);
         }
@@ -342,22 +393,23 @@ fn checked(order: &[u32], rows: usize, seed: Option<u64>) -> Result<usize> {
 }
 
 /// Copies the chosen rows of a column one after another.
-unsafe fn gather(to: *mut u8, column: &Column, rows: &[u32]) {
+unsafe fn gather<R: Copy + Sync + Into<u64>>(to: *mut u8, column: &Column, rows: &[R]) {
     struct Job(*mut u8, *const u8);
     // SAFETY: chunks write disjoint rows and only read the column.
     unsafe impl Sync for Job {}
     let width = column.width;
     let job = Job(to, column.base);
-    let copy = |range: std::ops::Range<usize>| {
+    let row = |i: usize| rows[i].into() as usize;
+    let copy = |range: Range<usize>| {
         let job = &job;
         if width == 4 {
             // A label, which a copy of any length would be slow for.
             let (to, from) = (job.0.cast::<u32>(), job.1.cast::<u32>());
             for i in range {
-                to.add(i).write_unaligned(from.add(rows[i] as usize).read_unaligned());
+                to.add(i).write_unaligned(from.add(row(i)).read_unaligned());
             }
         } else {
-            let from = |i: usize| job.1.wrapping_add(rows[i] as usize * width);
+            let from = |i: usize| job.1.wrapping_add(row(i) * width);
             fetched_ahead(range, width, from, |i| {
                 std::ptr::copy_nonoverlapping(from(i), job.0.add(i * width), width);
             });

@@ -3,6 +3,7 @@
 use fastnn::error::{Error, Result};
 use fastnn::function::Function;
 use fastnn::graph::{Arg, Attr, Ty};
+use fastnn::kernels::random::{Key, shuffle};
 use fastnn::ops;
 use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Tensor, Variable, gradients, zeros};
@@ -149,6 +150,21 @@ fn the_order_depends_on_seed_and_epoch_alone() {
     let other = fit(64, 2);
     run(&other, &schedule(5, 6, Some(2)), &mut Log::default()).unwrap();
     assert_ne!(other.weights.snapshot().as_slice(), train(6, 0));
+}
+
+#[test]
+fn the_order_is_that_of_the_shuffle_for_any_number_of_rows() {
+    // Around 2^16 rows, where their numbers become too large for two bytes.
+    for rows in [65_535, 65_536, 65_537] {
+        let key = Key { seed: 7, stream: 0x5_4f_11, step: 0 };
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        shuffle(&mut order, key);
+        let (drawn, given) = (fit(rows, 1), fit(rows, 1));
+        run(&drawn, &schedule(4096, 1, Some(7)), &mut Log::default()).unwrap();
+        let given_order = Schedule { order: Some(order), ..schedule(4096, 1, None) };
+        run(&given, &given_order, &mut Log::default()).unwrap();
+        assert_eq!(drawn.weights.snapshot().as_slice(), given.weights.snapshot().as_slice(), "{rows}");
+    }
 }
 
 #[test]

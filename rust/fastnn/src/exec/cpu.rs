@@ -369,6 +369,8 @@ impl Program {
         };
         if start.elapsed() < BRIEF {
             self.brief.store(true, Relaxed);
+            // Nothing is put aside in later runs.
+            saved.release();
         }
         Ok(ended)
     }

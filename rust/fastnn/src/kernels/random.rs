@@ -225,7 +225,7 @@ pub unsafe fn integers_on(isa: Isa, dst: *mut i32, start: u64, n: usize, key: Ke
 
 /// Shuffles `order` (Fisher and Yates; Durstenfeld 1964) with 64 bits of the stream of `key` for
 /// each swap, so the bias is below `n / 2^64`.
-pub fn shuffle(order: &mut [u32], key: Key) {
+pub fn shuffle<T>(order: &mut [T], key: Key) {
     let pick = bits_of(isa());
     let mut words = [0i32; GROUP];
     for (used, i) in (1..order.len()).rev().enumerate() {
