@@ -262,6 +262,12 @@ def test_a_dict_of_losses_for_outputs_without_names_is_refused():
         model.compile("sgd", **settings)
         with pytest.raises(ValueError, match=rf"^{what} names 'kind', 'box'(?s:.)*hint: return a"):
             model.fit(X, [Y, np.ones((8, 2), "f")], verbose=0)
+    model = Two()
+    model.compile("sgd", "mse")
+    named = {"kind": Y, "box": np.ones((8, 2), "f")}
+    for run in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(fastnn.DataError, match=r"y names 'kind', 'box'(?s:.)*hint: return a"):
+            run(X, named)
     one = fastnn.Sequential([layers.Dense(1)])
     one.compile("sgd", {"a": "mse", "b": "mae"})
     with pytest.raises(ValueError, match=r"1 output\(s\) without names(?s:.)*hint:"):

@@ -124,6 +124,11 @@ def _aligned(y: Any, y_pred: Any, names: list[str] | None, partly: bool = True) 
                 f"  hint: name the targets after the outputs: {', '.join(names)}"
             )
         return [given.get(n) for n in names]
+    if isinstance(y, dict) and len(y) > 1 and isinstance(y_pred, list | tuple):
+        raise DataError(
+            f"y names {', '.join(map(repr, y))}, the model's {len(y_pred)} outputs have no names\n"
+            "  hint: return a dict of outputs from call, or give a list in their order"
+        )
     return tree.flatten(y)
 
 
