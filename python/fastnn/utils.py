@@ -47,6 +47,7 @@ from fastnn.serialization.objects import (
 from fastnn.tracing.symbolic import KerasTensor
 
 if TYPE_CHECKING:
+    from fastnn.base.named_values import Config
     from fastnn.data import bounding_boxes as bounding_boxes
     from fastnn.data.cached_files import get_file
     from fastnn.data.sounds import audio_dataset_from_directory
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 __path__: list[str] = []
 
 __all__ = [
+    "Config",
     "CustomObjectScope",
     "FeatureSpace",
     "Progbar",
@@ -484,6 +486,7 @@ def split_dataset(
 
 #: Names that are seldom used, and the module that is loaded when one is asked for.
 _SELDOM = {
+    "Config": "fastnn.base.named_values",
     "audio_dataset_from_directory": "fastnn.data.sounds",
     "bounding_boxes": "fastnn.data.bounding_boxes",
     "get_file": "fastnn.data.cached_files",

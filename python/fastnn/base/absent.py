@@ -121,7 +121,6 @@ ABSENT: dict[str, tuple[str, str]] = {
         "files are not edited in place",
         "load_model(path), set_weights of its layers, and save it again",
     ),
-    "utils.Config": ("it is not part of fastnn", "types.SimpleNamespace, or a dict"),
     "src": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
     "engine": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
     "python": ("private modules of TensorFlow are not here", "fastnn.layers and the like"),

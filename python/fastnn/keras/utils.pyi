@@ -3,6 +3,7 @@
 from fastnn.utils import *
 
 __all__ = [
+    "Config",
     "CustomObjectScope",
     "FeatureSpace",
     "Progbar",
