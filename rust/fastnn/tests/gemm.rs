@@ -618,8 +618,11 @@ fn bf16_products_keep_nan_and_infinities() {
 #[test]
 fn bf16_products_have_the_same_bits_for_any_threads_packed_or_not_whole_or_by_blocks() {
     for (isa, arithmetic) in bf16_ways().into_iter().filter(|&(_, way)| way == Arithmetic::Native) {
-        for (m, n, k) in [(20, 200, 70), (200, 300, 520), (400, 700, 1100)] {
+        for (m, n, k) in [(20, 200, 70), (200, 300, 520), (400, 700, 1100), (130, 520, 1101)] {
             let (a, b) = (random(m * k, 5), random(k * n, 6));
+            // The last two go slice by slice where A is transposed.
+            let turned: Vec<f32> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
+            let (bias, old) = (random(n, 7), random(m * n, 8));
             let mut first = vec![0.0f32; m * n];
             // SAFETY: the operands are the vectors above.
             unsafe { gemm_bf16_on(isa, arithmetic, &plain(&a, &b, &mut first, m, n, k), None) };
@@ -640,6 +643,30 @@ fn bf16_products_have_the_same_bits_for_any_threads_packed_or_not_whole_or_by_bl
                 assert_eq!(bits(&c), bits(&first), "{threads} threads");
                 assert_eq!(bits(&packed), bits(&first), "packed, {threads} threads");
                 assert_eq!(bits(&collect.seen.lock().unwrap()), bits(&first), "by blocks, {threads} threads");
+
+                let columns = Matrix { ptr: turned.as_ptr(), rs: 1, cs: m };
+                let collect = Collect { n, seen: Mutex::new(vec![f32::NAN; m * n]) };
+                let (mut more, mut again) = (old.clone(), old.clone());
+                // SAFETY: as above; `turned` is A, read as its transpose.
+                unsafe {
+                    let whole = plain(&turned, &b, &mut c, m, n, k);
+                    gemm_bf16_on(isa, arithmetic, &Gemm { a: columns, ..whole }, None);
+                    gemm_bf16_on(
+                        isa,
+                        arithmetic,
+                        &Gemm { a: columns, c: ptr::null_mut(), ..whole },
+                        Some(&collect),
+                    );
+                    let end = |g: Gemm| Gemm { bias: bias.as_ptr(), relu: true, accumulate: true, ..g };
+                    let row_major = plain(&a, &b, &mut more, m, n, k);
+                    gemm_bf16_on(isa, arithmetic, &end(row_major), None);
+                    let g = Gemm { a: columns, ..plain(&turned, &b, &mut again, m, n, k) };
+                    gemm_bf16_on(isa, arithmetic, &end(g), None);
+                }
+                assert_eq!(bits(&c), bits(&first), "A transposed, {threads} threads");
+                assert_eq!(bits(&again), bits(&more), "A transposed, with bias, {threads} threads");
+                let seen = collect.seen.lock().unwrap();
+                assert_eq!(bits(&seen), bits(&first), "A transposed, by blocks, {threads} threads");
             }
         }
     }

@@ -12,6 +12,7 @@
 pub mod bf16;
 pub(crate) mod pack;
 pub mod product;
+mod slices;
 pub mod tile;
 mod vector;
 
@@ -431,6 +432,9 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
     let slices = if lone { 1 } else { g.k.div_ceil(KC).max(1) };
     let tiles = b.rows.div_ceil(micro.mr);
     let mut near_a = (!lone && is_far(g, b.cols, micro)).then(|| scratch(b.rows * g.k.min(KC)));
+    // Other blocks wait for B, and on two threads a B fetched so early drives A out.
+    let turned = g.a.rs == 1 && g.a.cs > LANES && panels.is_some_and(|p| !p.padded || b.cols < 2 * b.rows);
+    let fetches = g.a.cs == 1 || near_a.is_some() || turned;
     for slice in 0..slices {
         let (from, to) = (share(g.k, slices, slice), share(g.k, slices, slice + 1));
         let last = slice + 1 == slices;
@@ -480,8 +484,13 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                     out: Output { c: c.wrapping_add(row * ldc + col), ldc, bias, relu, accumulate },
                 };
                 match &next {
+                    // The first panel of a block is the one that finds A far away.
+                    _ if turned && near_a.is_none() && col == 0 && b_step < WIDE_STEP => {
+                        micro.run_ahead(&tile, turned_ahead(g, b, from..to, i));
+                    }
                     Some(next) if i > 0 || b_step < WIDE_STEP => {
-                        micro.run_ahead(&tile, next.share(i));
+                        let none = Ahead { from: [b_from; 2], step: 0 };
+                        micro.run_ahead(&tile, if fetches { next.share(i) } else { none });
                     }
                     _ => micro.run(&tile),
                 }
@@ -544,6 +553,20 @@ impl Next {
             step: if quarter < 2 { self.step } else { 0 },
         }
     }
+}
+
+/// What tile `i` of a block fetches of a transposed A. Two tiles, of at most twelve rows, fetch a line
+/// of each term between them, one line further on than they read; past the last row, those of the next
+/// slice.
+fn turned_ahead(g: &Gemm, b: &Block, ks: Range<usize>, i: usize) -> Ahead {
+    let (lines, line) = (b.rows.div_ceil(LANES), i / 2 + 1);
+    let (line, from) = if line < lines { (line, ks.start) } else { (line - lines, ks.end) };
+    if from >= g.k {
+        return Ahead { from: [g.a.at(b.row, ks.start); 2], step: 0 };
+    }
+    let turns = ks.len() / TURNS;
+    let at = g.a.at(b.row + line * LANES, from + i % 2 * 2 * turns);
+    Ahead { from: [at, at.wrapping_add(turns * g.a.cs)], step: g.a.cs }
 }
 
 /// True when A is transposed with rows of k on pages of their own, and used often enough to copy.

@@ -8,6 +8,7 @@
 use super::pack::Pack;
 #[cfg(target_arch = "x86_64")]
 use super::pack::Transpose;
+use super::slices;
 use super::tile::{MAX_ROWS, Micro, Output, Segment, Tile};
 use super::{ALONE, Block, GROUP, Gemm, KC, Matrix, Next, Panels, Target, gemm_on, multiply, share, slab};
 use crate::buffer::{Scratch, scratch};
@@ -128,6 +129,7 @@ pub unsafe fn gemm_bf16_on(isa: Isa, arithmetic: Arithmetic, g: &Gemm, epilogue:
         _ if g.m == 0 || g.n == 0 || g.k == 0 => gemm_on(isa, g, epilogue),
         Arithmetic::Float32 => gemm_on(isa, g, epilogue),
         Arithmetic::Emulated => emulated(isa, g, epilogue),
+        Arithmetic::Native if slices::pays(g) => slices::gemm_in_slices(g, epilogue),
         Arithmetic::Native if g.m <= ALONE => multiply(isa, g, None, 0, block, epilogue),
         Arithmetic::Native => {
             let micro = Micro::of_pairs();
@@ -184,13 +186,13 @@ unsafe fn rounded(from: &Matrix, rows: usize, cols: usize, room: &mut Scratch) -
 }
 
 /// Panels of pairs, back to back.
-fn panels(ptr: *const f32, pairs: usize) -> Panels {
+pub(super) fn panels(ptr: *const f32, pairs: usize) -> Panels {
     let nr = Micro::of_pairs().nr;
     Panels { ptr, panel: nr * pairs, row: nr, padded: true }
 }
 
 /// Packs columns of B in panels of pairs, on all threads.
-unsafe fn pack_panels(g: &Gemm, col: usize, cols: usize, room: *mut f32) {
+pub(super) unsafe fn pack_panels(g: &Gemm, col: usize, cols: usize, room: *mut f32) {
     let (nr, pairs) = (Micro::of_pairs().nr, g.k.div_ceil(2));
     let target = Target(room);
     // About 64 Ki numbers a chunk, in whole panels.
@@ -206,21 +208,35 @@ unsafe fn pack_panels(g: &Gemm, col: usize, cols: usize, room: *mut f32) {
 
 /// All of K for one block of C, written at `c`.
 unsafe fn block(_: Isa, g: &Gemm, given: Option<&Panels>, b: &Block, c: *mut f32, ldc: usize) {
+    add_block(g, ptr::null(), given, b, c, ldc);
+}
+
+/// The same; `near`: the rows of A that the block reads, as [`pack_a`] leaves them, or null.
+pub(super) unsafe fn add_block(
+    g: &Gemm,
+    near: *const f32,
+    given: Option<&Panels>,
+    b: &Block,
+    c: *mut f32,
+    ldc: usize,
+) {
     let micro = Micro::of_pairs();
     let pairs = g.k.div_ceil(2);
     let slices = pairs.div_ceil(KC);
     let most = pairs.div_ceil(slices);
     let group = micro.nr.max(GROUP);
     let mut room = given.is_none().then(|| scratch(most * group));
-    let mut near_a = scratch(b.rows * most);
-    let a_room = near_a.as_mut_ptr();
+    let mut own = near.is_null().then(|| scratch(b.rows * most));
+    let a_room = own.as_mut().map_or(near, |room| room.as_mut_ptr().cast_const());
     let tiles = b.rows.div_ceil(micro.mr);
     for slice in 0..slices {
         let (from, to) = (share(pairs, slices, slice), share(pairs, slices, slice + 1));
         let (k, terms) = (to - from, (2 * to).min(g.k) - 2 * from);
         let last = slice + 1 == slices;
-        let a = Matrix { ptr: g.a.at(b.row, 2 * from), ..g.a };
-        pack_a(&a, b.rows, terms, a_room);
+        if let Some(room) = &mut own {
+            let a = Matrix { ptr: g.a.at(b.row, 2 * from), ..g.a };
+            pack_a(&a, b.rows, terms, room.as_mut_ptr());
+        }
         for col in (0..b.cols).step_by(micro.nr) {
             let cols = micro.nr.min(b.cols - col);
             let at = match (given, &mut room) {
@@ -243,7 +259,7 @@ unsafe fn block(_: Isa, g: &Gemm, given: Option<&Panels>, b: &Block, c: *mut f32
                 let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
                 let mut rows = [ptr::null(); MAX_ROWS];
                 for (r, p) in rows.iter_mut().enumerate() {
-                    *p = a_room.wrapping_add((row + r) * k).cast_const();
+                    *p = a_room.wrapping_add((row + r) * k);
                 }
                 let segment = Segment { rows: rows.as_ptr(), a_step: 1, b: at, b_step: micro.nr, k };
                 let out = Output {
@@ -270,14 +286,18 @@ unsafe fn pack_b(b: &Pack) {
     let pairs = b.k.div_ceil(2);
     if b.src.cs == 1 {
         // A row-major B is read along its rows, four at a time as in `pack`.
-        for p in (0..pairs).step_by(2) {
+        for four in (0..pairs).step_by(2) {
             for panel in (0..b.cols).step_by(b.nr) {
-                for (p, col) in (p..pairs.min(p + 2))
-                    .flat_map(|p| (panel..b.cols.min(panel + b.nr)).step_by(LANES).map(move |col| (p, col)))
-                {
-                    let from = [b.src.at(2 * p, col), b.src.at(2 * p + 1, col)];
-                    let v = beside(from, LANES.min(b.cols - col), 2 * p + 1 < b.k);
-                    Avx512::store(b.dst.add(panel * pairs + p * b.nr + col - panel), v);
+                for p in four..pairs.min(four + 2) {
+                    let (both, cols) = (2 * p + 1 < b.k, b.nr.min(b.cols - panel));
+                    let (one, other) = (b.src.at(2 * p, panel), b.src.at(2 * p + 1, panel));
+                    let to = b.dst.add(panel * pairs + p * b.nr);
+                    let mut col = 0;
+                    while col < cols {
+                        let from = [one.wrapping_add(col), other.wrapping_add(col)];
+                        Avx512::store(to.add(col), beside(from, LANES.min(cols - col), both));
+                        col += LANES;
+                    }
                 }
             }
         }
@@ -301,7 +321,7 @@ unsafe fn pack_b(b: &Pack) {
 /// Copies rows of A as pairs, row after row.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn pack_a(a: &Matrix, rows: usize, k: usize, dst: *mut f32) {
+pub(super) unsafe fn pack_a(a: &Matrix, rows: usize, k: usize, dst: *mut f32) {
     let pairs = k.div_ceil(2);
     for p in (0..pairs).step_by(LANES) {
         let (n, left) = (LANES.min(pairs - p), k - 2 * p);
@@ -392,6 +412,6 @@ unsafe fn pack_b(_: &Pack) {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn pack_a(_: &Matrix, _: usize, _: usize, _: *mut f32) {
+pub(super) unsafe fn pack_a(_: &Matrix, _: usize, _: usize, _: *mut f32) {
     unreachable!("invariant: pairs are packed where the processor multiplies them");
 }

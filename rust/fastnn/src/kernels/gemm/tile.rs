@@ -212,7 +212,7 @@ unsafe fn tile_of<S: Simd, T: Term<Lanes = S>, const MR: usize, const NV: usize,
         let mut b = s.b;
         let mut at = 0usize;
         let mut left = s.k;
-        if KIND == NEAR || KIND == TURNED {
+        if KIND != WIDE && KIND != MASKED {
             while left >= TURNS {
                 for line in &mut fetch {
                     prefetch(*line);
