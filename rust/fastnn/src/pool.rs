@@ -388,7 +388,7 @@ impl Shared {
             if limit == 0 {
                 return;
             }
-            if flag.0.load(Relaxed) && flag.0.swap(false, SeqCst) {
+            if flag.0.load(SeqCst) && flag.0.swap(false, SeqCst) {
                 self.asleep.0.fetch_sub(1, SeqCst);
                 handle.unpark();
                 limit -= 1;
