@@ -301,3 +301,17 @@ def test_predict_keeps_order_and_does_not_care_for_batches(rng):
     whole = model.predict(x, verbose=0)
     assert whole == pytest.approx(model.predict(x, batch_size=7, verbose=0), rel=1e-5, abs=1e-6)
     assert whole[3:4] == pytest.approx(np.asarray(model(x[3:4])), rel=1e-5, abs=1e-6)
+
+
+def test_logs_are_sorted_by_name_validation_among_them():
+    x = np.linspace(0, 1, 32, dtype=np.float32).reshape(16, 2)
+    y = (x.sum(1) > 1).astype(np.float32)[:, None]
+    model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(1, activation="sigmoid")])
+    metrics = [fastnn.metrics.Recall(name="zeta"), fastnn.metrics.F1Score(threshold=0.5, name="f")]
+    model.compile("sgd", "binary_crossentropy", metrics=metrics)
+    seen = []
+    told = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(list(logs)))
+    history = model.fit(x, y, epochs=1, verbose=0, validation_split=0.25, callbacks=[told])
+    want = ["f", "loss", "val_f", "val_loss", "val_zeta", "zeta"]
+    assert list(history.history) == seen[0] == want
+    assert list(model.evaluate(x, y, verbose=0, return_dict=True)) == ["f", "loss", "zeta"]

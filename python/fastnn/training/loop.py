@@ -392,6 +392,7 @@ class Fit:
                 self.ranks,
             )
             logs.update({f"val_{k}": v for k, v in values.items()})
+            logs = dict(sorted(logs.items()))  # as in Keras, in the history too
         if self.calls is not None:
             self.calls.on_epoch_end(epoch, logs)
         self.history.on_epoch_end(epoch, logs)

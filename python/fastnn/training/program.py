@@ -95,7 +95,7 @@ class Program:
         for metric in self.vectors:
             value = metric.result()
             logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
-        return logs
+        return dict(sorted(logs.items())) if self.vectors else logs
 
     def tell_nan(self, row: Sequence[float]) -> None:
         """Warns of a metric that is NaN because of predictions that it cannot count."""
