@@ -272,3 +272,36 @@ def test_a_dict_of_losses_for_outputs_without_names_is_refused():
     one.compile("sgd", {"a": "mse", "b": "mae"})
     with pytest.raises(ValueError, match=r"1 output\(s\) without names(?s:.)*hint:"):
         one.fit(X, Y, verbose=0)
+
+
+def test_an_argument_of_an_own_call_that_is_left_out_is_named():
+    class Sum(fastnn.layers.Layer):
+        def call(self, a, b, training=None):
+            return a + b
+
+    class Joint(fastnn.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = fastnn.layers.Dense(1)
+
+        def call(self, a, b):
+            return self.dense(a) + b
+
+    x = np.ones((4, 2), np.float32)
+    for given in (x, fastnn.Input((2,))):
+        with pytest.raises(TypeError, match=r"Sum\) needs the input 'b'.*\n  hint: .*\(a, b\)"):
+            Sum()(given)
+    model = Joint()
+    model.compile("sgd", "mse")
+    for run in (lambda: model.fit(x, x[:, :1], verbose=0), lambda: model.predict(x), model.call):
+        with pytest.raises(TypeError, match="'b'"):
+            run()
+    with pytest.raises(TypeError, match=r"fit gives one argument: def call\(self, inputs\): a, b"):
+        model.fit(x, x[:, :1], verbose=0)
+
+    class Broken(fastnn.layers.Layer):
+        def call(self, a, b=1):
+            return a + len(b)
+
+    with pytest.raises(TypeError, match="has no len"):
+        Broken()(x)

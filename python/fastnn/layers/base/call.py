@@ -94,10 +94,26 @@ def needs_inputs(layer: AnyLayer) -> None:
             raise _missing_input(layer, name, [name])
 
 
+def _lacking(layer: AnyLayer, args: Any, kwargs: Any) -> TypeError | None:
+    """The error where a layer's own `call` has an argument that the caller left out, else None."""
+    names = []
+    for parameter in list(inspect.signature(type(layer).call).parameters.values())[1:]:
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            names.append(parameter.name)
+            needed = parameter.default is inspect.Parameter.empty
+            if needed and len(names) > len(args) and parameter.name not in kwargs:
+                wanted = [n for n in names if n not in ("training", "mask")]
+                return _missing_input(layer, parameter.name, wanted)
+    return None
+
+
 def _missing_input(layer: AnyLayer, name: str, wanted: list[str]) -> TypeError:
     what = "layer" if layer.model_kind is None else "model"
     kind = type(layer).__name__
-    call = f"{kind}(...)({', '.join(wanted)})" if what == "layer" else "model(inputs)"
+    given = ", ".join(wanted)
+    call = f"{kind}(...)({given})" if what == "layer" else "model(inputs)"
+    if what == "model" and len(wanted) > 1:
+        call = f"model({given}); fit gives one argument: def call(self, inputs): {given} = inputs"
     return TypeError(
         f"{what} {layer.name!r} ({kind}) needs the input {name!r}, which is missing\n  hint: {call}"
     )
@@ -186,6 +202,11 @@ def _run_in(
             outputs = layer.call(*args, **kwargs)
     except FastnnError as error:
         raise located(layer, error) from None
+    except TypeError:
+        lacking = _lacking(layer, args, kwargs)
+        if lacking is None:
+            raise
+        raise lacking from None
     finally:
         set_precision(precision)
         context.training = before
