@@ -255,3 +255,15 @@ def test_text_that_describes_no_model_is_refused_whatever_stands_in_a_field():
 def test_text_that_is_no_record_of_a_model_is_refused(text):
     with pytest.raises((ValueError, TypeError), match="hint:"):
         fastnn.models.model_from_json(text)
+
+
+def test_a_model_that_never_saw_data_has_no_weights_to_save(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for made in ([], [fastnn.layers.Rescaling(0.5)], [fastnn.layers.Dense(2)]):
+        model = fastnn.Sequential(made)
+        with pytest.raises(ValueError, match=r"is not built\n  hint: "):
+            model.save_weights(path)
+        assert not path.exists()
+    inner = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+    fastnn.Sequential([inner, fastnn.layers.ReLU()]).save_weights(path)
+    assert path.exists()

@@ -567,7 +567,7 @@ def _has_weights(model: Any) -> bool:
     if model.built:
         return True
     inner = [layer for layer in model._every_layer() if layer is not model]
-    return bool(inner) and all(layer.built for layer in inner)
+    return all(layer.built for layer in inner) and any(layer.weights for layer in inner)
 
 
 @hints_arguments
