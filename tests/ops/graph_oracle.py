@@ -107,7 +107,7 @@ def step_fault(g, i):
             # What a weight of 0 hides may be read or not.
             y = np.where(np.isnan(got) | ~np.isfinite(y), got, y)
         products = name in ("matmul", "dot", "layer_norm_grad") or name in RECURRENT
-        if name == "prod" or (products and g.special):
+        if name == "prod" or (products and odd):
             # Part of a product may reach 0 or infinity before the rest is taken in, and NumPy's
             # products drop NaN times 0.
             lost = ~np.isfinite(got) | (got == 0) if name == "prod" else np.isnan(got)
