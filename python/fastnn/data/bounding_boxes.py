@@ -155,8 +155,7 @@ def clip_to_image_size(
         >>> fastnn.utils.bounding_boxes.clip_to_image_size(given, 8, 8)["boxes"].numpy()
         array([[0., 0., 5., 8.]], dtype=float32)
     """
-    if bounding_box_format not in ("xyxy", "rel_xyxy"):
-        raise _only("clip_to_image_size", bounding_box_format)
+    _check_corners("clip_to_image_size", bounding_box_format, "rel_xyxy")
     if bounding_box_format == "rel_xyxy":
         height = width = 1.0
     if height is None or width is None:
@@ -172,10 +171,11 @@ def clip_to_image_size(
     return out
 
 
-def _only(name: str, form: str) -> ValueError:
-    return ValueError(
-        f"{name}: bounding_box_format is {form!r}\n  hint: convert_format to 'xyxy' first"
-    )
+def _check_corners(name: str, form: str, *others: str) -> None:
+    if form not in ("xyxy", *others):
+        raise ValueError(
+            f"{name}: bounding_box_format is {form!r}\n  hint: convert_format to 'xyxy' first"
+        )
 
 
 def _inside(parts: list[Any], height: Any, width: Any) -> list[Any]:
@@ -209,8 +209,7 @@ def crop(
         >>> found.numpy()
         array([[1., 2., 5., 5.]], dtype=float32)
     """
-    if bounding_box_format != "xyxy":
-        raise _only("crop", bounding_box_format)
+    _check_corners("crop", bounding_box_format)
     x1, y1, x2, y2 = _parts(_boxes("crop", boxes))
     moved = [x1 - left, y1 - top, x2 - left, y2 - top]
     return ops.concatenate(_inside(moved, height, width), axis=-1)
@@ -241,8 +240,7 @@ def pad(
         >>> fastnn.utils.bounding_boxes.pad(np.array([[0.0, 0.0, 2.0, 2.0]]), 1, 3).numpy()
         array([[3., 1., 5., 3.]], dtype=float32)
     """
-    if bounding_box_format != "xyxy":
-        raise _only("pad", bounding_box_format)
+    _check_corners("pad", bounding_box_format)
     x1, y1, x2, y2 = _parts(_boxes("pad", boxes))
     return ops.concatenate([x1 + left, y1 + top, x2 + left, y2 + top], axis=-1)
 
@@ -282,8 +280,7 @@ def affine_transform(
         ... ).numpy()
         array([[[1., 1., 3., 2.]]], dtype=float32)
     """
-    if bounding_box_format != "xyxy":
-        raise _only("affine_transform", bounding_box_format)
+    _check_corners("affine_transform", bounding_box_format)
     x = _boxes("affine_transform", boxes)
 
     def each(value: Any, factor: float = 1.0) -> Any:

@@ -85,26 +85,20 @@ def as_called(
     return args, kwargs
 
 
-def needs_inputs(layer: AnyLayer) -> None:
-    """TypeError where a layer is called on nothing though its call has a first argument."""
-    parameters = list(inspect.signature(type(layer).call).parameters.values())[1:]
-    if parameters and parameters[0].default is inspect.Parameter.empty:
-        name, kind = parameters[0].name, parameters[0].kind
-        if kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            raise _missing_input(layer, name, [name])
+_OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def _lacking(layer: AnyLayer, args: Any, kwargs: Any) -> TypeError | None:
-    """The error where a layer's own `call` has an argument that the caller left out, else None."""
+def needs_inputs(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """TypeError where a layer's own `call` has an argument that the caller left out."""
     names = []
     for parameter in list(inspect.signature(type(layer).call).parameters.values())[1:]:
-        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
-            names.append(parameter.name)
-            needed = parameter.default is inspect.Parameter.empty
-            if needed and len(names) > len(args) and parameter.name not in kwargs:
-                wanted = [n for n in names if n not in ("training", "mask")]
-                return _missing_input(layer, parameter.name, wanted)
-    return None
+        if parameter.kind in _OPEN or parameter.name == "training":  # the call around says that
+            continue
+        names.append(parameter.name)
+        needed = parameter.default is inspect.Parameter.empty
+        if needed and len(names) > len(args) and parameter.name not in kwargs:
+            wanted = [n for n in names if n != "mask"]
+            raise _missing_input(layer, parameter.name, wanted) from None
 
 
 def _missing_input(layer: AnyLayer, name: str, wanted: list[str]) -> TypeError:
@@ -203,10 +197,8 @@ def _run_in(
     except FastnnError as error:
         raise located(layer, error) from None
     except TypeError:
-        lacking = _lacking(layer, args, kwargs)
-        if lacking is None:
-            raise
-        raise lacking from None
+        needs_inputs(layer, args, kwargs)
+        raise
     finally:
         set_precision(precision)
         context.training = before

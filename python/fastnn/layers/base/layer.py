@@ -417,7 +417,7 @@ class Layer(Module):
                 refuse_unknown(f"{type(self).__name__} {self.name!r}", self.call, kwargs, _OF_CALLS)
                 raise
         if not args:
-            needs_inputs(self)
+            needs_inputs(self, args, kwargs)
         if is_symbolic(args):
             return call_symbolic(self, args, kwargs)
         return run(self, tuple(as_tensors(a) for a in args), kwargs)
@@ -425,7 +425,7 @@ class Layer(Module):
     def _call_with(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_called(type(self).call, args, kwargs)
         if not args:
-            needs_inputs(self)
+            needs_inputs(self, args, kwargs)
         if is_symbolic(args) or is_symbolic(kwargs):
             return call_symbolic(self, args, kwargs)
         return run(self, tuple(as_tensors(a) for a in args), kwargs)
