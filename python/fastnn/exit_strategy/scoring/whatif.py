@@ -1,7 +1,7 @@
 """What if: other discount rates, dearer compute, technology that ages. Computed for a report.
 
 A scenario changes a few facts of the company, keeps everything else, and scores at the stated
-values; nothing is sampled. The two scenarios are the risks that founders name most.
+values; nothing is sampled. The two scenarios are risks that the articles name.
 """
 
 from __future__ import annotations
