@@ -1,6 +1,6 @@
 """`generate`: texts from language models, token by token through a cache of keys.
 
-Depends on `errors`, `ops`; the model brings its `decoder`.
+The model brings its `decoder`. Depends on `errors`, `ops`.
 """
 
 from __future__ import annotations

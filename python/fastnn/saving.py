@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnn.base.absent import answer_missing
 from fastnn.files.native import (
     deserialize,
     functional_config as functional_config,
     functional_from_config as functional_from_config,
-    load_model,
     load_state as load_state,
     load_weights,
-    model_from_json,
     save_model,
     save_state as save_state,
     save_weights,
@@ -29,6 +29,11 @@ from fastnn.serialization.objects import (
     get_registered_object,
     serialize_keras_object,
 )
+
+if TYPE_CHECKING:  # there they are said to give models
+    from fastnn.models import load_model, model_from_json
+else:
+    from fastnn.files.native import load_model, model_from_json
 
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "deserialize", "deserialize_keras_object",

@@ -1,4 +1,4 @@
-"""Helpers under the names of `keras.utils`. Depends on `data`, `random`, `serial`."""
+"""Helpers under the names of `keras.utils`. Depends on `data`, `random`, `serialization`."""
 
 from __future__ import annotations
 

@@ -257,13 +257,20 @@ def imports_by_name(node: ast.AST) -> bool:
 
 
 @functools.cache
+def front_imports() -> dict[str, set[str]]:
+    """What every module of the front imports, as `imports_of` reads it."""
+    return {
+        module: imports_of(path.read_text(encoding="utf-8"), module, path.name == "__init__.py")
+        for module, path in front_modules().items()
+    }
+
+
+@functools.cache
 def front_graph() -> dict[str, set[str]]:
     """Which module of the front imports which; importing `fastnn` itself is free for all."""
     modules = front_modules()
     graph = {}
-    for module, path in modules.items():
-        text = path.read_text(encoding="utf-8")
-        used = imports_of(text, module, path.name == "__init__.py")
+    for module, used in front_imports().items():
         above = {d for d in used if f"{module}.".startswith(f"{d}.")}
         graph[module] = {d for d in used & modules.keys() if d not in above | {"fastnn"}}
     return graph
@@ -321,25 +328,52 @@ def test_no_module_of_the_front_uses_a_higher_floor(package):
         assert not upward, f"{module} (F{FLOOR_PY[package]}) uses {sorted(upward)}"
 
 
+def named_below(text: str) -> set[str]:
+    """The modules that "Depends on `a`, `b`" in the first lines of a file names."""
+    said = re.search(r"\bDepends on (.*?)(?:\.\s|\.$|;|$)", " ".join(text.split()))
+    return set(re.findall(r"`([\w.]+)`", said[1])) if said else set()
+
+
+def test_the_checker_reads_what_a_file_depends_on():
+    assert named_below("Does.\n\nDepends on `a`,\n`b.c`. Not on `d`.") == {"a", "b.c"}
+    assert named_below("Depends on `a`; the model brings `predict`.") == {"a"}
+    assert named_below("Uses `a`.") == set()
+
+
+def test_what_a_file_says_it_depends_on_it_imports():
+    """A package depends on what its modules import, and names those modules as well."""
+    wrong, seen = {}, 0
+    for module, path in front_modules().items():
+        named = named_below(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+        files = {module}
+        if path.name == "__init__.py":
+            files |= {m for m in front_modules() if m.startswith(f"{module}.")}
+        used = files.union(*(front_imports()[m] for m in files)) - {module}
+        known = {f".{name}." for name in used}
+        absent = {n for n in named if not any(f".{n}." in name for name in known)}
+        seen += bool(named)
+        if absent:
+            wrong[module] = sorted(absent)
+    assert not wrong
+    assert seen > 200, "the lines have another form; this test must follow"
+
+
 def test_the_front_imports_by_name_in_one_module_only():
-    modules = front_modules()
-    for module, path in modules.items():
+    for module, path in front_modules().items():
         name = path.relative_to(FRONT).as_posix()
         text = path.read_text(encoding="utf-8")
         calls = [n for n in ast.walk(ast.parse(text)) if imports_by_name(n)]
         if any(not isinstance(n.args[0], ast.Constant) for n in calls):
             assert name in BY_NAME, f"{name} imports a module by a name it does not spell out"
-        if "fastnn.base.lazy.load" in imports_of(text, module, path.name == "__init__.py"):
+        if "fastnn.base.lazy.load" in front_imports()[module]:
             assert name in LOAD_BY_NAME, f"{name}: import what it needs, or register it"
 
 
 def test_the_front_names_its_modules_by_their_places():
     """Paths of earlier versions are for programs and pickles."""
-    modules = front_modules()
     from fastnn.base.finder import _EARLIER
 
-    for module, path in modules.items():
-        used = imports_of(path.read_text(encoding="utf-8"), module, path.name == "__init__.py")
+    for module, used in front_imports().items():
         assert not used & {f"fastnn.{earlier}" for earlier in _EARLIER}, module
 
 

@@ -1,4 +1,4 @@
-"""What fastnn says while it works: on standard output, or to the log `fastnn` when switched so.
+"""What fastnn prints while it works: to standard output, or to the logger `fastnn` where chosen.
 
 Keras's switch (`utils/io_utils.py`), with the standard library's logging in place of absl's.
 Terminals that are not UTF-8 get plain look-alikes of what they cannot show, never an error.

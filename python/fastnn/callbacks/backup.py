@@ -1,4 +1,4 @@
-"""`BackupAndRestore`: a run that was cut off goes on. Depends on `base`, `saving`."""
+"""`BackupAndRestore`: a run that was cut off goes on. Depends on `base`, `files`."""
 
 from __future__ import annotations
 

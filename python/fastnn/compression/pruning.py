@@ -1,6 +1,6 @@
 """Magnitude pruning: the smallest weights are put to zero and stay there while training goes on.
 
-Depends on `models`, `constraints`, `tracing`.
+Depends on `constraints`, `tracing`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Floats become float32, whole numbers int32 (range checked), booleans float32; samples of uint8,
 int8 and float16 are read as they are. Nothing changes its value in silence: masks, text, complex
 numbers, dates and numbers beyond the range are refused.
-Messages name the argument, the place and the mend. Depends on NumPy, `errors`.
+Messages name the argument, the place and the remedy. Depends on NumPy, `errors`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which device computes: named by the process, a block, or a model.
 
-Depends on `away`, `errors`, `recent`.
+Depends on `away`, `recent`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Models to files and back: safetensors with the layers' configs as JSON metadata.
 
 Names in a config are looked up in closed tables, in what the caller hands in and in what was
-registered; nothing is imported by name and no code is read. Depends on `layers`, `optimizers`,
-`losses`, `metrics`, `_core`. Format: github.com/huggingface/safetensors.
+registered; nothing is imported by name and no code is read. Depends on `serialization`,
+`layer_graph`, `compiling`, `_core`. Format: github.com/huggingface/safetensors.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Keras has a slot for back ends, but no list that another package can enter. Its 
 which only computes predictions, holds the place: arrays stay NumPy's, and where Keras's `predict`
 and `evaluate` call a model, the call is traced with tensors of fastnn, compiled, and run as one
 program. Functions of the back end that meet such a tensor are those of `fastnn.ops`, which has them
-under Keras's names. Depends on `ops`, `calls`; Keras is imported when `install` is called.
+under Keras's names. Keras is imported when `install` is called. Depends on `ops`, `calls`.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class InputLayer(Layer):
         return super().__getstate__() | {"_init_arguments": ((), {})}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes what `__getstate__` gave and makes the output."""
+        """Restores what `__getstate__` gave and makes the output."""
         super().__setstate__(state)
         node = Node(self, (), {})
         wrap(KerasTensor(self.batch_shape, self._input_dtype, name=self.name), node, self.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from fastnn.base import tree
 from fastnn.base.absent import answer_missing
@@ -19,11 +19,20 @@ from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.symbolic import KerasTensor, Node
 
 if TYPE_CHECKING:
-    from fastnn.files.native import load_model, model_from_json, save_model
+    from fastnn.files import native as _native
+    from fastnn.files.native import save_model
     from fastnn.models.feature_space import FeatureSpace as FeatureSpace
     from fastnn.models.inspection import FileContents, inspect_file
     from fastnn.models.onnx_graph import OnnxModel as OnnxModel
     from fastnn.models.table import TABLE as TABLE
+
+    _P = ParamSpec("_P")
+
+    def _of_model(read: Callable[_P, Any]) -> Callable[_P, Model]:
+        """The floor of files does not know the class; that it makes one is said here."""
+
+    load_model = _of_model(_native.load_model)
+    model_from_json = _of_model(_native.model_from_json)
 
 __all__ = [
     "FileContents", "Functional", "Model", "Sequential", "clone_model", "inspect_file",

@@ -69,7 +69,7 @@ class Sequential(Model):
 
     @hints_arguments
     def add(self, layer: Any, rebuild: bool = True) -> None:
-        """Puts a layer on top.
+        """Adds a layer at the end.
 
         Args:
             layer: The layer.
@@ -358,7 +358,7 @@ class Sequential(Model):
         return super().__getstate__() | {"_functional": self._functional is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes what `__getstate__` gave and builds the graph."""
+        """Restores what `__getstate__` gave and builds the graph."""
         state, built = {**state, "_functional": None}, state["_functional"]
         super().__setstate__(state)
         if built:

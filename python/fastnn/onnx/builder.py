@@ -1,6 +1,6 @@
 """A graph in ONNX as it is written: nodes, constants, and sizes that are computed when it runs.
 
-Depends on `extra`, `traced`.
+Depends on `traced`, `errors`.
 """
 
 from __future__ import annotations

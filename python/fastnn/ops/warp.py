@@ -1,6 +1,7 @@
 """Images sampled at points between their pixels: affine and perspective changes, distortion, blur.
 
-Values at points are gathered from up to four pixels and weighed. Depends on `image`, `convolution`.
+Values at points are gathered from up to four pixels and weighed.
+Depends on `convolution`, `matrices`.
 """
 
 from __future__ import annotations

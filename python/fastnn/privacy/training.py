@@ -1,4 +1,4 @@
-"""`PrivateModel`: gradients clipped row by row, and noise. Depends on `models`, `training`."""
+"""`PrivateModel`: gradients clipped row by row, and noise. Depends on `models`, `tracing`."""
 
 from __future__ import annotations
 

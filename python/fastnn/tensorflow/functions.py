@@ -1,7 +1,8 @@
 """Names of TensorFlow over fastnn's own functions, for programs that say `import fastnn as tf`.
 
 They stand at the top of `fastnn` (`tf.constant`, `tf.reduce_mean`) and in `tf.math`, `tf.nn` and
-`tf.linalg`. Types follow fastnn: float32, int32 and bool. Depends on `ops`, `random`, `transforms`.
+`tf.linalg`. Types follow fastnn: float32, int32 and bool.
+Depends on `ops`, `tracing`, `transforms`.
 """
 
 from __future__ import annotations

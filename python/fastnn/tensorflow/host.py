@@ -1,5 +1,5 @@
 """What TensorFlow runs outside its graph, and what it needs for one: Python functions, lists of
-tensors, checks of order. Depends on `ops`, `data`, `tree`.
+tensors, checks of order. Depends on `ops`, `layers`, `tree`.
 """
 
 from __future__ import annotations

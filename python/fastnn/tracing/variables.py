@@ -296,7 +296,7 @@ class Variable(_core.Variable, Scattered):
     #: Of an optimiser's state: what it is of its variable, as "momentum".
     kind: str | None = None
     #: NumPy leaves `array * variable` to the variable, so that gradients flow through it.
-    __array_priority__ = 1000.0
+    __array_priority__: float = 1000.0
 
     def __new__(
         cls,

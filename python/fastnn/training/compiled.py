@@ -1,7 +1,7 @@
 """What `compile` chooses, and the steps of a batch that are made of it.
 
 A model of the user's may define a step, its loss or its metrics anew; what traces and runs them is
-in `step` and `trainer`. Depends on `losses`, `metrics`, `optimizers`.
+in `step` and `trainer`. Depends on `compile_utils`, `metrics`, `optimizers`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Says of errors from traced or compiled steps where in the model they come from.
+"""Adds to errors of traced or compiled steps where in the model they arose.
 
 Depends on `errors`, `tracing`; models are taken as they are.
 """

@@ -1,6 +1,6 @@
 """Features of a frozen model, computed once instead of in every epoch.
 
-Depends on `data`; the model is whatever has `predict`.
+The model is whatever has `predict`. Depends on `data`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One call of `fit`: epochs in the core's loop or batch by batch, validation, callbacks, reports.
 
-Depends on `data`, `callbacks`, `progress`, `_core`.
+Depends on `data`, `callbacks`, `display`, `batches`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`predict` and `predict_on_batch`. Depends on `tracing`, `feeding`, `callbacks`, `progress`."""
+"""`predict` and `predict_on_batch`. Depends on `tracing`, `inputs`, `callbacks`, `display`."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A venue is open when all common conditions and any one financial test pass, closed when a common
 condition or every test fails, unknown otherwise. Regulators add months and risk, never a veto.
-Depends on `gate_data`, `windows`, `fx` and the profile.
+Depends on `data`, `windows` and the profile.
 """
 
 from __future__ import annotations

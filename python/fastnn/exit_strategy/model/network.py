@@ -2,8 +2,8 @@
 
 `load_model("default")` gives the base rates that ship with the package; a folder written by
 `examples/exit_model/train.py` gives a calibrated ensemble. It predicts what tends to happen, not
-what is best. Files are JSON and plain arrays, never code. Depends on NumPy; `fastnn.grad` is used
-when an explanation is asked for.
+what is best. Files are JSON and plain arrays, never code. `fastnn.grad` is used when an
+explanation is asked for. Depends on NumPy.
 """
 
 from __future__ import annotations

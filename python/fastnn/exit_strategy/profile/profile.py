@@ -2,7 +2,7 @@
 
 Values are looked up by dotted path (`profile["tech.moat"]`) or by attribute (`profile.cash`,
 `profile.tech.moat`); an optional field that was not given is None and is never filled in silence.
-Depends on `fields`, `parse`, `profile_tables`, `fx`, and on `money` for the cap table.
+Depends on `reading`, `tables`, `plausible`, and on `money` for the cap table.
 """
 
 from __future__ import annotations

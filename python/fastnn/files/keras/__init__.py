@@ -2,7 +2,7 @@
 
 `model.save`, `save_weights`, `load_weights` and `load_model` come here by the file's name or first
 bytes. Nothing in a file is run or imported: classes come from closed tables, sizes are checked
-before memory is taken (`names`, `archive`, `hdf5`). Depends on `saving`, `models`, h5py.
+before memory is taken (`names`, `archive`, `hdf5`). Depends on `serialization`, `compiling`, h5py.
 """
 
 from __future__ import annotations

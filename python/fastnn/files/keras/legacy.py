@@ -1,7 +1,7 @@
 """Keras 1 to 3 `.h5` files: weights by layer, and whole models with their JSON in attributes.
 
-Configs are brought to Keras 3's layout and then built by `read_config`, so that one set of rules
-holds for all formats (CVE-2025-9905). Depends on `hdf5`, `read_config`, `archive`.
+Configs are brought to Keras 3's layout and then built by `serialization.keras_config`, so that one
+set of rules holds for all formats (CVE-2025-9905). Depends on `hdf5`, `state`, `archive`.
 Layout: Keras 3.15 `legacy/saving/legacy_h5_format.py`.
 """
 

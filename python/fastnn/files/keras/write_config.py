@@ -1,6 +1,6 @@
 """Models to Keras's configs: `{module, class_name, config, …}` and functional `inbound_nodes`.
 
-Depends on `names`, `serial`, `models`. Layout: Keras 3.15 `models/functional.py`,
+Depends on `serialization`, `layer_graph`, `layers`. Layout: Keras 3.15 `models/functional.py`,
 `saving/serialization_lib.py`.
 """
 

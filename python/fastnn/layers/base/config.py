@@ -1,6 +1,6 @@
 """A layer's constructor: what it was given, as configs hold it, and what to say of wrong arguments.
 
-Depends on `registry`.
+Depends on `arguments`, `encoding`.
 """
 
 from __future__ import annotations

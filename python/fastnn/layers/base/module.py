@@ -1,7 +1,7 @@
 """`Module`: something with a name that holds variables and further modules: what a layer keeps.
 
 Attributes are tracked as they are set, so a change of what a model is made of is noticed by its
-traces. Depends on `variables`, `call_context`, `registry`.
+traces. Depends on `variables`, `call_context`, `initializers`.
 """
 
 from __future__ import annotations

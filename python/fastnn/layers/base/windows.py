@@ -1,6 +1,6 @@
 """Sizes, steps and borders of windows that move over an input: of convolutions and pooling.
 
-Depends on `config`.
+Depends on `arguments`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Layers that change the colours of images at random. Depends on `base`, `ops.image`."""
+"""Layers that change the colours of images at random. Depends on `base`, `ops`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that move the pixels of images at random. Depends on `base`, `ops.image`."""
+"""Layers that move the pixels of images at random. Depends on `base`, `ops`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`smart_resize`: pictures at another size without stretching them. Depends on `ops.image`."""
+"""`smart_resize`: pictures at another size without stretching them. Depends on `ops`."""
 
 from __future__ import annotations
 
