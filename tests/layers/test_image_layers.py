@@ -42,6 +42,16 @@ def test_images_change_in_training_only_and_a_seed_repeats_it(name):
     assert copy.get_config() == layer.get_config()
 
 
+@pytest.mark.parametrize("name", ["RandAugment", "AugMix"])
+def test_the_seed_of_the_process_repeats_what_layers_pick(name):
+    seen = []
+    for _ in range(2):
+        fastnn.utils.set_random_seed(5)
+        layer = getattr(layers, name)()
+        seen.append([layer(X, training=True).numpy() for _ in range(4)])
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
 @pytest.mark.parametrize("name", [n for n in RANDOM if n != "AugMix"])
 def test_channels_first_changes_images_in_the_same_way(name):
     last = getattr(layers, name)(**RANDOM[name], seed=3)

@@ -193,7 +193,8 @@ class AugMix(_Combined):
         self._seeded(seed)
         self._names = _CHANGES + _COLOURS if all_ops else _CHANGES
         self._make(self._names)
-        self._pick = _python_random.Random(seed if isinstance(seed, int) else None)
+        seed = seed if isinstance(seed, int) else random.make_default_seed()
+        self._pick = _python_random.Random(seed)
 
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
         """The changes of each chain, and the shares of the chains and of the images."""
