@@ -1,23 +1,32 @@
 """What a GPU does with fastnn's programs, measured in at most eight minutes and written as JSON.
 
-    python benches/gpu_card.py [--out card.json] [--minutes 8] [--small]
+    python benches/gpu_card.py [--out card.json] [--minutes 8] [--rows 3] [--small]
 
 In this order, so that what matters first is there when time runs out: the adapter; losses of models
-beside the CPU's; the cost of encoding and of a dispatch; transfers; products and elementwise work
-beside a plain copy; steps of models, beside PyTorch's with and without TF32 where it is installed.
-`--small` takes sizes for a software driver, whose figures say nothing about cards.
+beside the CPU's; the cases of the op table's rows, for at most `--rows` minutes (0: none), where
+pytest and the checkout's tests are there; the cost of encoding and of a dispatch; transfers; tiles;
+products and elementwise work beside a plain copy; steps of models, beside PyTorch's with and
+without TF32 where it is installed. `--small` takes sizes for a software driver, whose figures say
+nothing about cards. `gpu_card.sh` beside this file installs what it needs from a folder first.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import os
+import signal
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -26,6 +35,11 @@ from fastnn import layers
 from fastnn.devices.executor import Executable
 from fastnn.devices.functions import row_program
 from fastnn.devices.gpu import Gpu, opened
+from fastnn.devices.recording import handle_of, recorded
+from fastnn.devices.tuning import tune
+
+#: The checkout, whose tests hold the cases of rows.
+ROOT = Path(__file__).resolve().parents[1]
 
 EMPTY = """
 @group(0) @binding(0) var<storage, read_write> x: array<u32>;
@@ -75,8 +89,69 @@ def encoding(gpu: Gpu, count: int = 60) -> dict[str, Any]:
             gpu.submit(encode)
             gpu.wait()
 
-        out[name] = {"encode": seconds(only_encode), "encode, submit and wait": seconds(whole)}
+        found = {"encode": seconds(only_encode), "encode, submit and wait": seconds(whole)}
+        core = recorded(gpu.device, [(kernel, group, 1, 1, 1) for group in groups], [])
+        if core is not None:
+
+            def by_core(core: Any = core) -> None:
+                encoder = gpu.device.create_command_encoder()
+                compute = encoder.begin_compute_pass()
+                core.encode(handle_of(compute))
+                compute.end()
+                encoder.finish()
+
+            found["encode by the core"] = seconds(by_core)
+        out[name] = found
     return out
+
+
+def rows_of_the_table(device: str, limit: float) -> dict[str, Any]:
+    """The cases of the op table's rows beside the CPU and float64, for at most `limit` seconds."""
+    suite = ROOT / "tests" / "gpu" / "test_device_rows.py"
+    if limit <= 0:
+        return {"absent": "no time was given to it"}
+    if device != "gpu:0":
+        return {"absent": f"the tests run on gpu:0, not on {device}"}
+    if not suite.exists():
+        return {"absent": "this is no checkout with the tests of GPUs"}
+    if importlib.util.find_spec("pytest") is None:
+        return {"absent": "pytest is not installed"}
+    with tempfile.TemporaryDirectory() as folder:
+        report, settings = Path(folder, "rows.xml"), Path(folder, "pytest.ini")
+        paths = " ".join(str(ROOT / "tests" / part) for part in ("ops", "layers", "files"))
+        settings.write_text(f"[pytest]\npythonpath = {paths}\n", "utf-8")
+        words = ["-q", "-c", str(settings), "--rootdir", str(ROOT), "-p", "no:cacheprovider"]
+        # The driver that runs the rows is the one that is measured here.
+        env = {**os.environ, "FASTNN_TEST_GPU": "card"}
+        start = time.perf_counter()
+        run = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *words, f"--junitxml={report}", str(suite)],
+            env=env, stdout=sys.stderr,
+        )  # fmt: skip
+        try:
+            run.wait(limit)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGINT)  # upon which it writes what it has
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(20)
+        finally:
+            run.kill()
+        out: dict[str, Any] = {"seconds": time.perf_counter() - start, "code": run.wait()}
+        if report.exists():
+            out |= _counted(report)
+    return out
+
+
+def _counted(report: Path) -> dict[str, Any]:
+    """How many tests passed, and what the others said first."""
+    found: dict[str, Any] = {"passed": 0, "skipped": 0, "failed": {}}
+    for case in ElementTree.parse(report).iter("testcase"):
+        wrong = [e for e in case if e.tag in ("failure", "error")]
+        if wrong:
+            found["failed"][case.get("name")] = wrong[0].get("message", "")[:400]
+        else:
+            found["skipped" if any(e.tag == "skipped" for e in case) else "passed"] += 1
+    return found
 
 
 def transfers(gpu: Gpu, sizes: list[int]) -> list[dict[str, Any]]:
@@ -229,10 +304,19 @@ def main(words: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", default="gpu_card.json")
     parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--rows", type=float, default=3.0, metavar="MINUTES")
+    parser.add_argument("--jobs", nargs="*", help="the names of some, as card.json has them")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--device", default="gpu:0")
     args = parser.parse_args(words)
     os.environ.setdefault("FASTNN_SOFTWARE_GPU", "1")
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache  # what tiles do is measured anew, and not kept
+        return measured(args)
+
+
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """What was found, which is written after each job."""
     end = time.monotonic() + 60 * args.minutes
     start = time.perf_counter()
     gpu = opened(args.device)
@@ -246,8 +330,12 @@ def main(words: list[str] | None = None) -> dict[str, Any]:
     both = ["cpu", args.device]
     jobs: dict[str, Callable[[], Any]] = {
         "mlp": lambda: model_steps(mlp, 128, 4 if small else 200, both),
+        "rows": lambda: rows_of_the_table(
+            args.device, min(60 * args.rows, end - time.monotonic() - 30)
+        ),
         "encoding": lambda: encoding(gpu),
         "transfers": lambda: transfers(gpu, [4, 1 << 16, 1 << 20, *([] if small else [1 << 26])]),
+        "tiles": lambda: {"million operations a second": tune(args.device, software=True)},
         "products": lambda: products(
             gpu, [128, 256] if small else [256, 512, 1024, 2048, 4096], 2 if small else 10
         ),
@@ -256,12 +344,14 @@ def main(words: list[str] | None = None) -> dict[str, Any]:
         "torch": lambda: torch_steps(128, 200),
         "large product": lambda: [] if small else products(gpu, [8192], 3),
     }
+    unknown = set(args.jobs or ()) - jobs.keys()
+    if unknown:
+        raise SystemExit(f"no jobs: {', '.join(sorted(unknown))}; there are {', '.join(jobs)}")
     for name, job in jobs.items():
-        if time.monotonic() > end:
-            found[name] = "no time left"
+        if args.jobs is not None and name not in args.jobs:
             continue
         try:
-            found[name] = job()
+            found[name] = job() if time.monotonic() < end else "no time left"
         except Exception as error:  # one job that fails leaves the others
             found[name] = {"error": f"{type(error).__name__}: {error}"}
         print(name, json.dumps(found[name])[:300], file=sys.stderr, flush=True)

@@ -1,5 +1,8 @@
-"""An adapter for the tests of this folder: they are skipped where there is none, and fail where
-`FASTNN_TEST_GPU=require` says that there must be one."""
+"""An adapter for the tests of this folder, Mesa's on the CPU where that is installed.
+
+They are skipped where there is none, and fail where `FASTNN_TEST_GPU=require` says that there must
+be one. `FASTNN_TEST_GPU=card` runs them on the first adapter of all, and requires one.
+"""
 
 import os
 from pathlib import Path
@@ -15,7 +18,8 @@ def pytest_configure():
     os.environ.setdefault("FASTNN_SOFTWARE_GPU", "1")
     os.environ.setdefault("LP_NUM_THREADS", "1")
     os.environ.setdefault("XDG_RUNTIME_DIR", "/tmp")
-    if SOFTWARE and "VK_DRIVER_FILES" not in os.environ:
+    is_free = "VK_DRIVER_FILES" not in os.environ and os.environ.get("FASTNN_TEST_GPU") != "card"
+    if SOFTWARE and is_free:
         os.environ["VK_DRIVER_FILES"] = str(SOFTWARE[0])
 
 
@@ -28,6 +32,6 @@ def gpu():
     try:
         return opened("gpu:0")
     except GpuUnavailableError as error:
-        if os.environ.get("FASTNN_TEST_GPU") == "require":
+        if os.environ.get("FASTNN_TEST_GPU") in ("require", "card"):
             raise
         pytest.skip(str(error))
