@@ -22,6 +22,8 @@ from fastnn.tracing.ranks import current_step
 from fastnn.tracing.tape import GradientTape
 from fastnn.tracing.variables import Scope, Variable, read_all
 
+__all__ = ["Optimizer"]
+
 _c = _core.ops
 
 
