@@ -170,6 +170,7 @@ class Game:
         table = self.table
         rows: list[dict[str, Any]] = []
         everybody = shares = exact(table.common)  # if all convert, and as all choose
+        capped = F(0)  # held, and participating up to a cap
 
         def add(name: str, units: F = F(0), due: F = F(0), rank: int = 0, **more: Any) -> None:
             row = {"name": name, "units": units, "due": due, "rank": rank, "cap": None}
@@ -189,6 +190,7 @@ class Game:
                 add(c.name, units, due, c.seniority)
             elif c.participation == "capped":
                 cap = max(due, exact(c.cap) * exact(c.invested))
+                capped += units if cap > due else 0
                 add(c.name, units, due, c.seniority, cap=cap)
             else:
                 add(c.name, F(0), due, c.seniority)
@@ -207,17 +209,24 @@ class Game:
             else:
                 due = n * exact(of.multiple) * exact(of.invested) / exact(of.shares)
                 add(o.name, units if full else F(0), due, of.seniority, strike=strike)
-        self._add_papers(choice, add, everybody, shares)
+        self._add_papers(choice, add, everybody, shares, capped)
         return _share(rows, price)
 
-    def _add_papers(self, choice: dict[str, str], add: Any, everybody: F, shares: F) -> None:
+    def _add_papers(
+        self, choice: dict[str, str], add: Any, everybody: F, shares: F, capped: F
+    ) -> None:
         pool = exact(self.table.pool)
+
+        def beside(terms: Any) -> F:
+            counted = capped if terms.post_money and terms.counts_capped else F(0)
+            return counted + (pool if terms.counts_pool else F(0))
+
         parts, before = F(0), shares
         units: dict[str, F] = {}
         for name, terms, amount, *_ in self.papers:
             if terms.valuation_cap is None:
                 continue
-            part, extra = amount / exact(terms.valuation_cap), pool if terms.counts_pool else F(0)
+            part, extra = amount / exact(terms.valuation_cap), beside(terms)
             if not terms.post_money:
                 units[name] = part * (everybody + extra)
                 before += units[name] if choice[name] == "convert" else 0
@@ -226,8 +235,7 @@ class Game:
         whole = before / (1 - parts)
         for name, terms, amount, repaid, rank, full in self.papers:
             if choice[name] == "convert":
-                extra = pool if terms.counts_pool else F(0)
-                of_all = amount / exact(terms.valuation_cap) * (whole + extra)
+                of_all = amount / exact(terms.valuation_cap) * (whole + beside(terms))
                 add(name, units.get(name, of_all))
             else:
                 add(name, F(0), repaid, rank, late=full if full > repaid else None)
@@ -339,7 +347,8 @@ def random_table(rng: random.Random) -> CapTable:
         safes.append(Safe(f"S{i}", some(100_000, 1_500_000), limit,
                           0.0 if mfn else rng.choice([0.0, 0.2, 0.15]), rng.random() < 0.6,
                           rng.choice([None, 1, 2]), mfn=mfn, date=day(2021, 2026),
-                          counts_pool=rng.choice([None, True])))  # fmt: skip
+                          counts_pool=rng.choice([None, True]),
+                          counts_capped=rng.choice([None, True])))  # fmt: skip
     for i in range(rng.randint(0, 2)):
         count = rng.choice(["actual/365", "actual/360", "actual/actual", "30/360"])
         more = {"date": day(2023, 2025), "interest": 0.08, "day_count": count}

@@ -42,6 +42,22 @@ def test_a_post_money_safe_leaves_out_preferred_shares_that_take_their_preferenc
     assert Schedule(table.exact_claims()).pay(Decimal(70_000_000))["S"] == Decimal(2_500_000)
 
 
+def test_both_readings_of_a_class_that_participates_up_to_a_cap_can_be_stated() -> None:
+    """Paid a preference, but not "in lieu of" its part of the rest: 5 % of 8m or of 10m shares."""
+    a = ShareClass("A", 2e6, 10e6, participation="capped", cap=2)
+    left_out, counted = (
+        CapTable(8e6, 8e6, (a,), (), (Safe("S", 2e6, 40e6, counts_capped=way),))
+        for way in (None, True)
+    )
+    assert pay(counted, 60e6)["S"] == pytest.approx(0.05 * 50e6)
+    assert pay(left_out, 60e6)["S"] == pytest.approx(50e6 * 8 / 19 / (10 + 8 / 19))
+    for table in (left_out, counted):
+        assert pay(table, 200e6)["S"] == pytest.approx(10e6)  # A converts
+        assert sum(pay(table, 60e6).values()) == pytest.approx(60e6)
+    assert left_out.told == ("capped_not_counted",)
+    assert counted.told == ()
+
+
 def random_table(rng: np.random.Generator) -> CapTable:
     common = float(rng.uniform(1e6, 1e7))
     classes = tuple(

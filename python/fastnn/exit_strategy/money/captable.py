@@ -137,6 +137,10 @@ class CapTable:
             out.append("multiple_low")
         if {n.seniority for n in self.notes} & {c.seniority for c in self.classes}:
             out.append("notes_with_classes")
+        after = [p for p in papers if p.valuation_cap is not None and p.post_money]
+        capped = any(c.participation == "capped" for c in self.classes)
+        if capped and any(p.counts_capped is None for p in after):
+            out.append("capped_not_counted")
         if self.as_of and any(not is_as_dated(n, self.as_of) for n in self.notes):
             out.append("note_years")
         dated = [row.date for row in (*self.classes, *papers) if row.date is not None]
@@ -397,7 +401,7 @@ def _converting(
         held = extra if share is not None and extra > 0 else None
         yield Claim(
             paper.name, due, due - repaid, rank, units, zero, due, share, pool=held, listing=owed,
-            paper=amount,
+            paper=amount, with_capped=share is not None and bool(paper.counts_capped),
         )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ class Claim(Generic[N]):
     listing: N | None = None  # least in a listing: a ratchet's promise, or what paper is owed
     paper: N | None = None  # money and interest of a SAFE or note
     exercise: N | None = None  # strike of a unit in a listing, where `due` is net of it
+    with_capped: bool = False  # `part` is also of classes that participate up to a cap and hold
 
     def at(self, v: N) -> N:
         """Payout when a unit is worth `v` and everything due is paid."""

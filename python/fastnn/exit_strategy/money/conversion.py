@@ -84,7 +84,7 @@ def favoured(safe: Safe | Note, papers: Sequence[Safe | Note]) -> Safe | Note:
         return safe
     terms = {"valuation_cap": best.valuation_cap, "discount": best.discount,
              "post_money": best.post_money, "discount_in_sale": best.discount_in_sale,
-             "counts_pool": best.counts_pool}  # fmt: skip
+             "counts_pool": best.counts_pool, "counts_capped": best.counts_capped}  # fmt: skip
     return replace(safe, **terms)  # type: ignore[arg-type]
 
 

@@ -1,7 +1,8 @@
 """Who converts when it decides how many shares there are: post-money paper in a sale.
 
 The liquidity capitalization of a post-money SAFE leaves out preferred shares and other paper whose
-holders take money instead (Y Combinator's SAFE v1.1, "Liquidity Capitalization"). So the paper's
+holders take money instead (Y Combinator's SAFE v1.1, "Liquidity Capitalization"); of a class that
+participates up to a cap and holds, the text can be read both ways (`with_capped`). So the paper's
 share count rises with every class that converts. As the price rises holders convert one after the
 other; between two such prices the counts are fixed. Standard library only.
 """
@@ -52,18 +53,24 @@ def settled(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Clai
 def _counts(claims: Sequence[Claim[N]], converted: frozenset[int]) -> list[N]:
     """The units of every claim when exactly `converted` convert."""
     zero = claims[0].units * 0
-    base, parts = zero, zero
+    base, parts, capped = zero, zero, zero
     for i, c in enumerate(claims):
         if c.part is not None:
-            if i in converted:
-                parts = parts + c.part
-                base = base + c.part * (zero if c.pool is None else c.pool)
-        elif c.cap is None or i in converted or c.strike > 0:  # options and warrants always count
+            continue
+        if c.cap is None or i in converted or c.strike > 0:  # options and warrants always count
             base = base + c.units
+        elif c.cap > c.due:
+            capped = capped + c.units
+    beside = [(zero if c.pool is None else c.pool) + (capped if c.with_capped else zero)
+              for c in claims]  # fmt: skip
+    for i, c in enumerate(claims):
+        if c.part is not None and i in converted:
+            parts = parts + c.part
+            base = base + c.part * beside[i]
     whole = base / (1 - parts) if parts < 1 else base * 0
     return [
-        c.units if c.part is None else c.part * (whole if c.pool is None else whole + c.pool)
-        for c in claims
+        c.units if c.part is None else c.part * (whole + more)
+        for c, more in zip(claims, beside, strict=True)
     ]
 
 

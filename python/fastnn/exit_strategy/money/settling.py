@@ -75,10 +75,12 @@ def _thresholds(
     paper = np.array([c.part is not None for c in claims])
     counted = ~paper & ((cap == np.inf) | (strike > 0) | converts)
     joined = paper & converts
-    base = (np.where(counted, units, 0.0) + np.where(joined, part * pool, 0.0)).sum(axis=1)
+    capped = np.where(~paper & ~counted & (cap > due), units, 0.0).sum(axis=1)
+    beside = pool + np.array([c.with_capped for c in claims]) * capped[:, None]
+    base = (np.where(counted, units, 0.0) + np.where(joined, part * beside, 0.0)).sum(axis=1)
     left = 1.0 - np.where(joined, part, 0.0).sum(axis=1)
     whole = np.where(left > 0, base / np.where(left > 0, left, 1.0), 0.0)
-    held = np.where(paper, part * (whole[:, None] + pool), units)
+    held = np.where(paper, part * (whole[:, None] + beside), units)
     shares = np.where(~converts & (cap == due), 0.0, held)
     owed = np.where(converts, 0.0, due)
     most = np.where(converts, np.inf, cap)

@@ -143,6 +143,9 @@ class Safe:
     default, None: it does, except for the $125k SAFE of Y Combinator's deal beside the $375k one.
     `counts_pool` says whether the capitalization holds the unissued option pool: in Y Combinator's
     forms that of a financing does and that of a sale does not (the default, None).
+    `counts_capped` says whether in a sale post-money paper counts the shares of a class that
+    participates up to a cap and has not converted: it is paid a preference, but not "in lieu of"
+    its part of the rest. The default, None: it does not.
     """
 
     name: str
@@ -156,6 +159,7 @@ class Safe:
     date: dt.date | None = None
     counts_pool: bool | None = None
     mfn_counts_undated: bool | None = None
+    counts_capped: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +170,9 @@ class Note:
     Interest is simple over `years` (to the table's `as_of`, and on from there; left out: from
     `date`, by `day_count`), or, with `accruals`, runs in stated periods to the day of the payment.
     The usual text gives a discount in a financing only: `discount_in_sale` is False. `mfn`,
-    `mfn_counts_undated` and `counts_pool` are as in `Safe`. Texts differ in what a sale of control
-    multiplies: with `multiple_on_interest` (the default) principal and interest, else the
-    principal, to which the interest is added.
+    `mfn_counts_undated`, `counts_pool` and `counts_capped` are as in `Safe`. Texts differ in what a
+    sale of control multiplies: with `multiple_on_interest` (the default) principal and interest,
+    else the principal, to which the interest is added.
     """
 
     name: str
@@ -188,6 +192,7 @@ class Note:
     day_count: str = "actual/365"
     multiple_on_interest: bool = True
     mfn_counts_undated: bool | None = None
+    counts_capped: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
