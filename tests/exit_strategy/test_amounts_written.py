@@ -60,6 +60,7 @@ _READ: list[tuple[str, str, float, str | None]] = [
     ("500 000:-", "SEK", 5e5, None), ("Fr. 1'000.--", "CHF", 1e3, "CHF"),
     ("٣٫٥", "AED", 3.5, None), ("١٬٢٣٤٬٥٦٧", "SAR", 1_234_567.0, None), ("۱۲۳", "IRR", 123.0, None),
     ("1\u00a0500\u00a0000", "EUR", 1.5e6, None), ("１，２３４，５６７", "JPY", 1_234_567.0, None),
+    ("US$300万元", "EUR", 3e6, "USD"), ("300万元", "HKD", 3e6, "HKD"),
     # parts of a whole and multiples
     ("五成", "CNY", 0.5, None), ("三成五", "CNY", 0.35, None), ("5成半", "CNY", 0.55, None),
     ("十成", "CNY", 1.0, None), ("千分之五", "CNY", 0.005, None), ("万分之五", "CNY", 0.0005, None),
@@ -79,6 +80,7 @@ def test_an_amount_is_read_as_it_was_meant(
 
 #: Text, the profile's currency, and whether it has two readings.
 _REFUSED: list[tuple[str, str, bool]] = [
+    ("300万元", "USD", True), ("3亿元", "EUR", True), ("元500", "JPY", True),
     ("Rm 5", "ZAR", True), ("M$ 5", "CLP", True), ("MM 5", "USD", False), ("Mio 5", "EUR", False),
     ("MSEK 5m", "SEK", False), ("MSEK 5 EUR", "SEK", False), ("GUSD 5", "USD", True),
     ("Br 5", "ETB", False), ("5 br", "ETB", False), ("B$ 5", "BND", False), ("5 B$", "BND", False),

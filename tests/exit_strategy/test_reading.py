@@ -231,7 +231,19 @@ def test_a_date_with_one_reading_is_taken(text: str, day: tuple[int, int, int]) 
     assert read_day(text) == dt.date(*day)
 
 
-@pytest.mark.parametrize("text", ["03/04/2026", "3.4.2026", "31/31/2026", "soon", "22 Foo 2026"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "03/04/2026",
+        "3.4.2026",
+        "31/31/2026",
+        "soon",
+        "22 Foo 2026",
+        "2026-W44",
+        "2026W44",
+        "2026-W44-3",
+    ],
+)
 def test_a_date_with_two_readings_or_none_is_refused(text: str) -> None:
     with pytest.raises(AmountError):
         read_day(text)

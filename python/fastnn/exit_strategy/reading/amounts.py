@@ -104,12 +104,14 @@ def read_amount(
         raise AmountError(f"{shown} has two minus signs", "write -80k or (80k)")
     if pre.lower() in ("x", "×") and not post:
         pre, post = "", "x"
+    if pre and re.fullmatch(_YUAN, post):  # US$300万元: the currency stands in front
+        post = post[:-1]
     factor, unit, code, sign = behind(post, currency, shown)
     if pre:
         more, first = in_front(pre, currency, shown, post)
         if more != 1 and (unit or factor != 1):
             raise AmountError(f"expected a number, got {shown}", EXAMPLE)
-        if code is not None and code != first and post not in ("元", "万元", "亿元"):
+        if code is not None and code != first:
             raise AmountError(f"{shown} names two currencies", "name one of them")
         code, factor = first, factor * more
         if sign:
@@ -127,6 +129,7 @@ def read_amount(
 _BRACKETS = r"(?s)(?P<pre>[^()0-9]*)\((?P<inner>[^()]*[0-9][^()]*)\)(?P<post>[^()0-9]*)"
 #: "HK$'000 500", the head of a column of accounts.
 _IN_THOUSANDS = r"(?s)^([^0-9'’]+?)\s*['’]000s?\s+(?=[(+-]?\s*[0-9])"
+_YUAN = "[十百千万萬亿億]*元"
 #: What stands behind an amount and says that it ends there: "500:-", "5,00,000/-", "100万元整".
 _ENDINGS = r"(?s)(.*[0-9])\s*(?::-|/-)|(.*[元圆])整"
 

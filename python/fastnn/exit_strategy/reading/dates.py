@@ -55,6 +55,8 @@ def read_day(text: str) -> dt.date:
     """
     words = text.strip()
     try:
+        if "w" in words.lower():  # a week has seven days
+            raise ValueError
         return dt.datetime.fromisoformat(words).date()
     except ValueError:
         pass
@@ -107,7 +109,8 @@ _DAY_ZERO = dt.date(1899, 12, 30)
 _SHORT_YEAR = r"'?\d{1,2}[-/. ](?:\d{1,2}|[^\W\d_]{3,9})[-/. ]'?\d{2}"
 _PERIOD = (
     r"(?:fy|h[12]|q[1-4])?\s*[-/]?\s*'?(?:\d{4}|\d{2})\s*[-/]?\s*(?:fy|h[12]|q[1-4])?|"
-    r"\d{4}[-/.]\d{1,2}|[^\W\d_]{3,9}\.?[ -]'?\d{2,4}|\d{4}\s*年(?:\s*\d{1,2}\s*月|.*季度|底|末)?"
+    r"\d{4}[-/.]\d{1,2}|\d{4}-?w\d{1,2}|\d{1,2}[-/.]\d{4}|"
+    r"[^\W\d_]{3,9}\.?[ -]'?\d{2,4}|\d{4}\s*年(?:\s*\d{1,2}\s*月|.*季度|底|末)?"
 )
 #: The time that a spreadsheet writes behind a day.
 _MIDNIGHT = r"(?i)(?<=\d|日)[ T]+(?:00?:00(?::00(?:\.0+)?)?|12:00(?::00)? ?am)$"

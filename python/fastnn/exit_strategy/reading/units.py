@@ -137,7 +137,7 @@ _SHARED: dict[str, tuple[str, ...]] = {
           "BMD", "BND", "BSD", "BZD", "FJD", "GYD", "JMD", "KYD", "LRD", "NAD", "SBD", "SRD",
           "TTD", "UYU", "XCD"),
     "¥": ("CNY", "JPY"),
-    "元": ("CNY", "HKD", "TWD", "USD", "EUR", "JPY", "SGD", "CAD", "AUD", "MOP"),
+    "元": ("CNY", "HKD", "TWD", "SGD", "MOP"),
     "kr": ("SEK", "NOK", "DKK", "ISK"),
     "kroner": ("NOK", "DKK"),
     "rs": ("INR", "PKR", "LKR", "NPR", "MUR"),
@@ -373,7 +373,11 @@ def _currency(word: str, own: str | None, shown: str, unit: str) -> str | None:
         return own
     if low in _DOLLARS or low in _POUNDS:  # no other dollar or pound in sight
         return choices[0]
-    if low in ("¥", "元") and "亿" in unit + shown:  # only Chinese is written with this sign
+    if low == "¥" and "亿" in unit + shown:  # only Chinese is written with this sign
+        return "CNY"
+    if low == "元" and own is not None:  # of another currency's company: renminbi, or its own
+        choices = ("CNY", own)
+    elif low == "元" and "亿" in unit + shown:
         return "CNY"
     raise AmountError(
         f"{word} in {shown} may be {' or '.join(choices[:3])}",
