@@ -67,6 +67,27 @@ def test_an_export_is_the_table_that_a_profile_would_state(tmp_path: Path) -> No
     assert parts["Series A"] == pytest.approx(1 / 21)
 
 
+def test_a_row_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """Pasted twice it would double a holder; certificates of their own numbers are two papers."""
+    rows = "Holder,Class,Shares,Role\nAda,Common,6000000,Founder\nBen,Common,2000000,\n"
+    assert read(tmp_path, rows).common == 8e6
+    twice = refused(tmp_path, rows + "Ada,Common,6000000,Founder\n")
+    assert "row 4 says the same as row 2" in twice
+    assert "add them up" in twice
+    numbered = "Certificate,Holder,Class,Shares,Role\nC1,Ada,Common,3000000,Founder\n"
+    numbered += "C2,Ada,Common,3000000,Founder\n"
+    assert read(tmp_path, numbered, ignore=["Certificate"]).common == 6e6
+    wide = "Holder,Common,Series A\nAda,6000000,\nFund,,500\nFund,,500\n"
+    assert "row 4 says the same as row 3" in refused(tmp_path, wide, founders=["Ada"])
+
+
+def test_where_no_row_can_be_read_it_is_said_why(tmp_path: Path) -> None:
+    rows = "Holder;Class;Shares;Invested;Role\nAda;Common;600.000;;Founder\n"
+    said = refused(tmp_path, rows, decimal=None)
+    assert "600000 to some" in said
+    assert "no row below" not in said
+
+
 def test_terms_are_laid_over_the_sheet_by_name(tmp_path: Path) -> None:
     table = read(
         tmp_path, EXPORT, classes=[{"name": "Series A", "multiple": 2, "participation": "full"}],

@@ -21,7 +21,15 @@ from fastnn.exit_strategy.reading.grids import Grid, read_grid
 from fastnn.exit_strategy.reading.parse import Reader, show
 
 from .checks import is_a_sum
-from .sheet_checks import SheetRow, SheetSum, Stated, check_parts, check_sums, refuse_sheet
+from .sheet_checks import (
+    SheetRow,
+    SheetSum,
+    Stated,
+    check_new,
+    check_parts,
+    check_sums,
+    refuse_sheet,
+)
 from .sheet_rows import CLASS_TERMS, NOTHING, PAPER_TERMS, numbers_of, paper_of, with_unit
 from .sheet_wide import read_wide, wide_header
 from .sheet_words import column_of, kind_of, plain_words
@@ -154,6 +162,7 @@ def _rows(
     """The papers, and the rows of sums."""
     rows: list[SheetRow] = []
     sums: list[SheetSum] = []
+    seen: dict[str, int] = {}
     for number, values in body:
         if all(value is None or value == "" or str(value).strip() == "" for value in values):
             continue
@@ -182,10 +191,11 @@ def _rows(
             cells = {k: v for k, v in cells.items() if k in ("shares", "invested", "currency")}
             sums.append((len(rows), number, name, numbers_of(reader, number, cells)))
             continue
+        check_new(seen, number, values)
         row = paper_of(number, holder, paper, cells, reader)
         if row is not None:
             rows.append(row)
-    if not rows:
+    if not rows and not reader.issues:
         raise refuse_sheet(
             "the sheet has no row below its column names", "write a row for each paper"
         )

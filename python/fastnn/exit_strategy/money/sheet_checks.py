@@ -16,7 +16,10 @@ from fastnn.exit_strategy.records import dataclass
 
 from .sheet_words import kind_of, plain_words
 
-__all__ = ["SheetRow", "SheetSum", "Stated", "check_parts", "check_sums", "refuse_sheet", "wholes"]
+__all__ = [
+    "SheetRow", "SheetSum", "Stated", "check_new", "check_parts", "check_sums", "refuse_sheet",
+    "wholes",
+]  # fmt: skip
 
 #: A row of sums: how many papers stand above it, its number, the class it is of, its cells.
 SheetSum = tuple[int, int, str, dict[str, Any]]
@@ -40,6 +43,16 @@ class SheetRow:
 def refuse_sheet(text: str, hint: str) -> ExitError:
     """Return the error of a sheet that cannot be read as a cap table."""
     return ExitError(Issue("EX309", "cap_table.sheet", text, hint))
+
+
+def check_new(seen: dict[str, int], number: int, values: object) -> None:
+    """Refuse a row that says all that another says: it was pasted twice, or is a second paper."""
+    same = seen.setdefault(repr(values), number)
+    if same != number:
+        raise refuse_sheet(
+            f"row {number} says the same as row {same}",
+            "leave one of them out; if both are meant, add them up in one row",
+        )
 
 
 def check_sums(rows: list[SheetRow], sums: list[SheetSum]) -> None:

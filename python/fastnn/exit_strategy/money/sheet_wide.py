@@ -20,7 +20,7 @@ from fastnn.exit_strategy.reading.parse import Reader
 from fastnn.exit_strategy.records import dataclass
 
 from .checks import is_a_sum
-from .sheet_checks import SheetRow, Stated, refuse_sheet, wholes
+from .sheet_checks import SheetRow, Stated, check_new, refuse_sheet, wholes
 from .sheet_rows import CLASS_TERMS, NOTHING, TERMS_OF, number_of, paper_of, with_unit
 from .sheet_words import COLUMNS, column_of, kind_of, plain_words, unit_of
 
@@ -266,6 +266,7 @@ def read_wide(body: Grid, columns: dict[int, WideColumn], reader: Reader) -> Wid
     totals: list[tuple[_Line, list[SheetRow]]] = []
     sums: list[tuple[_Line, int, int]] = []
     held: list[tuple[int, SheetRow]] = []
+    seen: dict[str, int] = {}
     last = 0
     for line in lines:
         kind = _line_kind(line)
@@ -274,6 +275,7 @@ def read_wide(body: Grid, columns: dict[int, WideColumn], reader: Reader) -> Wid
             last = len(held)
         if kind != "holder":
             continue
+        check_new(seen, line.number, (line.label, line.cells))
         mine = _papers_of(line, columns, facts, reader)
         held += mine
         rows = [row for _, row in mine]
