@@ -114,6 +114,31 @@ def test_a_unit_that_a_format_alone_writes_is_refused(shape: str, tmp_path: Path
         read(book, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("shape", "burn"),
+    [("#,##0;(#,##0)", "EX122"), ("#,##0_);[Red](#,##0)", "EX122"), ("#,##0;[Red]#,##0", "EX122"),
+     ("#,##0;#,##0", "shows 100000 and holds -100000"), ("#,##0;[Red]-#,##0", -1e5),
+     ("_-* #,##0_-;\\-* #,##0_-", -1e5), ("General", -1e5)],
+)  # fmt: skip
+def test_a_negative_number_is_read_as_its_format_shows_it(
+    shape: str, burn: float | str, tmp_path: Path
+) -> None:
+    """(100,000) of a burn is money spent to some; of a profit it is a loss to all."""
+    book, sheet, at = one(monthly_burn=-1e5, net_income_fy="-1e5")
+    for name in ("monthly_burn", "net_income_fy"):
+        sheet[at[name] + "2"] = -1e5
+        sheet[at[name] + "2"].number_format = shape
+    if isinstance(burn, float):
+        made = read(book, tmp_path)
+        assert made.monthly_burn == burn
+    else:
+        with pytest.raises(ExitError, match=burn):
+            read(book, tmp_path)
+        sheet[at["monthly_burn"] + "2"].number_format = "General"
+    if shape != "#,##0;#,##0":
+        assert read(book, tmp_path)["net_income_fy"][-1] == -1e5
+
+
 def test_a_share_of_a_cell_is_a_fraction_whatever_its_format(tmp_path: Path) -> None:
     book, sheet, at = one()
     cell = sheet[at["founder_share"] + "2"]

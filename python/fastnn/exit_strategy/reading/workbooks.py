@@ -195,6 +195,10 @@ def _value(cell: Any) -> tuple[Any, Issue | None]:
         return (value.date() if value.time() == dt.time() else value), None
     if isinstance(value, bool) or not isinstance(value, int | float) or cell.is_date:
         return value, None
+    sign = _sign_shown(cell, value)
+    if sign == "":
+        text = f"cell {cell.coordinate} shows {-value:g} and holds {value:g}"
+        return value, _bad(cell, text, "let its format show the minus sign, or mend the number")
     words, scaled = _written_beside(cell)
     for word in words:
         try:
@@ -207,8 +211,32 @@ def _value(cell: Any) -> tuple[Any, Issue | None]:
             text = f"cell {cell.coordinate} shows {value:g} {word} and holds {value:g}"
             return value, _bad(cell, text, "enter the whole number, or the unit as text: 12.5m")
         if one.currency is not None:
-            return f"{_exact(value)} {one.currency}", None
-    return value, None
+            return _shown(value, sign, f" {one.currency}"), None
+    return (_shown(value, sign) if sign == "(" else value), None
+
+
+def _sign_shown(cell: Any, value: float) -> str:
+    """How a negative number is shown: "-", in brackets or in red "(", or "" as a positive one."""
+    sections = cell.number_format.split(";")
+    if value >= 0 or len(sections) < 2:
+        return "-"
+    shape = re.sub(r"[_*].", "", sections[1])
+    if "(" in shape or re.search(r"\[(?:red|color ?\d+)\]", shape, re.IGNORECASE):
+        return "-" if "-" in re.sub(r"\[[^\]]*\]", "", shape) else "("
+    plain = re.sub(r"\[[^\]]*\]", "", shape)
+    return (
+        "-"
+        if re.search(r"[-\u2010-\u2013\u2212▲△]", plain) or not re.search("[0#?]", plain)
+        else ""
+    )
+
+
+def _shown(value: float, sign: str, behind: str = "") -> str:
+    """A number with what stands behind it; in brackets where its sheet shows it so."""
+    if sign == "-":
+        return f"{_exact(value)}{behind}"
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return f"({int(-value) if whole else _exact(-value)}{behind})"
 
 
 def _exact(value: float) -> str:
