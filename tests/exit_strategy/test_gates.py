@@ -15,7 +15,9 @@ from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.gates.columns import judge_gates_many
 from fastnn.exit_strategy.gates.data import check_age, flags_of, load_gates
-from fastnn.exit_strategy.gates.judge import facts_of, judge_gates, runway_months
+from fastnn.exit_strategy.gates.facts import facts_of
+from fastnn.exit_strategy.gates.hard import runway_months
+from fastnn.exit_strategy.gates.judge import judge_gates
 from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.fx import load_rates

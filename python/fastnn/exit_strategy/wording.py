@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .catalogue import has_text, text
 from .criteria import Criteria, load_criteria
-from .gates.judge import VenueResult
+from .gates.results import VenueResult
 from .profile.profile import Profile
 
 __all__ = [

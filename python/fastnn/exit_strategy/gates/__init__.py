@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from .judge import (
-    MAX_RATE_AGE_DAYS,
-    MAX_RUNWAY,
+from .hard import MAX_RUNWAY, runway_months
+from .judge import MAX_RATE_AGE_DAYS, judge_gates, unique
+from .results import (
     Condition,
     GateReport,
     HardGate,
     RegulatoryResult,
     VenueResult,
     VenueTest,
-    judge_gates,
-    runway_months,
-    unique,
 )
 
 __all__ = [

@@ -18,19 +18,11 @@ import numpy.typing as npt
 from fastnn.exit_strategy.profile.profile import Profile
 
 from .data import CONDITION_FIELDS, Gates, flags_of, parse_day
-from .judge import (
-    GateReport,
-    RegulatoryResult,
-    VenueState,
-    answered,
-    ends_early,
-    facts_of,
-    hard_gates,
-    is_met,
-    judge_regulators,
-    relaxations,
-    venue_is_for,
-)
+from .facts import facts_of
+from .hard import hard_gates
+from .judge import ends_early, relaxations, venue_is_for
+from .regulators import answered, is_met, judge_regulators
+from .results import GateReport, RegulatoryResult, VenueState
 from .windows import COLUMN_WINDOWS, OPERATORS, Column
 
 __all__ = ["judge_gates_many"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn.exit_strategy.catalogue import gate_names, leaf_name, text
-from fastnn.exit_strategy.gates.judge import runway_months
+from fastnn.exit_strategy.gates.hard import runway_months
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.wording import join_words, money, option_name, percent
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fastnn.exit_strategy.catalogue import text
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
-from fastnn.exit_strategy.gates.judge import runway_months
+from fastnn.exit_strategy.gates.hard import runway_months
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.scoring.record import Record

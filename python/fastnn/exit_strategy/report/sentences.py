@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from fastnn.exit_strategy.catalogue import group_name, leaf_name, text
-from fastnn.exit_strategy.gates.judge import runway_months
+from fastnn.exit_strategy.gates.hard import runway_months
 from fastnn.exit_strategy.process.advice import last_conversion
 from fastnn.exit_strategy.resources import load_json
 from fastnn.exit_strategy.scoring.explain import Flip

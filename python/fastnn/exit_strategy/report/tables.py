@@ -12,7 +12,7 @@ from fastnn.exit_strategy.catalogue import (
     leaf_name,
     text,
 )
-from fastnn.exit_strategy.gates.judge import GateReport, VenueResult, VenueTest
+from fastnn.exit_strategy.gates.results import GateReport, VenueResult, VenueTest
 from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.scoring.record import Record, TornadoBar
 from fastnn.exit_strategy.scoring.whatif import rate_values, scenarios

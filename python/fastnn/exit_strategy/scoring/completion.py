@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.exit_strategy.contracts import ExitModel, ModelProbabilities
-from fastnn.exit_strategy.gates.judge import GateReport, runway_months
+from fastnn.exit_strategy.gates.hard import runway_months
+from fastnn.exit_strategy.gates.results import GateReport
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import load_json

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from fastnn.exit_strategy.contracts import ExitModel, Proceeds
 from fastnn.exit_strategy.criteria import Criteria
 from fastnn.exit_strategy.gates.data import Gates
-from fastnn.exit_strategy.gates.judge import GateReport, judge_gates
+from fastnn.exit_strategy.gates.judge import judge_gates
+from fastnn.exit_strategy.gates.results import GateReport
 from fastnn.exit_strategy.money.outcomes import proceeds, proceeds_many
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastnn.exit_strategy.contracts import Distribution
 from fastnn.exit_strategy.criteria import Criteria
-from fastnn.exit_strategy.gates.judge import runway_months
+from fastnn.exit_strategy.gates.hard import runway_months
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.parse import MarketReading

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn.exit_strategy.contracts import Simulation
 from fastnn.exit_strategy.criteria import Criteria, Weights
-from fastnn.exit_strategy.gates.judge import GateReport
+from fastnn.exit_strategy.gates.results import GateReport
 
 from .record import (
     MAX_UNKNOWN,

@@ -13,7 +13,7 @@ from functools import cached_property
 from fastnn.exit_strategy.contracts import Proceeds, SamplingSpec
 from fastnn.exit_strategy.criteria import Criteria
 from fastnn.exit_strategy.gates.data import Gates
-from fastnn.exit_strategy.gates.judge import GateReport
+from fastnn.exit_strategy.gates.results import GateReport
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.records import dataclass

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fastnn.exit_strategy.contracts import CurveTable, Distribution, Proceeds, SamplingSpec
 from fastnn.exit_strategy.criteria import Criteria
 from fastnn.exit_strategy.errors import ExitError, Issue
-from fastnn.exit_strategy.gates.judge import GateReport
+from fastnn.exit_strategy.gates.results import GateReport
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.resources import cached, load_json
 
