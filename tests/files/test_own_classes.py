@@ -208,3 +208,71 @@ def test_a_serialized_layer_says_what_it_was_built_for_and_comes_back_built():
     back = fastnn.saving.deserialize_keras_object(config)
     assert back.built
     assert back.kernel.shape == (4, 3)
+
+
+def test_a_serialized_layer_is_in_the_layout_of_keras():
+    from fastnn import layers
+
+    conv = layers.Conv2D(3, (1, 2), kernel_regularizer="l2", activity_regularizer="l1", name="c")
+    written = fastnn.saving.serialize_keras_object(conv)
+    config = written["config"]
+    assert config["kernel_size"] == (1, 2)  # a list in JSON, as Keras reads it
+    policy = {"class_name": "DTypePolicy", "config": {"name": "float32"}}
+    assert config["dtype"] == {"module": "keras", **policy, "registered_name": None}
+    for key, module in (
+        ("kernel_regularizer", "regularizers"),
+        ("bias_initializer", "initializers"),
+    ):
+        assert config[key]["module"] == f"keras.{module}"
+        assert config[key]["registered_name"] is None
+    back = fastnn.saving.deserialize_keras_object(json.loads(json.dumps(written)))
+    assert back.get_config() == conv.get_config()
+    quiet = fastnn.saving.serialize_keras_object(layers.ActivityRegularization(0.1))
+    assert "activity_regularizer" not in quiet["config"]
+    grouped = fastnn.saving.serialize_keras_object(layers.GroupedQueryAttention(2, 4, 2))
+    assert grouped["class_name"] == "GroupQueryAttention"
+
+
+def test_a_layer_within_an_own_one_keeps_its_names_in_a_keras_file(tmp_path):
+    import zipfile
+
+    from fastnn import layers, saving
+
+    @saving.register_keras_serializable("house")
+    class Inner(layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    @saving.register_keras_serializable("house")
+    class Outer(layers.Layer):
+        def __init__(self, parts, **kwargs):
+            super().__init__(**kwargs)
+            self.parts = parts
+
+        def call(self, x):
+            for part in self.parts:
+                x = part(x)
+            return x
+
+        def get_config(self):
+            parts = [saving.serialize_keras_object(part) for part in self.parts]
+            return {**super().get_config(), "parts": parts}
+
+        @classmethod
+        def from_config(cls, config):
+            config["parts"] = [saving.deserialize_keras_object(p) for p in config["parts"]]
+            return cls(**config)
+
+    outer = Outer([Inner(), layers.Conv1D(2, 3)])
+    model = fastnn.Sequential([fastnn.Input((5, 2)), outer])
+    path = str(tmp_path / "m.keras")
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        entry = json.loads(archive.read("config.json"))["config"]["layers"][-1]
+    own, conv = entry["config"]["parts"]
+    assert own["registered_name"] == "house>Inner"
+    assert own["class_name"] == "Inner"
+    assert conv["config"]["kernel_size"] == [3]
+    assert conv["module"] == "keras.layers"
+    x = np.ones((1, 5, 2), "float32")
+    np.testing.assert_array_equal(fastnn.load_model(path).predict(x), model.predict(x))

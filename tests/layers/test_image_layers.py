@@ -189,6 +189,21 @@ def test_settings_out_of_range_are_answered(make):
         make()
 
 
+def test_one_number_counts_to_both_sides_as_in_keras():
+    shear = layers.RandomShear(0.3, (0.1, 0.2), seed=1)
+    assert (shear.x_factor, shear.y_factor) == ((-0.3, 0.3), (0.1, 0.2))
+    drawn = shear.get_random_transformation(np.zeros((200, 2, 2, 1)))["shear_factor"].numpy()
+    alike = drawn[:, 0] * drawn[:, 1] > 0  # x and y to one side: not always
+    assert 0.3 < alike.mean() < 0.7
+    for make in (layers.RandomShear, layers.RandomSaturation, layers.RandomColorDegeneration):
+        layer = make(0.3)
+        assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+    assert layers.RandomSaturation(0.3).factor == (-0.3, 0.3)
+    assert layers.RandomColorDegeneration(0.3).factor == (-0.3, 0.3)
+    with pytest.raises(ValueError, match="hint"):
+        layers.RandomShear((-0.1, 0.2))
+
+
 def test_other_words_are_answered():
     with pytest.raises(NotImplementedError, match="hint"):
         layers.RandomRotation(0.1, fill_mode="mirror")

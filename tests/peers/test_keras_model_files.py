@@ -295,7 +295,7 @@ def test_every_layer_that_exists_here_and_in_keras_is_read_from_keras_configs():
     from keras.src.saving.serialization_lib import serialize_keras_object
 
     from fastnn import layers
-    from fastnn.files.keras.read_config import restore
+    from fastnn.serialization.keras_config import restore
 
     arguments = {
         "Dense": (3,), "Embedding": (4, 2), "Dropout": (0.1,), "AlphaDropout": (0.1,),

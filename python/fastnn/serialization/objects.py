@@ -16,6 +16,8 @@ from fastnn.serialization.custom_objects import (
 )
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.keras_config import has_no_effect
+from fastnn.serialization.keras_layout import in_keras_layout, layer_settings
+from fastnn.serialization.keras_names import EXPORTED
 from fastnn.serialization.registry import MODEL_CLASSES, MODULES, _tables, model_class, table
 
 __all__ = [
@@ -104,7 +106,7 @@ def _module_of(thing: Any) -> str | None:
 def serialize_keras_object(obj: Any) -> Any:
     """An object as JSON holds it: `{"module", "class_name", "config", "registered_name"}`.
 
-    Numbers and texts stand for themselves, lists and dicts go part by part.
+    Numbers and texts stand for themselves, lists and dicts go part by part. Keras reads it, too.
 
     Args:
         obj: A layer, loss, metric, optimiser, function, number, text, list or dict.
@@ -123,7 +125,7 @@ def serialize_keras_object(obj: Any) -> Any:
     if obj is None or isinstance(obj, bool | int | float | str):
         return obj
     if isinstance(obj, tuple):
-        return {"class_name": "__tuple__", "config": {"value": _each(obj)}}
+        return tuple(_each(obj))
     if isinstance(obj, list):
         return _each(obj)
     if isinstance(obj, dict):
@@ -137,9 +139,14 @@ def serialize_keras_object(obj: Any) -> Any:
     kind = type(obj)
     module = _module_of(kind)
     name = None if module else get_registered_name(kind)
+    config = obj.get_config()
+    if hasattr(obj, "dtype_policy"):
+        config = layer_settings(kind, config)
+    config = {k: in_keras_layout(serialize_keras_object(v), k) for k, v in config.items()}
     made = {
-        "module": module or kind.__module__, "class_name": kind.__name__,
-        "config": _each(obj.get_config()), "registered_name": name,
+        "module": module or kind.__module__,
+        "class_name": EXPORTED.get(kind.__name__, kind.__name__) if module else kind.__name__,
+        "config": config, "registered_name": name,
     }  # fmt: skip
     built = obj.get_build_config() if hasattr(obj, "get_build_config") else None
     return made if built is None else {**made, "build_config": _each(built)}

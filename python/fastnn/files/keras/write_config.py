@@ -13,13 +13,12 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
-from fastnn.dtype_policies import MIXED
 from fastnn.files.compiling import as_keras_writes, file_settings, has_own
 from fastnn.layers import InputLayer, Layer
 from fastnn.serialization.encoding import FunctionName, to_config
+from fastnn.serialization.keras_layout import Ready, in_keras_layout, layer_settings, policy
 from fastnn.serialization.keras_names import (
     EXPORTED,
-    KIND_OF_MODULE,
     MODELS,
     Op,
     module_of,
@@ -31,40 +30,6 @@ from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
 
 __all__ = ["built_for", "model_entry"]
 
-#: Settings that Keras's constructors do not take.
-NOT_TAKEN = {
-    "SpatialDropout1D": ("trainable",),
-    "SpatialDropout2D": ("trainable",),
-    "ActivityRegularization": ("activity_regularizer",),
-}
-
-
-def _policy(name: str = "float32") -> dict[str, Any]:
-    return {
-        "module": "keras",
-        "class_name": "DTypePolicy",
-        "config": {"name": name},
-        "registered_name": None,
-    }
-
-
-def _keras(value: Any, key: str | None = None) -> Any:
-    """`value` of a config with the module that exports each class."""
-    if isinstance(value, list | tuple):
-        return [_keras(v, key) for v in value]
-    if not isinstance(value, dict) or isinstance(value, _Ready):
-        return value
-    name = value.get("class_name")
-    if not isinstance(name, str) or not isinstance(value.get("config"), dict):
-        return {k: _keras(v, key if key in KIND_OF_MODULE else k) for k, v in value.items()}
-    module = module_of(name, key)
-    return {
-        "module": module,
-        "class_name": EXPORTED.get(name, name) if module else name.rpartition(">")[2],
-        "config": {k: _keras(v, k) for k, v in value["config"].items()},
-        "registered_name": None if module else name,
-    }
-
 
 def model_entry(model: Any, compiled: bool = True) -> dict[str, Any]:
     """The whole of `config.json`: layers, how they were built, compile settings where wanted."""
@@ -74,7 +39,7 @@ def model_entry(model: Any, compiled: bool = True) -> dict[str, Any]:
         entry["compile_config"] = {}
     elif has_own(model, "get_compile_config"):
         entry["compile_config"] = {
-            k: v if as_keras_writes(v) else _keras(v, k) for k, v in settings.items()
+            k: v if as_keras_writes(v) else in_keras_layout(v, k) for k, v in settings.items()
         }
     else:
         entry["compile_config"] = _compiled(settings)
@@ -84,7 +49,7 @@ def model_entry(model: Any, compiled: bool = True) -> dict[str, Any]:
 def _compiled(settings: dict[str, Any]) -> dict[str, Any]:
     order = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
     return {
-        **{k: _keras(settings.get(k), k) for k in order},
+        **{k: in_keras_layout(settings.get(k), k) for k in order},
         "run_eagerly": False,
         "steps_per_execution": 1,
         "jit_compile": "auto",
@@ -133,20 +98,12 @@ def _is_plain(kind: type, name: str) -> bool:
 
 
 def _layer_config(layer: Any) -> dict[str, Any]:
-    given = layer.get_config()
-    left_out = NOT_TAKEN.get(type(layer).__name__, ())
-    config = {
+    return {
         k: _function(v)
         if isinstance(v, FunctionName)
-        else _keras(_inner(v, getattr(layer, k, None)), k)
-        for k, v in given.items()
-        if k not in left_out
+        else in_keras_layout(_inner(v, getattr(layer, k, None)), k)
+        for k, v in layer_settings(type(layer), layer.get_config()).items()
     }
-    if "dtype" in config and not isinstance(layer, InputLayer):
-        config["dtype"] = _policy(
-            config["dtype"] if config["dtype"] in ("int32", *MIXED) else "float32"
-        )
-    return config
 
 
 def _function(name: FunctionName) -> dict[str, Any]:
@@ -162,12 +119,8 @@ def _function(name: FunctionName) -> dict[str, Any]:
 def _inner(value: Any, attribute: Any) -> Any:
     """Layers inside a config stay objects until here, so that they get entries of their own."""
     if isinstance(attribute, Layer) and isinstance(value, dict):
-        return _Ready(_entry(attribute))
+        return Ready(_entry(attribute))
     return value
-
-
-class _Ready(dict[str, Any]):
-    """An entry that is in Keras's layout already."""
 
 
 def built_for(layer: Any) -> dict[str, Any] | None:
@@ -185,7 +138,7 @@ def _sequential(model: Any) -> dict[str, Any]:
     config = {
         "name": model.name,
         "trainable": model._trainable,
-        "dtype": _policy(),
+        "dtype": policy(),
         "layers": [_entry(layer) for layer in model._stack],
     }
     if model._functional is not None:

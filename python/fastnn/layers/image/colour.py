@@ -269,8 +269,8 @@ class RandomSaturation(_Colour):
     Shapes: (n, height, width, 3) -> the same.
 
     Args:
-        factor: f of (low, high) or (0, factor) multiplies the saturation by f / (1 - f): 0 is grey,
-            0.5 leaves the image as it is, 1 is fully saturated.
+        factor: f of (low, high) or (-factor, factor) multiplies the saturation by f / (1 - f): 0
+            and less is grey, 0.5 leaves the image as it is, 1 is fully saturated.
         value_range: The range of values of the images.
         data_format: `"channels_last"` (default) or `"channels_first"`.
         seed: A whole number or a `SeedGenerator` for numbers that repeat.
@@ -280,6 +280,8 @@ class RandomSaturation(_Colour):
         >>> fastnn.layers.RandomSaturation((0.4, 0.6), seed=1)(np.zeros((2, 4, 4, 3))).shape
         (2, 4, 4, 3)
     """
+
+    _bounds = (-1.0, 1.0)
 
     def __init__(
         self,
@@ -322,7 +324,8 @@ class RandomColorDegeneration(_Colour):
     Shapes: (n, height, width, 3) -> the same.
 
     Args:
-        factor: The share of grey from 0 to factor, or (low, high).
+        factor: The share of grey from -factor to factor, or (low, high) from -1 to 1; colours are
+            stronger below 0.
         value_range: The range of values of the images.
         data_format: `"channels_last"` (default) or `"channels_first"`.
         seed: A whole number or a `SeedGenerator` for numbers that repeat.
@@ -332,6 +335,8 @@ class RandomColorDegeneration(_Colour):
         >>> fastnn.layers.RandomColorDegeneration(0.5, seed=1)(np.zeros((2, 4, 4, 3))).shape
         (2, 4, 4, 3)
     """
+
+    _bounds = (-1.0, 1.0)
 
     def __init__(
         self,

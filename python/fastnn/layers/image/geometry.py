@@ -304,7 +304,8 @@ class RandomShear(_Warp):
     Shapes: the output has the input's.
 
     Args:
-        x_factor: How far columns move per row, from 0 to 1, or (low, high); to either side.
+        x_factor: How far columns move per row, from 0 to 1: up to as much to either side. Of a
+            pair (low, high) between 0 and 1 both factors have one side, drawn with them.
         y_factor: How far rows move per column.
         interpolation: `"bilinear"` or `"nearest"`.
         fill_mode: What stands outside: `"reflect"`, `"wrap"`, `"constant"` or `"nearest"`.
@@ -333,11 +334,18 @@ class RandomShear(_Warp):
         **kwargs: Any,
     ) -> None:
         super().__init__(data_format, **kwargs)
-        self.x_factor, self.y_factor = (
-            factor_range(f, (0, 1), name)
-            for f, name in ((x_factor, "x_factor"), (y_factor, "y_factor"))
-        )
+        self.x_factor = self._to_both_sides(x_factor, "x_factor")
+        self.y_factor = self._to_both_sides(y_factor, "y_factor")
         self._how(fill_mode, interpolation, seed, fill_value)
+
+    @staticmethod
+    def _to_both_sides(factor: Any, name: str) -> tuple[float, float]:
+        if not isinstance(factor, tuple | list):
+            _, high = factor_range(factor, (0, 1), name)
+            return -high, high
+        if len(factor) == 2 and factor[0] == -factor[1]:  # as a config has what a number became
+            return factor_range(factor, (-1, 1), name)
+        return factor_range(factor, (0, 1), name)
 
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
         """The factors of each image, (n, 2): along x and y."""
