@@ -480,6 +480,21 @@ def test_segments_are_joined_as_in_tensorflow():
     assert tf.math.unsorted_segment_prod(x, ids, 1).shape == (1, 2)
 
 
+def test_segments_without_a_slice_are_those_of_tensorflow():
+    x, ids = np.array([[1.0, 2.0], [-3.0, -4.0]], "float32"), [0, 2]
+    for name in ("segment_max", "segment_min", "segment_mean", "segment_sum"):
+        assert getattr(tf.math, name)(x, ids).numpy().tolist() == [[1, 2], [0, 0], [-3, -4]]
+    ends = np.finfo("float32")
+    assert tf.math.unsorted_segment_max(x, ids, 3).numpy()[1].tolist() == [ends.min] * 2
+    assert tf.math.unsorted_segment_min(x, ids, 3).numpy()[1].tolist() == [ends.max] * 2
+    whole = np.array([3, -5], "int32")
+    assert tf.math.segment_max(whole, ids).numpy().tolist() == [3, 0, -5]
+    assert tf.math.unsorted_segment_max(whole, ids, 3).numpy().tolist() == [3, -(2**31), -5]
+    assert tf.math.unsorted_segment_min(whole, ids, 3).numpy().tolist() == [3, 2**31 - 1, -5]
+    root = tf.math.unsorted_segment_sqrt_n(x, [0, 0], 2).numpy()
+    np.testing.assert_allclose(root, [x.sum(0) / np.sqrt(2.0), [0, 0]], rtol=1e-6)
+
+
 def test_pictures_are_changed_as_in_tensorflow():
     image = tf.image
     x = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)

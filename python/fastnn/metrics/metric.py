@@ -372,7 +372,7 @@ class Mean(Metric):
     total: Any
     count: Any
 
-    def __init__(self, name: str = "mean", dtype: Any = None) -> None:
+    def __init__(self, name: str | None = "mean", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.total = self._add_sum("total")
         self.count = self._add_sum("count")
@@ -465,7 +465,7 @@ class MeanMetricWrapper(Mean):
     def __init__(
         self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
-        super().__init__(name=str(name or getattr(fn, "__name__", "mean_metric")), dtype=dtype)
+        super().__init__(name=name, dtype=dtype)
         self._fn, self._fn_kwargs = fn, kwargs
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -238,34 +238,6 @@ def squeeze(input: Any, axis: Any = None, name: Any = None) -> Any:
     return _shaped("squeeze", input, axis=axis)
 
 
-def _mean_of_segments(data: TensorLike, segment_ids: TensorLike, num_segments: int) -> Tensor:
-    total = ops.segment_sum(data, segment_ids, num_segments)
-    ones = ops.ones((ops.shape(segment_ids)[0], *[1] * (len(ops.shape(data)) - 1)))
-    return total / ops.maximum(ops.segment_sum(ones, segment_ids, num_segments), 1.0)
-
-
-def _segments(kind: str, sorted_ids: bool) -> Callable[..., Tensor]:
-    """`tf.math.segment_…` and `unsorted_segment_…`: the latter are told how many there are."""
-    join = _mean_of_segments if kind == "mean" else getattr(ops, f"segment_{kind}")
-    name = f"segment_{kind}" if sorted_ids else f"unsorted_segment_{kind}"
-
-    def segment(data: Any, segment_ids: Any, num_segments: Any = None, name: Any = None) -> Any:
-        return join(data, segment_ids, num_segments)
-
-    segment.__name__ = segment.__qualname__ = name
-    segment.__doc__ = f"The {kind} of the slices that share an id."
-    return segment
-
-
-segment_sum, segment_mean, segment_max, segment_min, segment_prod = (
-    _segments(kind, True) for kind in ("sum", "mean", "max", "min", "prod")
-)
-unsorted_segment_sum, unsorted_segment_mean, unsorted_segment_max = (
-    _segments(kind, False) for kind in ("sum", "mean", "max")
-)
-unsorted_segment_min, unsorted_segment_prod = (_segments(k, False) for k in ("min", "prod"))
-
-
 def identity(input: TensorLike, name: Any = None) -> Tensor:
     """The tensor itself."""
     return ops.convert_to_tensor(input)

@@ -9,14 +9,29 @@ from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.typing import Axis, TensorLike
 from fastnn.errors import DataError
+from fastnn.tensorflow.segments import (
+    segment_max as segment_max,
+    segment_mean as segment_mean,
+    segment_min as segment_min,
+    segment_prod as segment_prod,
+    segment_sum as segment_sum,
+    unsorted_segment_max as unsorted_segment_max,
+    unsorted_segment_mean as unsorted_segment_mean,
+    unsorted_segment_min as unsorted_segment_min,
+    unsorted_segment_prod as unsorted_segment_prod,
+    unsorted_segment_sqrt_n as unsorted_segment_sqrt_n,
+    unsorted_segment_sum as unsorted_segment_sum,
+)
 from fastnn.tracing.own_gradients import custom_gradient
 
 __all__ = [
     "bincount", "confusion_matrix", "count_nonzero", "cumulative_logsumexp", "digamma",
     "divide_no_nan", "erfcinv", "is_non_decreasing", "is_strictly_increasing", "lbeta", "lgamma",
-    "multiply_no_nan", "ndtri", "polyval",
-    "reciprocal_no_nan", "softmax", "squared_difference", "xdivy", "xlog1py", "xlogy",
-    "zero_fraction",
+    "multiply_no_nan", "ndtri", "polyval", "reciprocal_no_nan", "segment_max", "segment_mean",
+    "segment_min", "segment_prod", "segment_sum", "softmax", "squared_difference",
+    "unsorted_segment_max", "unsorted_segment_mean", "unsorted_segment_min",
+    "unsorted_segment_prod", "unsorted_segment_sqrt_n", "unsorted_segment_sum", "xdivy", "xlog1py",
+    "xlogy", "zero_fraction",
 ]  # fmt: skip
 
 

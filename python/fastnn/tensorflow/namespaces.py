@@ -43,15 +43,10 @@ _RENAMED = {
     "nn": {"conv_transpose": "", "isotonic_regression": ""},
     "linalg": {"eig": "", "lu": ""},
 }  # fmt: skip
-_SEGMENTS = tuple(
-    f"{first}segment_{kind}"
-    for first in ("", "unsorted_")
-    for kind in ("sum", "mean", "max", "min", "prod")
-)
 #: Functions of `fastnn.tensorflow` that belong to a namespace.
 _BESIDE = {
     "math": ("argmax", "argmin", "l2_normalize", "add_n", "top_k", "cumsum", "cumprod",
-             "scalar_mul", *_SEGMENTS),
+             "scalar_mul"),
     "nn": (
         "softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits",
         "sigmoid_cross_entropy_with_logits", "l2_normalize", "l2_loss", "top_k",
