@@ -7,7 +7,6 @@ FASTNN_CONFORMANCE_LOG (where outcomes are written).
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import os
 from pathlib import Path
@@ -62,9 +61,6 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean(request: Any) -> Any:
-    # Masks live as long as a call in fastnn; where a test asks for them, the test is the call.
-    if "get_keras_mask" in inspect.getsource(request.module):
-        keras_shim.open_masks()
     keras_shim.know_classes(request.module)
     # Keras tests the formulas of its losses on targets that they are not for, such as a mask of 2.
     keras_shim.config.set_target_checks("losses" not in request.node.nodeid)

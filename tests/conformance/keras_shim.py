@@ -71,30 +71,14 @@ def convert_to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return np.asarray(x.numpy() if hasattr(x, "numpy") else x)
 
 
-_mask_context: list[call_context.CallContext] = []
-
-
 def set_keras_mask(x: Any, mask: Any) -> None:
-    """Attaches a mask to a tensor for the rest of the test."""
-    if isinstance(x, symbolic.KerasTensor):
-        x.mask = mask
-        return
-    open_masks()
-    _mask_context[0].set_mask(x, mask)
-
-
-def open_masks() -> None:
-    """Keeps masks of tensors until the test ends."""
-    if not _mask_context:
-        _mask_context.append(call_context.CallContext().__enter__())
+    """Attaches a mask to a tensor."""
+    x._keras_mask = mask
 
 
 def get_keras_mask(x: Any) -> Any:
     """The mask of a tensor."""
-    if isinstance(x, symbolic.KerasTensor):
-        return x.mask
-    context = call_context.current_call()
-    return None if context is None else context.mask_of(x)
+    return getattr(x, "_keras_mask", None)
 
 
 @contextlib.contextmanager
@@ -378,9 +362,7 @@ def know_classes(module: ModuleType) -> None:
 
 
 def finish_test() -> None:
-    """Ends what one test left open: the masks' context, custom objects, the axis order."""
-    while _mask_context:
-        _mask_context.pop().__exit__(None, None, None)
+    """Ends what one test left open: custom objects, the axis order."""
     fastnn.saving.get_custom_objects().clear()
     config.set_image_data_format("channels_last")
 

@@ -70,3 +70,74 @@ def test_a_layer_that_ends_a_mask_says_so():
     with pytest.warns(UserWarning, match="does not support masking"):
         out = Plain()(layers.Embedding(9, 4, mask_zero=True)(IDS))
     assert out._keras_mask is None
+
+
+class Doubled(layers.Layer):
+    """Hands the mask on by hand, as layers do that say nothing about masks."""
+
+    def call(self, inputs):
+        out = inputs * 2.0
+        out._keras_mask = inputs._keras_mask
+        return out
+
+
+class Unmasked(layers.Layer):
+    """Takes the mask off what it gives."""
+
+    supports_masking = True
+
+    def call(self, inputs):
+        out = layers.Dense(1, kernel_initializer="ones")(inputs)
+        del out._keras_mask
+        assert out._keras_mask is None
+        return out
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+
+def test_a_layer_reads_and_sets_masks_inside_its_call():
+    start = layers.Input((6,), dtype="int32")
+    embedding, recurrent = layers.Embedding(9, 4, mask_zero=True), layers.LSTM(3)
+    by_hand = fastnn.Model(start, recurrent(Doubled()(embedding(start))))
+    expected = recurrent(embedding(IDS) * 2.0, mask=IDS != 0)
+    for out in (
+        by_hand(IDS),
+        by_hand.predict(IDS, verbose=0),
+        recurrent(Doubled()(embedding(IDS))),
+    ):
+        np.testing.assert_allclose(np.asarray(out), np.asarray(expected), atol=1e-6)
+    assert np.abs(np.asarray(recurrent(embedding(IDS) * 2.0)) - np.asarray(expected)).max() > 1e-3
+
+
+def test_a_mask_that_a_layer_takes_off_does_not_reach_the_loss():
+    model = fastnn.Sequential([layers.Embedding(9, 4, mask_zero=True), Unmasked()])
+    model.compile("sgd", "mse", metrics=["mae"])
+    target = np.zeros(IDS.shape + (1,), "float32")
+    values = model.evaluate(IDS, target, verbose=0)
+    out = np.asarray(model(IDS))
+    np.testing.assert_allclose(values, [(out**2).mean(), np.abs(out).mean()], rtol=1e-5)
+
+
+def test_losses_and_metrics_called_by_hand_leave_masked_positions_out():
+    keep = IDS != 0
+    model = fastnn.Sequential([layers.Embedding(9, 4, mask_zero=True), layers.Dense(3, "softmax")])
+    guesses, labels = model(IDS), np.arange(IDS.size).reshape(IDS.shape) % 3
+    plain = np.asarray(guesses)
+    each = -np.log(np.take_along_axis(plain, labels[..., None], -1))[..., 0]
+    right = plain.argmax(-1) == labels
+    loss = fastnn.losses.SparseCategoricalCrossentropy()
+    np.testing.assert_allclose(float(loss(labels, guesses)), each[keep].mean(), rtol=1e-5)
+    metric = fastnn.metrics.SparseCategoricalAccuracy()
+    metric.update_state(labels, guesses)
+    np.testing.assert_allclose(float(metric.result()), right[keep].mean(), rtol=1e-6)
+
+    # What a loss leaves out by itself is left out beside the mask, and by that loss alone.
+    kept = keep & (labels != 1)
+    loss = fastnn.losses.SparseCategoricalCrossentropy(ignore_class=1)
+    np.testing.assert_allclose(float(loss(labels, guesses)), each[kept].mean(), rtol=1e-5)
+    model.compile("sgd", loss, metrics=["accuracy"])
+    value, accuracy = model.evaluate(IDS, labels, verbose=0)
+    np.testing.assert_allclose(
+        [value, accuracy], [each[kept].mean(), right[keep].mean()], rtol=1e-5
+    )

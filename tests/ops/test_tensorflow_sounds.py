@@ -106,3 +106,12 @@ def test_words_are_told_apart_by_their_spectrograms(tmp_path):
     model.compile(tf.keras.optimizers.Adam(0.02), loss, metrics=["accuracy"])
     model.fit(x[::2], y[::2], epochs=60, verbose=0)
     assert model.evaluate(x[1::2], y[1::2], verbose=0)[1] >= 0.9
+
+
+def test_a_spectrum_is_an_array_of_complex_numbers_to_numpy():
+    sound = np.sin(np.arange(32.0)).astype("float32")
+    found, expected = tf.signal.rfft(sound), np.fft.rfft(sound)
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-5)
+    assert np.asarray(found, "complex64").dtype == "complex64"

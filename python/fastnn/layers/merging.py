@@ -11,7 +11,7 @@ from fastnn import ops
 from fastnn.errors import ShapeError
 from fastnn.layers.base.axes import check_axes
 from fastnn.layers.base.layer import Layer
-from fastnn.tracing.call_context import current_call
+from fastnn.tracing.call_context import mask_of
 from fastnn.tracing.symbolic import known_sizes
 
 __all__ = [
@@ -69,8 +69,7 @@ class _Merge(Layer):
 
     def _fold(self, inputs: list[Any], fold: Callable[[Any, Any], Any], identity: float) -> Any:
         """The inputs folded without what is masked out; 0 where every input is."""
-        context = current_call()
-        masks = [None if context is None else context.mask_of(x) for x in inputs]
+        masks = [mask_of(x) for x in inputs]
         kept, wide = [], []
         for x, m in zip(inputs, masks, strict=True):
             if m is not None:

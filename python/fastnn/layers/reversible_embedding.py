@@ -9,7 +9,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.layers.embedding import Embedding
-from fastnn.tracing.call_context import current_call
+from fastnn.tracing.call_context import set_mask
 
 __all__ = ["ReversibleEmbedding"]
 
@@ -80,9 +80,8 @@ class ReversibleEmbedding(Embedding):
         """embeddings[inputs], or with `reverse` the products of vectors with all embeddings."""
         if not reverse:
             vectors = super().call(inputs)
-            context = current_call()
-            if self.mask_zero and context is not None:
-                context.set_mask(vectors, super().compute_mask(inputs))
+            if self.mask_zero:
+                set_mask(vectors, super().compute_mask(inputs))
             return vectors
         tied = self.tie_weights
         kernel = ops.transpose(self._with_adapters()) if tied else self.reverse_embeddings.value

@@ -17,7 +17,7 @@ from fastnn.errors import DataError, ShapeError
 from fastnn.losses.checks import broadcasts, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
-from fastnn.tracing.call_context import current_call
+from fastnn.tracing.call_context import mask_of
 from fastnn.tracing.ranks import current_step
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "match_weights",
     "reduce_values",
     "reduce_weighted",
+    "weight_of_mask",
 ]
 
 
@@ -68,19 +69,14 @@ def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str |
     values = ops.convert_to_tensor(values, "float32")
     share = None
     if mask is not None:
-        keep = ops.cast(mask, "float32")
-        keep, values = match_weights(keep, values)
+        keep, values = match_weights(ops.cast(mask, "float32"), values)
         valid, places = ops.sum(keep), ops.sum(ops.ones_like(keep))
         step = current_step()
         if step is not None and reduction in ("sum_over_batch_size", "mean"):
             both = step.sum(step.present(ops.stack([valid, places])))
             valid, places = ops.unstack(both)
         share = places / ops.maximum(valid, 1e-7)
-        if sample_weight is None:
-            sample_weight = keep
-        else:
-            weight, keep = match_weights(ops.convert_to_tensor(sample_weight, "float32"), keep)
-            sample_weight = weight * keep
+        sample_weight = weight_of_mask(sample_weight, keep)
     if sample_weight is not None:
         sample_weight = ops.convert_to_tensor(sample_weight, "float32")
         sample_weight, values = match_weights(sample_weight, values)
@@ -89,6 +85,15 @@ def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str |
     if share is not None and reduction in ("sum_over_batch_size", "mean"):
         out = out * share
     return out
+
+
+def weight_of_mask(sample_weight: Any, mask: Any) -> Any:
+    """The weight of each position that a mask leaves: that of its sample, or 1."""
+    keep = ops.cast(mask, "float32")
+    if sample_weight is None:
+        return keep
+    weight, keep = match_weights(ops.convert_to_tensor(sample_weight, "float32"), keep)
+    return weight * keep
 
 
 def match_weights(weight: Any, values: Any) -> tuple[Any, Any]:
@@ -194,12 +199,15 @@ class Loss(Configurable):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Gives the reduced loss."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        context = current_call()
-        mask = None if context is None else context.mask_of(y_pred)
-        return self._measure(y_true, y_pred, sample_weight, mask)
+        mask = mask_of(y_pred)
+        values = self._checked(y_true, y_pred, sample_weight, mask)
+        own = mask_of(values)
+        if own is not None:
+            mask = own if mask is None else ops.logical_and(own, mask)
+        return reduce_weighted(values, sample_weight, mask, self.reduction)
 
-    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        return reduce_weighted(self._values(y_true, y_pred), sample_weight, mask, self.reduction)
+    def _checked(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        return self._values(y_true, y_pred)
 
     def _values(self, y_true: Any, y_pred: Any) -> Any:
         values = self.call(y_true, y_pred)
@@ -256,10 +264,6 @@ class LossFunctionWrapper(Loss):
         """The function's values."""
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self._fn_kwargs)
-
-    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        values = self._checked(y_true, y_pred, sample_weight, mask)
-        return reduce_weighted(values, sample_weight, mask, self.reduction)
 
     def _checked(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
         """The losses of targets that are checked: here, as the function does not know weights."""

@@ -18,7 +18,7 @@ from fastnn.losses.checks import (
     float_pair,
 )
 from fastnn.losses.targets import wants
-from fastnn.tracing.call_context import current_call
+from fastnn.tracing.call_context import set_mask
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
 
@@ -152,10 +152,9 @@ def sparse_categorical_crossentropy(
     keep = ops.not_equal(y_true, ignore_class)
     safe = _c.where(keep, y_true, ops.zeros_like(y_true))
     values = ops.sparse_categorical_crossentropy(safe, y_pred, from_logits, axis)
-    context = current_call()
-    if context is not None:
-        context.set_mask(y_pred, keep)
-    return _c.where(keep, values, 0.0)
+    values = _c.where(keep, values, 0.0)
+    set_mask(values, keep)
+    return values
 
 
 @keras_op
@@ -387,9 +386,7 @@ def circle(
     near = ops.logsumexp(_c.where(positive, pull, -math.inf), axis=1)
     far = ops.logsumexp(_c.where(ops.logical_not(same), push, -math.inf), axis=1)
     values = _c.softplus(near + far)
-    context = current_call()
-    if context is not None:
-        context.set_mask(values, values > 0.0)
+    set_mask(values, values > 0.0)
     return values
 
 

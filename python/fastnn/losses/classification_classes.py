@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
-from fastnn.losses.base import LossFunctionWrapper, reduce_weighted
+from fastnn.losses.base import LossFunctionWrapper
 from fastnn.losses.classification import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -398,10 +398,6 @@ class Circle(LossFunctionWrapper):
         """The function's values; class numbers keep their rank."""
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
-    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        values = self._checked(y_true, y_pred, sample_weight, mask)
-        return reduce_weighted(values, sample_weight, values > 0.0, self.reduction)
-
 
 class SparseCategoricalCrossentropy(LossFunctionWrapper):
     """The cross-entropy of class numbers: -log p[y].
@@ -448,13 +444,3 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The function's values; y keeps its rank."""
         return self.fn(y_true, y_pred, **self._fn_kwargs)
-
-    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        values = self._checked(y_true, y_pred, sample_weight, mask)
-        if self.ignore_class is not None:
-            flat = ops.cast(y_true, "int32")
-            if ops.ndim(flat) == ops.ndim(y_pred):
-                flat = ops.squeeze(flat, -1)
-            valid = ops.not_equal(flat, self.ignore_class)
-            mask = valid if mask is None else ops.logical_and(valid, mask)
-        return reduce_weighted(values, sample_weight, mask, self.reduction)

@@ -29,6 +29,7 @@ from fastnn.data.labels import (
     in_range,
     known_values,
 )
+from fastnn.tracing.call_context import mask_of, set_mask
 
 __all__ = [
     "Targets", "classes_of", "feeding", "guarded", "is_fed", "labels_are_checked", "out_of_range",
@@ -200,7 +201,9 @@ def guarded(
     y_pred = y_pred if hasattr(y_pred, "shape") else ops.convert_to_tensor(y_pred)
     if known is None:
         shares = [v for v in (weights, mask) if v is not None]
-        return targets.marked(values, y, _size(y_pred, targets), shares)
+        marked = targets.marked(values, y, _size(y_pred, targets), shares)
+        set_mask(marked, mask_of(values))
+        return marked
     weights, mask = known_values(weights), known_values(mask)
     if weights is not None and mask is not None:
         while weights.ndim < mask.ndim:

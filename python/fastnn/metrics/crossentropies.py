@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn import losses, ops
-from fastnn.base.arguments import hints_arguments
-from fastnn.losses.base import match_weights
-from fastnn.metrics.metric import MeanMetricWrapper, labels_as_numbers
+from fastnn import losses
+from fastnn.metrics.metric import MeanMetricWrapper
 
 __all__ = [
     "BinaryCrossentropy",
@@ -132,19 +130,6 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         self.from_logits = from_logits
         self.ignore_class = ignore_class
         self.axis = axis
-
-    @hints_arguments
-    def update_state(  # type: ignore[override]
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None
-    ) -> None:
-        """Adds the loss of a batch."""
-        if self.ignore_class is not None and sample_weight is not None:
-            keep = ops.not_equal(labels_as_numbers(y_true, y_pred), self.ignore_class)
-            weight, keep = match_weights(
-                ops.convert_to_tensor(sample_weight, "float32"), ops.cast(keep, "float32")
-            )
-            sample_weight = weight * keep
-        super().update_state(y_true, y_pred, sample_weight)
 
 
 class KLDivergence(MeanMetricWrapper):

@@ -15,11 +15,11 @@ from fastnn import _core, initializers, losses, ops
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
-from fastnn.losses.base import match_weights
+from fastnn.losses.base import match_weights, weight_of_mask
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
-from fastnn.tracing.call_context import current_call
+from fastnn.tracing.call_context import mask_of
 from fastnn.tracing.variables import Scope, Variable
 
 __all__ = [
@@ -380,11 +380,9 @@ class Mean(Metric):
     @hints_arguments
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds values, each with its weight."""
-        context = current_call()
-        mask = context.mask_of(values) if context is not None else None
-        if mask is not None:
-            keep = ops.cast(mask, "float32")
-            sample_weight = keep if sample_weight is None else keep * sample_weight
+        mask = mask_of(values)
+        if mask is not None and sample_weight is not None:
+            sample_weight = weight_of_mask(sample_weight, mask)
         values, weight = _weighted(values, sample_weight)
         if ops.ndim(values) > 1:
             # A sample counts once however many numbers it has: batches of long sequences weigh no
@@ -479,8 +477,7 @@ class MeanMetricWrapper(Mean):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Adds the function's values of a batch."""
-        context = current_call()
-        mask = context.mask_of(y_pred) if context is not None else None
+        mask = mask_of(y_pred)
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         targets = targets_of(self)
@@ -492,14 +489,7 @@ class MeanMetricWrapper(Mean):
                 values = self._fn(y_true, y_pred, **self._fn_kwargs)
             values = guarded(targets, values, y_true, y_pred, sample_weight, mask)
         if mask is not None:
-            keep = ops.cast(mask, "float32")
-            if sample_weight is None:
-                sample_weight = keep
-            else:
-                weight = ops.convert_to_tensor(sample_weight, "float32")
-                while ops.ndim(weight) < ops.ndim(keep):
-                    weight = ops.expand_dims(weight, axis=-1)
-                sample_weight = weight * keep
+            sample_weight = weight_of_mask(sample_weight, mask)
         super().update_state(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.input_layer import InputLayer
 from fastnn.models.model import Model, flat_names
-from fastnn.tracing.call_context import masked
+from fastnn.tracing.call_context import mask_of, masked
 from fastnn.tracing.layer_graph import LayerGraph, Place, WrittenSize
 from fastnn.tracing.symbolic import KerasTensor
 
@@ -142,11 +142,11 @@ class Functional(Model):
             for v, x in zip(given, self.inputs, strict=True)
         ]
         graph = self._layer_graph
-        with masked(fitted, mask, training) as context:
+        with masked(fitted, mask, training):
             outputs = graph.run(
                 fitted,
                 lambda node, args, kwargs: node.operation(*args, **kwargs),
-                None if context is None else context.mask_of,
+                mask_of,
                 lambda: graph.sizes_in(given),
             )
         # A list of one output is that output, as in Keras.

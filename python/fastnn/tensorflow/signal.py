@@ -43,6 +43,17 @@ class Spectrum:
 
     __abs__ = magnitude
 
+    def numpy(self) -> Array:
+        """Both parts as one array of complex numbers."""
+        return np.asarray(self.real) + 1j * np.asarray(self.imag)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        whole = self.numpy()
+        return whole if dtype is None else whole.astype(dtype)
+
+    def __len__(self) -> int:
+        return len(self.real)
+
     def __getitem__(self, at: Any) -> Spectrum:
         real: Any = self.real
         imag: Any = self.imag

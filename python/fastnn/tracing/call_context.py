@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
+from fastnn._core import Tensor
 from fastnn.base import tree
 
 __all__ = [
@@ -18,7 +19,10 @@ __all__ = [
     "NameScope",
     "current_call",
     "current_names",
+    "hidden_masks",
+    "mask_of",
     "masked",
+    "set_mask",
     "without_own_name",
 ]
 
@@ -26,13 +30,14 @@ _local = threading.local()
 
 
 class CallContext:
-    """What nested calls share: the training flag and the masks of tensors."""
+    """What nested calls share: the training flag, and masks that hold in them only."""
 
     def __init__(self, training: bool | None = None) -> None:
         self.training = training
         #: How many layers deep the present call is.
         self.depth = 0
-        self._masks: dict[int, tuple[Any, Any]] = {}
+        #: Masks that count here in place of the tensors' own, by the tensors' ids.
+        self.masks: dict[int, tuple[Any, Any]] = {}
         #: What layers keep while the outermost call lasts: the dropout masks of a sequence.
         self.kept: dict[Any, Any] = {}
         #: The inputs of the trace that the calls belong to.
@@ -52,24 +57,6 @@ class CallContext:
     ) -> None:
         _local.call = self._outer
 
-    def mask_of(self, tensor: Any) -> Any:
-        """The mask that a layer attached to a tensor, or None."""
-        entry = self._masks.get(id(tensor))
-        return None if entry is None else entry[1]
-
-    def set_mask(self, tensor: Any, mask: Any) -> None:
-        """Attaches a mask; the tensor is kept alive with it."""
-        self._masks[id(tensor)] = (tensor, mask)
-
-    @contextlib.contextmanager
-    def hidden_masks(self, tensors: list[Any]) -> Iterator[None]:
-        """Inside, these tensors have no masks: who calls layers on them has taken care of them."""
-        taken = {id(x): self._masks.pop(id(x)) for x in tensors if id(x) in self._masks}
-        try:
-            yield
-        finally:
-            self._masks.update(taken)
-
     def called(self, layer: Any, args: tuple[Any, ...], outputs: Any) -> None:
         """Told of every layer that has been called; `fastnn.debug` notes them here."""
 
@@ -79,26 +66,60 @@ def current_call() -> CallContext | None:
     return getattr(_local, "call", None)
 
 
+def mask_of(tensor: Any) -> Any:
+    """The mask that a layer attached to a tensor, or None."""
+    context = current_call()
+    entry = None if context is None else context.masks.get(id(tensor))
+    if entry is not None:
+        return entry[1]
+    return getattr(tensor, "_keras_mask", None) if isinstance(tensor, Tensor) else None
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Attaches a mask to a tensor that this call has made."""
+    holder: Any = tensor
+    if isinstance(tensor, Tensor):
+        holder._keras_mask = mask
+
+
 @contextlib.contextmanager
-def masked(inputs: list[Any], mask: Any, training: Any = None) -> Iterator[CallContext | None]:
-    """The context of a call, in which inputs have the masks given with them, if any.
+def hidden_masks(tensors: list[Any]) -> Iterator[None]:
+    """Inside, these tensors have no masks: who calls layers on them has taken care of them."""
+    with _these_masks([(x, None) for x in tensors]):
+        yield
+
+
+@contextlib.contextmanager
+def _these_masks(pairs: list[tuple[Any, Any]], training: Any = None) -> Iterator[None]:
+    # Noted in the call and not in the tensors, which other threads may use at the same time.
+    context = current_call()
+    with contextlib.nullcontext(context) if context is not None else CallContext(training) as made:
+        before = made.masks
+        made.masks = {**before, **{id(x): (x, m) for x, m in pairs}}
+        try:
+            yield
+        finally:
+            made.masks = before
+
+
+@contextlib.contextmanager
+def masked(inputs: list[Any], mask: Any, training: Any = None) -> Iterator[None]:
+    """A call in which inputs have the masks given with them, if any.
 
     ValueError when there are more or fewer masks than inputs.
     """
-    context, masks = current_call(), tree.flatten(mask)
+    masks = tree.flatten(mask)
     if all(m is None for m in masks):
-        yield context
+        yield
         return
     if len(masks) != len(inputs):
         raise ValueError(
             f"`mask` holds {len(masks)} masks, the model has {len(inputs)} inputs\n"
             "  hint: one mask for each input, None where there is none"
         )
-    with contextlib.nullcontext(context) if context is not None else CallContext(training) as made:
-        for x, m in zip(inputs, masks, strict=True):
-            if m is not None:
-                made.set_mask(x, m)
-        yield made
+    given = [(x, m) for x, m in zip(inputs, masks, strict=True) if m is not None]
+    with _these_masks(given, training):
+        yield
 
 
 class NameScope:

@@ -233,6 +233,10 @@ class KerasTensor:
     def _keras_mask(self, mask: Any) -> None:
         self.mask = mask
 
+    @_keras_mask.deleter
+    def _keras_mask(self) -> None:
+        self.mask = None
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

@@ -94,6 +94,11 @@ impl PyTensor {
         drop(before);
     }
 
+    #[deleter(_keras_mask)]
+    fn delete_mask(&self) {
+        self.set_mask(None);
+    }
+
     /// The number of axes.
     #[getter]
     fn ndim(&self) -> usize {

@@ -11,7 +11,7 @@ from fastnn.layers.attention.masks import causal_mask, joined_mask, window_mask,
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.einsum_dense import EinsumDense
 from fastnn.layers.regularization import Dropout
-from fastnn.tracing.call_context import CallContext, current_call
+from fastnn.tracing.call_context import hidden_masks
 
 __all__ = ["HeadedAttention", "positive"]
 
@@ -160,8 +160,7 @@ class HeadedAttention(Layer):
             mask = self._compute_attention_mask(
                 query, value, **masks, use_causal_mask=use_causal_mask
             )
-        context = current_call() or CallContext()
-        with context.hidden_masks([query, key, value]):
+        with hidden_masks([query, key, value]):
             gate = self._gate_dense(query) if self.use_gate else None
             q, k, v = self._query_dense(query), self._key_dense(key), self._value_dense(value)
         if repeats > 1:

@@ -20,7 +20,14 @@ from fastnn.errors import DataError, FastnnError, ShapeError
 from fastnn.layers.base.module import overrides
 from fastnn.ops.contract import set_precision
 from fastnn.serialization.file_budget import file_budget
-from fastnn.tracing.call_context import CallContext, NameScope, current_call, current_names
+from fastnn.tracing.call_context import (
+    CallContext,
+    NameScope,
+    current_call,
+    current_names,
+    mask_of,
+    set_mask,
+)
 from fastnn.tracing.symbolic import KerasTensor, known_sizes
 from fastnn.tracing.variables import Variable, current_scope, suspended_scope
 
@@ -125,27 +132,10 @@ def run(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if context is None:
         clear_losses(layer)
         with CallContext() as context:
-            return _run_first(layer, context, args, kwargs)
+            return _run_in(layer, context, args, kwargs)
     if not context.depth:  # a step calls it, not a layer
         clear_losses(layer)
     return _run_in(layer, context, args, kwargs)
-
-
-def _run_first(
-    layer: AnyLayer, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """A call that is part of no other: masks come with tensors and leave with them."""
-    for x in tree.flatten([args, kwargs]):
-        mask = getattr(x, "_keras_mask", None)
-        if mask is not None:
-            context.set_mask(x, mask)
-    outputs = _run_in(layer, context, args, kwargs)
-    made: Any
-    for made in tree.flatten(outputs):
-        mask = context.mask_of(made)
-        if mask is not None and hasattr(made, "_keras_mask"):
-            made._keras_mask = mask
-    return outputs
 
 
 def clear_losses(layer: AnyLayer) -> None:
@@ -186,13 +176,13 @@ def _run_in(
                 check_inputs(layer, args)  # `build` reads sizes that have to be there
             layer._ensure_built(args, kwargs)
             check_inputs(layer, args)
-            masks = tree.map_structure(context.mask_of, args[0]) if args else None
+            masks = tree.map_structure(mask_of, args[0]) if args else None
             if takes_mask and kwargs.get("mask") is None and _any_mask(masks):
                 if _alone(names, args, kwargs):
                     kwargs["mask"] = masks
                 else:
                     _warn_of_unused_mask(layer)
-            _fill_masks(context, names, args, kwargs)
+            _fill_masks(names, args, kwargs)
             outputs = layer.call(*args, **kwargs)
     except FastnnError as error:
         raise located(layer, error) from None
@@ -204,7 +194,7 @@ def _run_in(
         context.training = before
         context.depth -= 1
     given = kwargs.get("mask") if takes_mask else None
-    _after(layer, context, args, outputs, masks if given is None else given)
+    _after(layer, args, outputs, masks if given is None else given)
     context.called(layer, args, outputs)
     return outputs
 
@@ -234,19 +224,19 @@ def _warn_of_unused_mask(layer: AnyLayer) -> None:
         )
 
 
-def _fill_masks(context: CallContext, names: list[str], args: Any, kwargs: Any) -> None:
+def _fill_masks(names: list[str], args: Any, kwargs: Any) -> None:
     """The masks of single arguments: that of `value` goes to a parameter `value_mask`."""
     for name in names:
         if name.endswith("_mask") and kwargs.get(name) is None and names.index(name) >= len(args):
             of = name.removesuffix("_mask")
             at = names.index(of) if of in names else len(args)
             value = args[at] if at < len(args) else kwargs.get(of)
-            mask = context.mask_of(value)
+            mask = mask_of(value)
             if mask is not None:
                 kwargs[name] = mask
 
 
-def _after(layer: AnyLayer, context: CallContext, args: Any, outputs: Any, mask: Any) -> None:
+def _after(layer: AnyLayer, args: Any, outputs: Any, mask: Any) -> None:
     if layer.activity_regularizer is not None:
         for x in tree.flatten(outputs):
             loss = layer.activity_regularizer(x)
@@ -255,9 +245,9 @@ def _after(layer: AnyLayer, context: CallContext, args: Any, outputs: Any, mask:
     if layer.supports_masking and args:
         new = layer.compute_mask(args[0], mask)
         for x, m in zip(tree.flatten(outputs), _as_list(new), strict=False):
-            if m is not None:
-                context.set_mask(x, m)
-    elif _any_mask(mask) and not _takes_masks(layer, context, outputs):
+            if m is not None and mask_of(x) is None:  # what the call has set stays
+                set_mask(x, m)
+    elif _any_mask(mask) and not _takes_masks(layer, outputs):
         object.__setattr__(layer, "_masks_lost", True)
         warnings.warn(
             f"Layer {layer.name!r} (of type {type(layer).__name__}) was passed an input with a "
@@ -267,12 +257,12 @@ def _after(layer: AnyLayer, context: CallContext, args: Any, outputs: Any, mask:
         )
 
 
-def _takes_masks(layer: AnyLayer, context: CallContext, outputs: Any) -> bool:
+def _takes_masks(layer: AnyLayer, outputs: Any) -> bool:
     """Whether a mask serves this layer or reaches its outputs, or its end was warned of."""
     return (
         layer.__dict__.get("_masks_lost", False)
         or call_parameters(type(layer).call)[2]
-        or any(context.mask_of(x) is not None for x in tree.flatten(outputs))
+        or any(mask_of(x) is not None for x in tree.flatten(outputs))
     )
 
 

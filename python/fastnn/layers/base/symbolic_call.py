@@ -12,7 +12,7 @@ from fastnn.base import tree
 from fastnn.errors import DataError, FastnnError, TraceError
 from fastnn.layers.base.call import AnyLayer, located, run as run_layer, shapes_of
 from fastnn.layers.base.module import overrides
-from fastnn.tracing.call_context import CallContext, NameScope
+from fastnn.tracing.call_context import CallContext, NameScope, mask_of, set_mask
 from fastnn.tracing.symbolic import KerasTensor, Node, infer, wrap
 from fastnn.tracing.variables import Scope
 
@@ -32,12 +32,12 @@ def call_symbolic(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]
     values = layer._read_values(args) if any(x.dtype == "string" for x in inputs) else args
 
     def run(replaced: Callable[[Any], Any]) -> Any:
-        with Scope(training=False), CallContext() as context:
+        with Scope(training=False), CallContext():
             for x in inputs:
                 if x.mask is not None:
-                    context.set_mask(replaced(x), replaced(x.mask))
+                    set_mask(replaced(x), replaced(x.mask))
             outputs = run_layer(layer, replaced(values), replaced(kwargs))
-            return outputs, [context.mask_of(x) for x in tree.flatten(outputs)]
+            return outputs, [mask_of(x) for x in tree.flatten(outputs)]
 
     if overrides(layer, "compute_output_spec"):
         # The layer says what it gives, so its call is not traced (as in Keras).
