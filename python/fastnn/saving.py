@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastnn.base.absent import answer_missing
-from fastnn.files.native import (
-    deserialize,
+from fastnn.files.layer_records import (
     functional_config as functional_config,
     functional_from_config as functional_from_config,
+)
+from fastnn.files.native import (
+    deserialize,
     load_state as load_state,
     load_weights,
     save_model,

@@ -2,7 +2,7 @@
 
 Names in a config are looked up in closed tables, in what the caller hands in and in what was
 registered; nothing is imported by name and no code is read. Depends on `serialization`,
-`layer_graph`, `compiling`, `_core`. Format: github.com/huggingface/safetensors.
+`variables`, `compiling`, `_core`. Format: github.com/huggingface/safetensors.
 """
 
 from __future__ import annotations
@@ -37,13 +37,11 @@ from fastnn.serialization.custom_objects import (
     get_registered_name,
     register_keras_serializable,
 )
-from fastnn.serialization.encoding import as_json, to_config
+from fastnn.serialization.encoding import as_json
 from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import (
     build,
     deserialize,
-    functional,
-    is_keras_functional,
 )
 from fastnn.serialization.objects import (
     deserialize_keras_object,
@@ -52,8 +50,6 @@ from fastnn.serialization.objects import (
     serialize,
     serialize_keras_object,
 )
-from fastnn.tracing.known_ops import known_ops
-from fastnn.tracing.layer_graph import LayerGraph, Place, Record, WrittenSize
 from fastnn.tracing.stored import (
     MODES,
     StoredVariable,
@@ -61,7 +57,6 @@ from fastnn.tracing.stored import (
     weights_in,
     with_fewer_bits,
 )
-from fastnn.tracing.symbolic import OpCall, op_call
 
 __all__ = [
     "custom_object_scope", "deserialize", "deserialize_keras_object", "get_custom_objects",
@@ -72,9 +67,6 @@ __all__ = [
 
 FORMAT = "1"
 _GLOBAL_STATE = "random/global_state"
-
-
-# ---- configs ---------------------------------------------------------------------------------
 
 
 @hints_arguments
@@ -120,117 +112,6 @@ def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> 
             f"the text does not describe a model: {type(error).__name__}: {error}\n"
             "  hint: use model.to_json()"
         ) from error
-
-
-def _encode(value: Any) -> Any:
-    """A value of a record, as JSON."""
-    if isinstance(value, Place):
-        return {"__tensor__": [value.call, value.output, *(["mask"] if value.mask else [])]}
-    if isinstance(value, slice):
-        return {"__slice__": [value.start, value.stop, value.step]}
-    if value is Ellipsis:
-        return {"__ellipsis__": True}
-    if isinstance(value, WrittenSize):
-        return {"__size__": value.text}
-    if isinstance(value, tuple):
-        return {"__tuple__": [_encode(v) for v in value]}
-    if isinstance(value, list):
-        return [_encode(v) for v in value]
-    if isinstance(value, dict):
-        return {"__dict__": {k: _encode(v) for k, v in value.items()}}
-    if isinstance(value, np.ndarray | _core.Tensor):
-        array = np.asarray(value)
-        return {"__array__": array.tolist(), "dtype": str(array.dtype)}
-    return to_config(value)
-
-
-def _decode(value: Any) -> Any:
-    """The value of a record that `_encode` wrote."""
-    if isinstance(value, list):
-        return [_decode(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    if "__tensor__" in value:
-        call, output, *mask = value["__tensor__"]
-        return Place(call, output, mask == ["mask"])
-    if "__slice__" in value:
-        return slice(*value["__slice__"])
-    if "__ellipsis__" in value:
-        return Ellipsis
-    if "__size__" in value:
-        return WrittenSize(value["__size__"])
-    if "__tuple__" in value:
-        return tuple(_decode(v) for v in value["__tuple__"])
-    if "__dict__" in value:
-        return {k: _decode(v) for k, v in value["__dict__"].items()}
-    if "__array__" in value:
-        return _core.tensor(np.asarray(value["__array__"], dtype=value["dtype"]))
-    return value
-
-
-def functional_config(model: Any) -> dict[str, Any]:
-    """Layers, and the calls between them in order."""
-    graph = model._layer_graph
-    number = {id(op): i for i, op in enumerate(graph.operations)}
-    records, (inputs, outputs) = graph.to_records()
-    return {
-        "name": model.name,
-        "trainable": model._trainable,
-        "layers": [_operation_config(op) for op in graph.operations],
-        "calls": [
-            {
-                "operation": number[id(record.operation)],
-                "args": [_encode(a) for a in record.args],
-                "kwargs": {k: _encode(v) for k, v in record.kwargs.items()},
-            }
-            for record in records
-        ],
-        "inputs": _encode(inputs),
-        "outputs": _encode(outputs),
-    }
-
-
-def _operation_config(operation: Any) -> dict[str, Any]:
-    if isinstance(operation, OpCall):
-        return {
-            "class_name": "Op",
-            "config": {"key": operation.key, "op_name": operation.op_name, "name": operation.name},
-        }
-    return own_config(operation)
-
-
-def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None) -> Any:
-    """A functional model from `functional_config`, or from Keras's."""
-    if is_keras_functional(config):
-        with custom_object_scope(objects):
-            return functional(cls, config)
-    known = known_ops()
-    operations = []
-    for entry in config["layers"]:
-        if entry.get("class_name") == "Op":
-            inner = entry["config"]
-            operation = op_call(inner["key"], known, inner["op_name"])
-            operation.name = str(inner.get("name") or operation.name)
-            operations.append(operation)
-        else:
-            operations.append(deserialize(entry, objects))
-    records = []
-    for call in config["calls"]:
-        if not 0 <= call["operation"] < len(operations):
-            raise FormatError(
-                f"a saved model refers to layer {call['operation']}, which it lacks"
-                "\n  hint: the file is damaged: save the model again"
-            )
-        args = tuple(_decode(a) for a in call["args"])
-        kwargs = {k: _decode(v) for k, v in call["kwargs"].items()}
-        records.append(Record(operations[call["operation"]], args, kwargs))
-    ends = [_decode(config["inputs"]), _decode(config["outputs"])]
-    inputs, outputs = LayerGraph.from_records(records, ends)
-    model = cls(inputs=inputs, outputs=outputs, name=config.get("name"))
-    model._layer_graph.list_as(operations)
-    if not config.get("trainable", True):
-        model.trainable = False
-    return model
 
 
 def inference(model: Any) -> Any:

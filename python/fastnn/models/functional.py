@@ -207,7 +207,7 @@ class Functional(Model):
         """Layers and the calls between them."""
         if type(self).__init__ is not Functional.__init__:
             return super().get_config()
-        from fastnn.files.native import functional_config
+        from fastnn.files.layer_records import functional_config
 
         return functional_config(self)
 

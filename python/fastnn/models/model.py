@@ -353,7 +353,7 @@ class Model(Trainer, Layer):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A new model from a config: of a functional model, or a subclass's own."""
         if {"layers", "inputs", "outputs"} <= config.keys() or "input_layers" in config:
-            from fastnn.files.native import functional_from_config
+            from fastnn.files.layer_records import functional_from_config
 
             made: Self = functional_from_config(
                 model_class("Functional") if cls is Model else cls, config, custom_objects

@@ -1,4 +1,4 @@
-"""`predict` and `predict_on_batch`. Depends on `tracing`, `inputs`, `callbacks`, `display`."""
+"""`predict` and `predict_on_batch`. Depends on `tracing`, `inputs`, `passes`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastnn.errors import DataError, ShapeError
 from fastnn.layers.preprocessing.host import read_batches
 from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.training.inputs import as_array_data, fit_inputs
-from fastnn.training.loop import batches_of, report, warn_of_few
+from fastnn.training.passes import batches_of, report, warn_of_few
 
 __all__ = ["predict", "predict_on_batch"]
 

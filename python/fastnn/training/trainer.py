@@ -37,7 +37,8 @@ from fastnn.training.inputs import (
     validation_of,
     weigh_by_class,
 )
-from fastnn.training.loop import Fit, FitSettings, batches_of, report, warn_of_few
+from fastnn.training.loop import Fit, FitSettings
+from fastnn.training.passes import batches_of, report, warn_of_few
 from fastnn.training.predict import predict, predict_on_batch
 from fastnn.training.program import Logs, keeping
 from fastnn.training.ranks import Ranks, ranks_of
