@@ -7,6 +7,7 @@ the front, must be given one here, or a test fails.
 
 import ast
 import functools
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -379,6 +380,32 @@ def test_the_front_names_its_modules_by_their_places():
 
 def test_the_front_hall_is_not_where_things_are_put_down():
     assert len(list(FRONT.glob("*.py"))) <= 25
+
+
+@pytest.mark.parametrize("folder", ["tests", "tools", "benches", "examples"])
+def test_what_is_imported_from_fastnn_exists(folder):
+    """Tests that are skipped without an extra import on use what may have moved meanwhile."""
+    wrong, seen = [], 0
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not f"{node.module}.".startswith("fastnn."):
+                continue
+            for alias in node.names:
+                seen += 1
+                if not is_found(node.module, alias.name):
+                    wrong.append(
+                        f"{path.relative_to(ROOT)}:{node.lineno}: {node.module}.{alias.name}"
+                    )
+    assert not wrong
+    assert seen
+
+
+def is_found(module: str, name: str) -> bool:
+    try:
+        found = importlib.import_module(module)
+    except ImportError:
+        return False
+    return name == "*" or hasattr(found, name) or f"{module}.{name}" in front_modules()
 
 
 def users_of_fastnn():
