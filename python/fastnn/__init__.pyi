@@ -138,7 +138,6 @@ from fastnn.ops import tan as tan
 from fastnn.ops import tanh as tanh
 from fastnn.ops import tensordot as tensordot
 from fastnn.ops import tile as tile
-from fastnn.ops import unravel_index as unravel_index
 from fastnn.ops import unstack as unstack
 from fastnn.ops import vectorized_map as vectorized_map
 from fastnn.ops import while_loop as while_loop
@@ -283,6 +282,7 @@ from fastnn.tensorflow.functions import uint32 as uint32
 from fastnn.tensorflow.functions import uint8 as uint8
 from fastnn.tensorflow.functions import unique as unique
 from fastnn.tensorflow.functions import unique_with_counts as unique_with_counts
+from fastnn.tensorflow.functions import unravel_index as unravel_index
 from fastnn.tensorflow.functions import where as where
 from fastnn.tensorflow.functions import zeros_initializer as zeros_initializer
 from fastnn.tensorflow.namespaces import audio as audio

@@ -139,7 +139,7 @@ TENSORFLOW_OPS = (
     "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "stop_gradient",
     "subtract", "tan", "tanh", "tensordot", "tile", "unstack",
     "vectorized_map", "while_loop", "zeros", "zeros_like", "stack",
-    "clip", "arange", "arctan2", "logical_xor", "unravel_index",
+    "clip", "arange", "arctan2", "logical_xor",
 )  # fmt: skip
 
 #: Names of TensorFlow's top level that `fastnn.tensorflow.functions` defines.
@@ -165,5 +165,5 @@ TENSORFLOW = (
     "sort", "split", "squeeze", "strided_slice", "string", "switch_case", "tensor_scatter_nd_add",
     "tensor_scatter_nd_max", "tensor_scatter_nd_min", "tensor_scatter_nd_sub",
     "tensor_scatter_nd_update", "timestamp", "transpose", "truediv", "uint16", "uint32",
-    "uint8", "unique", "unique_with_counts", "where", "zeros_initializer",
+    "uint8", "unique", "unique_with_counts", "unravel_index", "where", "zeros_initializer",
 )  # fmt: skip

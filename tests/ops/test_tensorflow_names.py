@@ -480,6 +480,65 @@ def test_segments_are_joined_as_in_tensorflow():
     assert tf.math.unsorted_segment_prod(x, ids, 1).shape == (1, 2)
 
 
+def test_losses_of_drawn_classes_are_those_of_tensorflow():
+    draw = np.random.default_rng(0)
+    weights, bias = draw.normal(size=(10, 4)), np.linspace(-1, 1, 10)
+    inputs, labels = draw.normal(size=(3, 4)), np.array([[1], [5], [2]])
+    drawn, right, others = np.array([0, 5, 7]), np.array([[0.5], [0.2], [0.4]]), [0.9, 0.2, 0.1]
+    given = weights.astype("f"), bias.astype("f"), labels, inputs.astype("f"), 3, 10, 1
+    values = drawn, right.astype("f"), np.array(others, "f")
+    first = (inputs[:, None] * weights[labels]).sum(-1) + bias[labels] - np.log(right)
+    second = inputs @ weights[drawn].T + bias[drawn] - np.log(others)
+    logits = np.concatenate([first, second], 1)
+    apart = np.log1p(np.exp(logits)).sum(1) - first[:, 0]
+    np.testing.assert_allclose(tf.nn.nce_loss(*given, values), apart, rtol=1e-5)
+    logits[1, 2] = -np.inf  # class 5 was drawn, and is right
+    softmax = np.log(np.exp(logits).sum(1)) - first[:, 0]
+    np.testing.assert_allclose(tf.nn.sampled_softmax_loss(*given, values), softmax, rtol=1e-5)
+    with pytest.raises(ValueError, match="hint"):
+        tf.nn.nce_loss(*given[:6], num_true=2)
+
+
+def test_a_compiled_step_draws_other_classes_every_time():
+    weights, bias = np.eye(50, 4, dtype="f"), np.zeros(50, "f")
+
+    @tf.function
+    def step(x):
+        return tf.nn.sampled_softmax_loss(weights, bias, [3, 4], x, 5, 50)
+
+    x = np.ones((2, 4), "f")
+    assert len({float(step(x).numpy().sum()) for _ in range(5)}) > 1
+
+
+def test_lines_of_a_csv_file_are_columns_as_in_tensorflow():
+    read = tf.io.decode_csv
+    first, second = read(["1,2.5", "3,"], [[0], [7.0]])
+    assert (first.numpy().tolist(), second.numpy().tolist()) == ([1, 3], [2.5, 7.0])
+    assert (first.dtype, second.dtype) == ("int32", "float32")
+    assert tf.constant([], tf.string).dtype.kind == "U"
+    number, text = read('1;"a;b"', [0, tf.constant([], tf.string)], field_delim=";")
+    assert (number.shape, text.numpy()) == ((), b"a;b")
+    assert read("1,2,NA", [5], select_cols=[2], na_value="NA")[0].numpy() == 5
+    lines = tf.data.Dataset.from_tensor_slices(["1,2,0", "3,,1"])
+    needed = [0.0, 0.0, tf.constant([], dtype=tf.float32)]
+    stacked = lines.map(lambda line: tf.stack(read(line, record_defaults=needed)))
+    assert [row.numpy().tolist() for row in stacked] == [[1, 2, 0], [3, 0, 1]]
+    for bad in ("1,2,", "1,2", "1,2,3,4", "1,b,3"):
+        with pytest.raises(ValueError, match="hint:"):
+            read(bad, needed)
+
+
+def test_buckets_of_texts_are_those_of_tensorflow():
+    long = "hello world this is quite long indeed yes it is so long, really"
+    assert tf.strings.to_hash_bucket_fast(["a", "b", long], 97).numpy().tolist() == [53, 61, 78]
+    strong = tf.strings.to_hash_bucket_strong(["a", "b"], 97, key=[1, 2])
+    assert strong.numpy().tolist() == [70, 36]
+
+
+def test_positions_of_an_index_are_one_tensor_as_in_tensorflow():
+    assert tf.unravel_index([3, 5], (2, 3)).numpy().tolist() == [[1, 1], [0, 2]]
+
+
 def test_segments_without_a_slice_are_those_of_tensorflow():
     x, ids = np.array([[1.0, 2.0], [-3.0, -4.0]], "float32"), [0, 2]
     for name in ("segment_max", "segment_min", "segment_mean", "segment_sum"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from fastnn.data.paths import files_of
 from fastnn.data.pipeline import UNKNOWN_CARDINALITY, Dataset
 from fastnn.errors import DataError
 
-__all__ = ["CsvDataset", "TextLineDataset", "make_csv_dataset"]
+__all__ = ["CsvDataset", "TextLineDataset", "columns_of_lines", "make_csv_dataset"]
 
 Array = np.ndarray[Any, Any]
 
@@ -232,12 +232,63 @@ def _lines(path: str, compression: str | None) -> Iterator[str]:
 
 
 def _rows(path: str, delim: str, quoted: bool, compression: str | None) -> Iterator[list[str]]:
-    lines = _lines(path, compression)
+    return (row for row in _reader(_lines(path, compression), delim, quoted) if row)
+
+
+def _reader(lines: Iterable[str], delim: str, quoted: bool) -> Iterator[list[str]]:
     if quoted:
-        reader = csv.reader(lines, delimiter=delim)
-    else:
-        reader = csv.reader(lines, delimiter=delim, quoting=csv.QUOTE_NONE)
-    return (row for row in reader if row)
+        return csv.reader(lines, delimiter=delim)
+    return csv.reader(lines, delimiter=delim, quoting=csv.QUOTE_NONE)
+
+
+def columns_of_lines(
+    lines: list[str],
+    defaults: Sequence[Any],
+    delim: str = ",",
+    quoted: bool = True,
+    empty: str = "",
+    picked: Sequence[int] | None = None,
+    where: str = "decode_csv",
+) -> list[Array]:
+    """The columns of lines of a csv file: one array for each default, whose type it has.
+
+    Args:
+        lines: Texts without line ends.
+        defaults: A number or text for each column, which stands for empty cells, alone or in a
+            list; one without elements says the type of a column that has no empty cells.
+        delim: What is between cells.
+        quoted: Whether `"` holds cells together.
+        empty: What an empty cell says besides nothing.
+        picked: Numbers of the columns to read, in order; all unless told.
+        where: Who asks, for errors.
+
+    Returns:
+        Arrays of one value a line.
+
+    Raises:
+        DataError: A line has another number of cells, or a cell does not fit its column's type.
+    """
+    rows = [next(_reader([line], delim, quoted), []) for line in lines]
+    for line, row in zip(lines, rows, strict=True):
+        wanted = len(defaults) if picked is None else max(picked) + 1
+        if len(row) < wanted or (picked is None and len(row) > wanted):
+            raise DataError(
+                f"{where}: {line!r:.80} has {len(row)} cells, wanted {wanted}\n"
+                "  hint: one default for each column, or select_cols"
+            )
+    at = range(len(defaults)) if picked is None else picked
+    return [
+        _column([row[c] for row in rows], _filled(given), empty, f"{where}: column {c}")
+        for c, given in zip(at, defaults, strict=True)
+    ]
+
+
+def _filled(given: Any) -> tuple[str | None, Any]:
+    """As `_default`; one without elements has a type alone."""
+    value = given if isinstance(given, np.ndarray) else np.asarray(given)
+    if value.size:
+        return _default(value.tolist() if value.dtype.kind in "UO" else given)
+    return {"U": "string", "O": "string", "i": "int32"}.get(value.dtype.kind, "float32"), None
 
 
 def _default(given: Any) -> tuple[str | None, Any]:

@@ -69,6 +69,8 @@ def convert_to_tensor(
         raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
     if dtype is not None:
         dtype = stored_dtype(dtype)
+        if dtype == "string" and isinstance(x, list | tuple) and np.size(x) == 0:
+            return as_text(np.zeros(np.shape(x), "U1"))  # type: ignore[return-value]
         dtype = None if dtype == "string" else dtype
     if isinstance(x, KerasTensor):
         return x if dtype in (None, x.dtype) else cast(x, dtype)  # type: ignore[return-value]

@@ -9,6 +9,7 @@ import glob as _glob
 import io as _memory
 import os
 import shutil
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +18,15 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
+from fastnn.base.text import as_text
 from fastnn.data.images import pillow
+from fastnn.data.text_files import columns_of_lines
 from fastnn.errors import DataError
+from fastnn.layers.preprocessing.host import array_of, texts_of
 
 __all__ = [
-    "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png", "encode_jpeg",
-    "encode_png", "gfile", "matching_files", "read_file", "write_file",
+    "decode_bmp", "decode_csv", "decode_gif", "decode_image", "decode_jpeg", "decode_png",
+    "encode_jpeg", "encode_png", "gfile", "matching_files", "read_file", "write_file",
 ]  # fmt: skip
 
 Content = np.ndarray[Any, Any]
@@ -61,6 +65,25 @@ def matching_files(pattern: Any, name: Any = None) -> Content:
 
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def decode_csv(
+    records: Any,
+    record_defaults: Sequence[Any],
+    field_delim: str = ",",
+    use_quote_delim: bool = True,
+    na_value: str = "",
+    select_cols: Sequence[int] | None = None,
+    name: Any = None,
+) -> list[Any]:
+    """The columns of lines of a csv file, as tensors of the lines' shape."""
+    lines = texts_of(array_of(records), "tf.io.decode_csv")
+    columns = columns_of_lines(
+        lines.ravel().tolist(), record_defaults, field_delim, use_quote_delim, na_value,
+        select_cols, "tf.io.decode_csv",
+    )  # fmt: skip
+    shaped = [column.reshape(lines.shape) for column in columns]
+    return [as_text(c) if c.dtype.kind == "U" else ops.convert_to_tensor(c) for c in shaped]
 
 
 def _decoded(contents: Any, channels: Any, name: str) -> Tensor:

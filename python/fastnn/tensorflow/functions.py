@@ -65,6 +65,7 @@ from fastnn.tensorflow.places import (
     tensor_scatter_nd_update as tensor_scatter_nd_update,
     unique as unique,
     unique_with_counts as unique_with_counts,
+    unravel_index as unravel_index,
     where as where,
 )
 from fastnn.tensorflow.signal import Spectrum

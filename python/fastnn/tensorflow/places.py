@@ -17,7 +17,7 @@ __all__ = [
     "boolean_mask", "dynamic_partition", "gather", "gather_nd", "reverse_sequence", "scatter_nd",
     "sequence_mask", "slice_", "strided_slice", "tensor_scatter_nd_add", "tensor_scatter_nd_max",
     "tensor_scatter_nd_min", "tensor_scatter_nd_sub", "tensor_scatter_nd_update", "unique",
-    "unique_with_counts", "where",
+    "unique_with_counts", "unravel_index", "where",
 ]  # fmt: skip
 
 
@@ -230,3 +230,9 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = "bool", name: A
     count = int(ops.max(given)) if maxlen is None else maxlen
     mask = ops.less(ops.arange(count), ops.expand_dims(given, axis=-1))
     return mask if str(dtype) == "bool" else ops.cast(mask, dtype)
+
+
+def unravel_index(indices: TensorLike, dims: Any, name: Any = None) -> Tensor:
+    """Positions per axis of flat positions in a tensor of sizes `dims`: one row an axis."""
+    sizes = tuple(int(d) for d in np.ravel(ops.convert_to_numpy(dims)))
+    return ops.stack(list(ops.unravel_index(indices, sizes)), axis=0)

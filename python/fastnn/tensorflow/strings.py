@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.text import TextArray, as_text
 from fastnn.errors import DataError
+from fastnn.layers.preprocessing.farmhash import fingerprint64
 from fastnn.layers.preprocessing.host import array_of, texts_of
+from fastnn.layers.preprocessing.siphash import salt_of, siphash24
 
 __all__ = [
     "as_string", "bytes_split", "format", "join", "length", "lower", "ngrams", "reduce_join",
@@ -205,16 +208,29 @@ def format(
     return as_text(parts[0] + "".join(a + b for a, b in zip(said, parts[1:], strict=True)))
 
 
-def to_hash_bucket_fast(input: Any, num_buckets: int, name: Any = None) -> Tensor:
-    """A number below `num_buckets` for each text; other numbers than TensorFlow's."""
-    from zlib import crc32
-
-    texts = _texts(input, "to_hash_bucket_fast")
-    found = [crc32(v.encode()) % num_buckets for v in texts.ravel().tolist()]
+def _buckets(input: Any, count: int, hash_of: Callable[[bytes], int], where: str) -> Tensor:
+    texts = _texts(input, where)
+    found = [hash_of(v.encode()) % count for v in texts.ravel().tolist()]
     return _core.tensor(np.array(found, np.int32).reshape(texts.shape))
 
 
-to_hash_bucket = to_hash_bucket_strong = to_hash_bucket_fast
+def to_hash_bucket_fast(input: Any, num_buckets: int, name: Any = None) -> Tensor:
+    """A number below `num_buckets` for each text, TensorFlow's own."""
+    return _buckets(input, num_buckets, fingerprint64, "to_hash_bucket_fast")
+
+
+def to_hash_bucket_strong(
+    input: Any, num_buckets: int, key: Sequence[int], name: Any = None
+) -> Tensor:
+    """The same by a hash with a key of two whole numbers, TensorFlow's own."""
+    salt = salt_of(np.ravel(key).tolist(), "tf.strings.to_hash_bucket_strong")
+    assert salt is not None  # a list never is
+    return _buckets(input, num_buckets, partial(siphash24, salt), "to_hash_bucket_strong")
+
+
+def to_hash_bucket(input: Any, num_buckets: int, name: Any = None) -> Tensor:
+    """A number below `num_buckets` for each text; other numbers than TensorFlow's."""
+    return _buckets(input, num_buckets, fingerprint64, "to_hash_bucket")
 
 
 def to_number(input: Any, out_type: str = "float32", name: Any = None) -> Tensor:

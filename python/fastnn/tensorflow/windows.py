@@ -12,14 +12,18 @@ from fastnn import ops, random
 from fastnn._core import Tensor
 from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError, ShapeError
+from fastnn.tensorflow.candidates import (
+    nce_loss as nce_loss,
+    sampled_softmax_loss as sampled_softmax_loss,
+)
 
 __all__ = [
     "atrous_conv2d", "avg_pool", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_normalization",
     "bias_add", "compute_average_loss", "conv1d", "conv1d_transpose", "conv2d", "conv2d_transpose",
     "conv3d", "conv3d_transpose", "convolution", "crelu", "ctc_loss", "depthwise_conv2d", "dropout",
     "embedding_lookup", "gelu", "leaky_relu", "local_response_normalization", "lrn", "max_pool",
-    "max_pool1d", "max_pool2d", "max_pool3d", "moments", "normalize", "pool",
-    "scale_regularization_loss", "separable_conv2d", "silu", "swish",
+    "max_pool1d", "max_pool2d", "max_pool3d", "moments", "nce_loss", "normalize", "pool",
+    "sampled_softmax_loss", "scale_regularization_loss", "separable_conv2d", "silu", "swish",
     "weighted_cross_entropy_with_logits", "zero_fraction",
 ]  # fmt: skip
 
