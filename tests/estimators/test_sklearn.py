@@ -1,4 +1,4 @@
-"""`fastnn.sklearn` and `fastnn.wrappers`: estimators that scikit-learn takes for its own."""
+"""`fastnn.sklearn`: estimators that scikit-learn takes for its own."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ pytest.importorskip("sklearn", reason="needs the `sklearn` extra", minversion="1
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.datasets import make_blobs, make_classification, make_moons, make_regression
+from sklearn.datasets import make_blobs, make_classification, make_regression
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
@@ -30,7 +30,6 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import fastnn
 from fastnn import layers
 from fastnn.sklearn import FastNNClassifier, FastNNFeatures, FastNNRegressor
-from fastnn.wrappers import SKLearnClassifier, SKLearnRegressor, SKLearnTransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*SCIPY_ARRAY_API:UserWarning")
 
@@ -44,11 +43,6 @@ def body(n_features, n_outputs):
 
 def blobs(n=120, centers=3, seed=0):
     return make_blobs(n, centers=centers, n_features=5, random_state=seed)
-
-
-@pytest.fixture(scope="module")
-def moons():
-    return make_moons(200, noise=0.2, random_state=0)
 
 
 # ---- scikit-learn's own checks -------------------------------------------------------------------
@@ -78,43 +72,6 @@ def test_every_check_of_scikit_learn_passes(estimator, monkeypatch):
         ran += 1
     assert not failed, "\n".join(failed)
     assert ran >= 50
-
-
-def dynamic(X, y, loss, out=None):
-    x = fastnn.Input((X.shape[1],))
-    h = layers.Dense(20, "relu")(x)
-    model = fastnn.Model(x, layers.Dense(y.shape[1], out)(h))
-    model.compile("adam", loss)
-    return model
-
-
-QUIET = {"epochs": 20, "verbose": 0}
-WRAPPED = [
-    SKLearnClassifier(
-        dynamic, False, {"loss": "categorical_crossentropy", "out": "softmax"}, QUIET
-    ),
-    SKLearnRegressor(dynamic, False, {"loss": "mse"}, QUIET, random_state=0),
-    SKLearnTransformer(dynamic, False, {"loss": "mse"}, QUIET, random_state=0),
-]
-
-
-@pytest.mark.parametrize("estimator", WRAPPED, ids=lambda e: type(e).__name__)
-def test_keras_wrappers_pass_the_checks_that_their_interface_allows(estimator):
-    # `decision_function` gives the model's outputs, two for two classes, as in Keras.
-    known = {"check_classifiers_train", "check_classifiers_classes"}
-    known = known if isinstance(estimator, SKLearnClassifier) else set()
-    failed = set()
-    for checked, check in estimator_checks_generator(estimator):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                check(checked)
-            except pytest.skip.Exception:
-                continue
-            except Exception as error:
-                if type(error).__name__ != "SkipTest":
-                    failed.add(check.func.__name__)
-    assert failed <= known | {"check_classifiers_one_label_sample_weights"}
 
 
 # ---- bits ----------------------------------------------------------------------------------------
@@ -601,48 +558,3 @@ def test_hidden_features_serve_other_estimators(moons):
     )  # fmt: skip
     line = make_pipeline(StandardScaler(), LogisticRegression())
     assert cross_val_score(pipe, X, y).mean() > cross_val_score(line, X, y).mean() + 0.02
-
-
-# ---- Keras's wrappers ----------------------------------------------------------------------------
-
-
-def test_a_compiled_model_is_copied_unless_it_goes_on(moons):
-    X, y = moons
-    model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(8, "relu"), layers.Dense(2)])
-    model.compile("adam", fastnn.losses.CategoricalCrossentropy(from_logits=True))
-    before = model.get_weights()
-    net = SKLearnClassifier(model, fit_kwargs={"epochs": 3, "verbose": 0}, random_state=0)
-    first = net.fit(X, y).decision_function(X)
-    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
-    assert (clone(net).fit(X, y).decision_function(X) == first).all()
-    assert (first.argmax(1) == net.predict(X)).all()
-    assert net.epoch_ == 3
-    warm = SKLearnClassifier(model, warm_start=True, fit_kwargs={"verbose": 0})
-    assert warm.fit(X, y).model_ is model
-
-
-@pytest.mark.parametrize(("units", "out", "loss"), [
-    (1, "sigmoid", "binary_crossentropy"),
-    (2, "softmax", "sparse_categorical_crossentropy"),
-    (2, "softmax", "categorical_crossentropy"),
-])  # fmt: skip
-def test_targets_are_those_of_the_loss(units, out, loss, moons):
-    X, y = moons
-
-    def build(X, y):
-        assert y.shape == (200, 2)
-        model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(16, "relu"),
-                                   layers.Dense(units, out)])  # fmt: skip
-        model.compile(fastnn.optimizers.Adam(0.02), loss)
-        return model
-
-    net = SKLearnClassifier(build, fit_kwargs={"epochs": 30, "verbose": 0}, random_state=0)
-    assert net.fit(X, np.array(["a", "b"])[y]).score(X, np.array(["a", "b"])[y]) > 0.85
-
-
-def test_a_model_that_is_not_compiled_is_refused(moons):
-    model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(2)])
-    with pytest.raises(RuntimeError, match="needs to be compiled"):
-        SKLearnClassifier(model).fit(*moons)
-    with pytest.raises(ValueError, match="model is str"):
-        SKLearnRegressor("net").fit(*moons)
