@@ -8,7 +8,7 @@ when it is first used.
 from __future__ import annotations
 
 from fastnn import _core
-from fastnn.base.finder import install
+from fastnn.base import finder, forks
 from fastnn.base.lazy import lazy
 from fastnn.base.tensors import TYPES, TensorShape, complete
 from fastnn.namespaces import CORE, FURTHER, KERAS, MODULES
@@ -30,5 +30,6 @@ __version__: str = _core.info()["version"]
 
 __all__ = sorted([*CORE, *KERAS, *MODULES, *FURTHER])
 
-install()
+finder.install()
+forks.install()
 __getattr__, __dir__ = lazy(globals(), {**CORE, **KERAS}, {**MODULES, **FURTHER})

@@ -191,3 +191,28 @@ print(calls)
 def test_indices_that_change_while_they_are_read_are_refused_or_read_as_they_were(run_python):
     """No read or write outside the arrays, whatever another thread does to the indices."""
     assert int(run_python(RACE)) > 0
+
+
+def test_a_child_imports_what_a_thread_of_its_parent_was_importing(run_python, tmp_path):
+    (tmp_path / "slow_module.py").write_text(
+        "import threading, time\n"
+        "if threading.current_thread().name == 'slow':\n    time.sleep(60)\nmade = True\n"
+    )
+    program = f"""
+import os, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of fork with threads
+import fastnn
+sys.path.insert(0, {str(tmp_path)!r})
+threading.Thread(target=lambda: __import__("slow_module"), name="slow", daemon=True).start()
+while "slow_module" not in sys.modules:
+    time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    import slow_module
+    os._exit(7 if slow_module.made else 1)
+while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+    time.sleep(0.01)
+print(os.waitstatus_to_exitcode(ended[1]), flush=True)
+os._exit(0)
+"""
+    assert run_python(program, timeout=40).strip() == "7"
