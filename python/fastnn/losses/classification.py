@@ -18,6 +18,7 @@ from fastnn.losses.checks import (
     float_pair,
 )
 from fastnn.losses.targets import wants
+from fastnn.ops.nn import loss_of_classes
 from fastnn.tracing.call_context import set_mask
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
@@ -147,11 +148,12 @@ def sparse_categorical_crossentropy(
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     y_true = class_numbers(y_true, y_pred)
     check_sparse(y_true, y_pred)
+    scores = y_pred if axis in (-1, ops.ndim(y_pred) - 1) else ops.moveaxis(y_pred, axis, -1)
     if ignore_class is None:
-        return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
+        return loss_of_classes(y_true, scores, from_logits)
     keep = ops.not_equal(y_true, ignore_class)
     safe = _c.where(keep, y_true, ops.zeros_like(y_true))
-    values = ops.sparse_categorical_crossentropy(safe, y_pred, from_logits, axis)
+    values = loss_of_classes(safe, scores, from_logits)
     values = _c.where(keep, values, 0.0)
     set_mask(values, keep)
     return values

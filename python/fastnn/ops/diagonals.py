@@ -159,6 +159,8 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
             f"diagonal: axes of sizes {n} and {m} have a diagonal whose length is not known\n"
             "  hint: give both a size in Input(shape=...), or make them of one size"
         )
+    if isinstance(length, int) and length <= 0:
+        return x[..., 0, :0]
     start = offset if offset >= 0 else -offset * m
     flat = reshape(x, [*shape(x)[:-2], n * m])
     places = arange(length) * (m + 1) + start

@@ -289,6 +289,11 @@ def _flat_places(name: str, indices: Any, sizes: Sequence[Any]) -> tuple[Any, in
             "  hint: the last axis holds one position per axis"
         )
     total = math.prod(sizes[:k])
+    if total > 2**31 - 1:
+        raise ShapeError(
+            f"{name}: {tuple(sizes[:k])} has {total:,} positions, wanted at most 2,147,483,647\n"
+            "  hint: work on parts of it, one after another"
+        )
     if host.has_values(indices):
         at = host.value(name, indices).reshape(-1, k)
         limit = np.asarray(sizes[:k])
@@ -306,8 +311,9 @@ def _flat_places(name: str, indices: Any, sizes: Sequence[Any]) -> tuple[Any, in
     at = reshape(indices, (-1, k))
     flat = at[:, 0] * 0
     for i in range(k):
-        column = at[:, i]
-        flat = flat * sizes[i] + _c.where(column < 0, column + sizes[i], column)
+        # Looked up, as that counts from the end and refuses what is outside when the step runs:
+        # outside of one axis may be inside of the flat array.
+        flat = flat * sizes[i] + _c.take(arange(sizes[i], dtype="int32"), at[:, i], axis=0)
     return flat, total, math.prod(sizes[k:])
 
 

@@ -13,7 +13,7 @@ from fastnn.base.absent import answer_from
 from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
-from fastnn.ops import rows
+from fastnn.ops import host, rows
 from fastnn.ops.convert import Axis, TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.elements import clip
 from fastnn.ops.families import name_ops
@@ -244,22 +244,51 @@ def sparse_categorical_crossentropy(
         axis: The axis of the classes.
 
     Returns:
-        A tensor (…).
+        A tensor (…); NaN where a target of a traced step is no class.
+
+    Raises:
+        DataError: A target is no class.
 
     Example:
         >>> y, p = np.array([1]), np.array([[0.5, 0.5]])
         >>> fastnn.ops.sparse_categorical_crossentropy(y, p).numpy().round(4)
         array([0.6931], dtype=float32)
     """
-    target, output = cast(target, "int32"), computed(output, "float32")
-    if ndim(target) == ndim(output) and target.shape[-1] == 1:
-        target = squeeze(target, -1)
+    given, output = target, computed(output, "float32")
+    target = _one_class(target, output)
     if axis not in (-1, ndim(output) - 1):
         output = moveaxis(output, axis, -1)
+    return _marked(given, target, output.shape[-1], loss_of_classes(target, output, from_logits))
+
+
+def _one_class(target: Any, output: Any) -> Any:
+    target = cast(target, "int32")
+    return squeeze(target, -1) if ndim(target) == ndim(output) and target.shape[-1] == 1 else target
+
+
+def loss_of_classes(target: Any, output: Any, from_logits: bool) -> Any:
+    """-log p[target] over the last axis; finite where a number is of no class: who calls checks."""
     if from_logits:
-        return _c.sparse_softmax_cross_entropy(output, target)
+        inside = _c.logical_and(target >= 0, target < output.shape[-1])
+        return _c.sparse_softmax_cross_entropy(output, _c.where(inside, target, target * 0))
     picked = one_hot(target, output.shape[-1])
     return -sum(picked * _log_probabilities(output, -1), axis=-1)
+
+
+def _marked(given: Any, target: Any, classes: Any, loss: Any) -> Any:
+    """`loss`; DataError for a number of no class, or NaN there while a step is traced."""
+    if not host.has_values(given):
+        inside = _c.logical_and(target >= 0, target < classes)
+        return _c.where(inside, loss, math.nan)
+    values = host.value("sparse_categorical_crossentropy", given)
+    whole = values == np.floor(values) if values.dtype.kind == "f" else True
+    bad = ~(whole & (values >= 0) & (values < classes))
+    if bad.any():
+        raise _core.DataError(
+            f"sparse_categorical_crossentropy: target holds {values[bad][0]}, wanted class numbers "
+            f"0…{classes - 1}\n  hint: number the classes from 0, or mask rows without one"
+        )
+    return loss
 
 
 # ---- normalisation -----------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Medians, quantiles and percentiles, and what else follows from a sorted axis.
 
-Depends on `_core`, `order`.
+Depends on `_core`, `host`, `order`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
+from fastnn.ops import host
 from fastnn.ops.convert import Axis, TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.families import name_ops
 from fastnn.ops.order import argsort, sort
@@ -58,6 +59,11 @@ def _quantile(
     ordered = sort(flat, axis=-1)
     missing = _c.is_nan(ordered)
     level = computed(q, "float32")
+    if host.has_values(level):
+        shares = host.value(name, level)
+        if not ((shares >= 0.0) & (shares <= 1.0)).all():
+            most = 100 if "percentile" in name else 1
+            raise ValueError(f"{name}: q is {q}, wanted 0 to {most}\n  hint: q={most / 2}")
     levels = reshape(level, (-1,))
     counted = _c.sum(1.0 - cast(missing, "float32"), axis=-1, keepdims=True)
     count = counted if skip_nan else cast(n, "float32")
