@@ -11,12 +11,14 @@ use crate::text::{Cell, bytes};
 use crate::windows::windowed;
 use crate::{faults, laying, unroll};
 use fastnn::error::{Error, Result, visible};
-use fastnn::graph::{Graph, Id, SCALAR, Ty};
+use fastnn::graph::{Graph, Id, Node, SCALAR, Ty};
 use fastnn::kernels::stored;
+use fastnn::ops::build::Build;
+use fastnn::ops::matmul::MATMUL;
 use fastnn::passes::fuse::{self, Fused, Fusion, Work};
 use fastnn::passes::plan::{self, Layout, Loc, Plan};
-use fastnn::passes::{prepare, verify};
-use fastnn::shape::Shape;
+use fastnn::passes::{simplified, verify};
+use fastnn::shape::{DType, Shape};
 use std::collections::HashMap;
 
 /// Elementwise nodes of a group: what one kernel's text may hold.
@@ -55,9 +57,31 @@ fn grouped(graph: &Graph, limits: &Limits) -> Result<(Graph, Fusion)> {
         inputs: NODES,
         buffers: limits.storage_buffers.saturating_sub(1).max(4),
     };
-    let (graph, fusion) = prepare(graph, &fit)?;
-    let fusion = apart(&fusion);
+    let graph = widened(simplified(graph)?);
+    let fusion = apart(&fuse::fuse(&graph, &fit)?);
     Ok((graph, fusion))
+}
+
+/// The graph with products of floats alone: a kernel takes all cells of an operand for one type, where the
+/// CPU widens the whole numbers of a storage type as it reads them.
+fn widened(graph: Graph) -> Graph {
+    let narrow = |node: &Node| node.op == &MATMUL && !graph.ty(node.inputs[1]).dtype.is_float();
+    if !graph.nodes.iter().any(narrow) {
+        return graph;
+    }
+    let mut to = Graph { data: graph.data.clone(), ..Graph::default() };
+    let mut map: Vec<Id> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let mut inputs: Vec<Id> = node.inputs.iter().map(|x| map[x.at()]).collect();
+        if narrow(node) {
+            inputs[1] = to.cast(inputs[1], DType::F32);
+        }
+        map.push(to.push(Node { inputs, ..node.clone() }));
+    }
+    to.inputs = graph.inputs.iter().map(|id| map[id.at()]).collect();
+    to.outputs = graph.outputs.iter().map(|id| map[id.at()]).collect();
+    to.updates = graph.updates.iter().map(|&(slot, id)| (slot, map[id.at()])).collect();
+    to
 }
 
 /// The same steps with reductions apart from what a head makes: tiles come in no order.

@@ -506,6 +506,9 @@ impl Function {
         if batch == 0 {
             return crate::data_err!("predict: batch_size is 0, wanted at least 1\n  hint: 32 is usual");
         }
+        if rows == 0 {
+            return Ok(()); // a session would store the variables anew, and readers take that for a change
+        }
         let widths: SmallVec<[usize; 4]> = types
             .iter()
             .map(|ty| ty.shape.sizes()[1..].iter().product::<usize>() * ty.dtype.size())

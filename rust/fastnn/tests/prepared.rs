@@ -180,6 +180,20 @@ fn predictions_beside_training_are_those_of_one_moment() {
 }
 
 #[test]
+fn a_prediction_of_no_rows_leaves_variables_where_they_lie() {
+    let w = variable(&[3], &[1.0, 2.0, 3.0]);
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[3]).unwrap()), "x");
+    let y = apply("add", &[&x, &leaf(&w)]);
+    let f = Function::new(&[x], &[y], &[(w.clone(), apply("multiply", &[&leaf(&w), &leaf(&w)]))]).unwrap();
+    let held = w.snapshot();
+    let args = [Arg { ptr: std::ptr::null_mut(), ty: ty(&[0, 3]) }];
+    let prediction = f.prediction(&args).unwrap();
+    // SAFETY: nothing is read of no rows, and nothing written.
+    unsafe { f.predict(prediction, &args, &[std::ptr::null_mut()], 4, &mut || Ok(())) }.unwrap();
+    assert!(Arc::ptr_eq(&held, &w.snapshot()));
+}
+
+#[test]
 fn forty_batch_sizes_share_one_arena_and_stay_compiled() {
     let (w, v) = (variable(&[16, 512], &noise(&[16, 512], 1)), variable(&[512, 300], &noise(&[512, 300], 2)));
     let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[16]).unwrap()), "x");
