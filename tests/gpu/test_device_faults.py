@@ -46,6 +46,51 @@ def test_without_a_driver_hints_name_drivers_and_containers(fails):
     assert "hint: is the card's driver installed" in out
 
 
+REFUSALS = {
+    "cannot be opened: out of queues": """
+from fastnn.devices import hardware
+class Refusing:
+    def __init__(self, handle): self.handle = handle
+    def __getattr__(self, name): return getattr(self.handle, name)
+    def request_device_sync(self, **_): raise RuntimeError("out of queues")
+import dataclasses
+hardware._found = [dataclasses.replace(a, handle=Refusing(a.handle)) for a in hardware.adapters()]
+""",
+    "wgpu cannot list the adapters: no loader": """
+import wgpu
+def refuse(**_): raise RuntimeError("no loader")
+wgpu.gpu.enumerate_adapters_sync = refuse
+""",
+    "wgpu's library does not load: libvulkan is too old": """
+import builtins
+real = builtins.__import__
+def refuse(name, *rest):
+    if name == "wgpu": raise OSError("libvulkan is too old")
+    return real(name, *rest)
+builtins.__import__ = refuse
+""",
+}
+
+
+@pytest.mark.parametrize("said", REFUSALS)
+def test_a_driver_that_refuses_is_told_and_the_cpu_goes_on(fails, said):
+    goes_on = """
+try:
+    fastnn.set_device('gpu')
+except errors.GpuUnavailableError as e:
+    print(e)
+else:
+    print('opened')
+model = fastnn.Sequential([fastnn.Input((4,)), fastnn.layers.Dense(1)])
+model.compile("adam", "mse")
+print(fastnn.get_device(), model.predict(np.ones((2, 4)), verbose=0).shape)
+"""
+    out = fails(REFUSALS[said] + goes_on)
+    assert said in out
+    assert "hint: " in out
+    assert "cpu (2, 1)" in out
+
+
 def test_a_number_that_no_adapter_has_lists_those_there_are(fails):
     assert "there is no gpu:7: gpu:0 is " in fails("fastnn.set_device('gpu:7')")
 

@@ -1,8 +1,11 @@
 """Programs of several rows: what is fused, cut and done in place gives the CPU's values."""
 
+import types
+
 import numpy as np
 import pytest
 
+import random_programs
 from fastnn import _core
 from fastnn.devices.functions import OnDevice
 
@@ -169,3 +172,25 @@ def test_states_that_swap_and_results_of_old_states_are_those_of_the_cpu(gpu):
         results.append([*outs, first.numpy(), second.numpy()])
     for got, want in zip(*results, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def placed(inputs, outputs, updates=()):
+    """A function that runs on the device, and whose variables are on the CPU after each call."""
+    function, made = _core.Function(inputs, outputs, list(updates)), []
+
+    def call(*arrays):
+        if not made:
+            made.append(OnDevice(function, "gpu:0"))
+        results = made[0](*arrays)
+        made[0].home()
+        return results
+
+    return call
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs_with_state_agree_call_after_call(gpu, monkeypatch, seed):
+    names = types.SimpleNamespace(**{**vars(_core), "Function": placed})
+    monkeypatch.setattr(random_programs, "_core", names)
+    monkeypatch.setattr(random_programs, "ROWS", (0, 1, 2, 7, 64))
+    assert random_programs.check(seed) == []

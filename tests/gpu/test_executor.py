@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn.devices.executor import Executable
-from fastnn.errors import DataError, GpuInternalError, InternalError
+from fastnn.errors import DataError, DeviceError, GpuInternalError, InternalError
 
 AXPY = """
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -73,6 +73,14 @@ def test_programs_that_could_end_the_process_are_refused(gpu):
         Executable(gpu, program(groups=twice, steps=[]), [w])
     with pytest.raises(InternalError, match="version 7"):
         Executable(gpu, program(version=7), [w])
+
+
+def test_whole_numbers_that_a_kernel_takes_for_floats_are_refused_by_name(gpu):
+    whole = [
+        {**row, "dtype": "int8"} if row["name"] == "x" else row for row in program()["buffers"]
+    ]
+    with pytest.raises(DeviceError, match=r"axpy reads 'x', which is of int8, as f32(.|\n)*hint: "):
+        Executable(gpu, program(buffers=whole), [gpu.buffer(400, "w")])
 
 
 def test_a_text_that_does_not_compile_names_its_kernel(gpu):
