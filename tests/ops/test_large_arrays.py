@@ -32,6 +32,13 @@ def test_running_sums(threads, shape, dtype):
         np.testing.assert_array_equal(np.asarray(ops.cumsum(x, axis)), expected)
 
 
+@pytest.mark.parametrize("shape", [(3_000_000,), (1_000_000, 3)], ids=str)
+def test_long_running_sums_of_fractions_do_not_drift(threads, shape):
+    sums = np.asarray(ops.cumsum(np.full(shape, 0.1, "float32"), 0))
+    expected = np.cumsum(np.full(shape, 0.1, "float32"), 0, dtype="float64")
+    np.testing.assert_allclose(sums, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_elements_by_index_along_an_axis(threads, shape, dtype):

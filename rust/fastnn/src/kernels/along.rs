@@ -70,15 +70,17 @@ pub unsafe fn count<T: Send + Sync>(dst: *mut T, count: usize, value: impl Fn(us
     });
 }
 
-/// `dst[o, i, :] = add(dst[o, i - 1, :], src[o, i, :])`; the first is that of `src`.
+/// `dst[o, i, :]` is the sum of `src[o, ..=i, :]`, kept as an `S` from one element to the next.
 ///
 /// # Safety
 /// Both cover the array and are apart.
-pub unsafe fn running<T: Copy + Send + Sync>(
+pub unsafe fn running<T: Copy + Send + Sync, S: Copy + Send + Sync>(
     src: *const T,
     dst: *mut T,
     around: Around,
-    add: impl Fn(T, T) -> T + Sync,
+    zero: S,
+    add: impl Fn(S, T) -> S + Sync,
+    told: impl Fn(S) -> T + Sync,
 ) {
     let (ends, Around { n, inner, .. }) = (Ends(src, dst), around);
     lines(around, n, &|o, first, some| {
@@ -90,30 +92,39 @@ pub unsafe fn running<T: Copy + Send + Sync>(
                     std::slice::from_raw_parts_mut(ends.dst(o * n), n),
                 )
             };
-            let mut sum = None;
+            let mut sum = zero;
             for (to, &x) in to.iter_mut().zip(from) {
-                *to = sum.map_or(x, |sum| add(sum, x));
-                sum = Some(*to);
+                sum = add(sum, x);
+                *to = told(sum);
             }
             return;
         }
-        for i in 0..n {
-            let at = (o * n + i) * inner + first;
-            // SAFETY: rows of one group, of which nobody else writes any; the one before is another.
-            unsafe {
-                let from = std::slice::from_raw_parts(ends.src(at), some);
-                let to = std::slice::from_raw_parts_mut(ends.dst(at), some);
-                if i == 0 {
-                    to.copy_from_slice(from);
-                    continue;
-                }
-                let before = std::slice::from_raw_parts(ends.dst(at - inner), some);
-                for ((to, &x), &sum) in to.iter_mut().zip(from).zip(before) {
-                    *to = add(sum, x);
+        for (first, some) in columns(first, some) {
+            let mut sums = [zero; COLUMNS];
+            for i in 0..n {
+                let at = (o * n + i) * inner + first;
+                // SAFETY: rows of one group, of which nobody else writes any.
+                let (from, to) = unsafe {
+                    (
+                        std::slice::from_raw_parts(ends.src(at), some),
+                        std::slice::from_raw_parts_mut(ends.dst(at), some),
+                    )
+                };
+                for ((to, &x), sum) in to.iter_mut().zip(from).zip(&mut sums) {
+                    *sum = add(*sum, x);
+                    *to = told(*sum);
                 }
             }
         }
     });
+}
+
+/// Sums of so many columns fit in a core's nearest memory.
+const COLUMNS: usize = 1024;
+
+/// `some` columns from `first` on, by at most `COLUMNS`: where they begin and how many they are.
+fn columns(first: usize, some: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..some).step_by(COLUMNS).map(move |at| (first + at, COLUMNS.min(some - at)))
 }
 
 /// `index` counted from the front of an axis of `n`, which may be longer than an i32 counts.
