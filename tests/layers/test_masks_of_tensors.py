@@ -113,7 +113,7 @@ def test_a_layer_reads_and_sets_masks_inside_its_call():
 def test_a_mask_that_a_layer_takes_off_does_not_reach_the_loss():
     model = fastnn.Sequential([layers.Embedding(9, 4, mask_zero=True), Unmasked()])
     model.compile("sgd", "mse", metrics=["mae"])
-    target = np.zeros(IDS.shape + (1,), "float32")
+    target = np.zeros((*IDS.shape, 1), "float32")
     values = model.evaluate(IDS, target, verbose=0)
     out = np.asarray(model(IDS))
     np.testing.assert_allclose(values, [(out**2).mean(), np.abs(out).mean()], rtol=1e-5)

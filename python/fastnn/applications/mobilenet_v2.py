@@ -14,24 +14,14 @@ from fastnn.applications.network import (
     dense_top,
     even_padding,
     made,
+    normed,
     trained_side,
+    whole,
 )
 from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["MobileNetV2", "decode_predictions", "preprocess_input"]
-
-
-def _whole(value: float, least: int = 8) -> int:
-    """Channels as a multiple of 8 that is not more than a tenth below."""
-    number = max(least, int(value + 4) // 8 * 8)
-    return number + 8 if number < 0.9 * value else number
-
-
-def _normed(x: Any, name: str) -> Any:
-    return layers.BatchNormalization(
-        axis=axis_of_channels(), epsilon=1e-3, momentum=0.999, name=name
-    )(x)
 
 
 def _block(x: Any, filters: int, stride: int, expansion: int, index: int) -> Any:
@@ -43,16 +33,16 @@ def _block(x: Any, filters: int, stride: int, expansion: int, index: int) -> Any
         y = layers.Conv2D(
             expansion * channels, 1, padding="same", use_bias=False, name=f"{name}_expand"
         )(y)
-        y = layers.ReLU(6.0, name=f"{name}_expand_relu")(_normed(y, f"{name}_expand_BN"))
+        y = layers.ReLU(6.0, name=f"{name}_expand_relu")(normed(y, f"{name}_expand_BN"))
     if stride == 2:
         y = layers.ZeroPadding2D(even_padding(y, 3), name=f"{name}_pad")(y)
     y = layers.DepthwiseConv2D(
         3, strides=stride, use_bias=False, padding="same" if stride == 1 else "valid",
         name=f"{name}_depthwise",
     )(y)  # fmt: skip
-    y = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(_normed(y, f"{name}_depthwise_BN"))
+    y = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(normed(y, f"{name}_depthwise_BN"))
     y = layers.Conv2D(filters, 1, padding="same", use_bias=False, name=f"{name}_project")(y)
-    y = _normed(y, f"{name}_project_BN")
+    y = normed(y, f"{name}_project_BN")
     return layers.Add(name=f"{name}_add")([x, y]) if channels == filters and stride == 1 else y
 
 
@@ -62,18 +52,18 @@ def _body(alpha: float) -> Any:
 
     def body(x: Any) -> Any:
         x = layers.Conv2D(
-            _whole(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="Conv1"
+            whole(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="Conv1"
         )(x)
-        x = layers.ReLU(6.0, name="Conv1_relu")(_normed(x, "bn_Conv1"))
+        x = layers.ReLU(6.0, name="Conv1_relu")(normed(x, "bn_Conv1"))
         index = 0
         for filters, stride, expansion, count in plan:
             for i in range(count):
-                width = _whole(int(filters * alpha))
+                width = whole(int(filters * alpha))
                 x = _block(x, width, stride if i == 0 else 1, expansion, index)
                 index += 1
-        last = _whole(1280 * alpha) if alpha > 1.0 else 1280
+        last = whole(1280 * alpha) if alpha > 1.0 else 1280
         x = layers.Conv2D(last, 1, use_bias=False, name="Conv_1")(x)
-        return layers.ReLU(6.0, name="out_relu")(_normed(x, "Conv_1_bn"))
+        return layers.ReLU(6.0, name="out_relu")(normed(x, "Conv_1_bn"))
 
     return body
 

@@ -10,24 +10,14 @@ from fastnn.applications.network import (
     axis_of_channels,
     even_padding,
     made,
+    normed,
     preprocess_input as preprocess_input,
+    whole,
 )
 from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["MobileNetV3Large", "MobileNetV3Small", "decode_predictions", "preprocess_input"]
-
-
-def whole(value: float, least: int = 8) -> int:
-    """Channels as a multiple of 8 that is not more than a tenth below."""
-    number = max(least, int(value + 4) // 8 * 8)
-    return number + 8 if number < 0.9 * value else number
-
-
-def _normed(x: Any, name: str) -> Any:
-    return layers.BatchNormalization(
-        axis=axis_of_channels(), epsilon=1e-3, momentum=0.999, name=name
-    )(x)
 
 
 def _swish(x: Any) -> Any:
@@ -65,18 +55,18 @@ def _block(
     y = x
     if index:
         y = layers.Conv2D(inner, 1, padding="same", use_bias=False, name=f"{name}_expand")(y)
-        y = active(_normed(y, f"{name}_expand_bn"))
+        y = active(normed(y, f"{name}_expand_bn"))
     if stride == 2:
         y = layers.ZeroPadding2D(even_padding(y, kernel), name=f"{name}_depthwise_pad")(y)
     y = layers.DepthwiseConv2D(
         kernel, strides=stride, padding="same" if stride == 1 else "valid", use_bias=False,
         name=f"{name}_depthwise",
     )(y)  # fmt: skip
-    y = active(_normed(y, f"{name}_depthwise_bn"))
+    y = active(normed(y, f"{name}_depthwise_bn"))
     if gate:
         y = _gate(y, inner, name)
     y = layers.Conv2D(filters, 1, padding="same", use_bias=False, name=f"{name}_project")(y)
-    y = _normed(y, f"{name}_project_bn")
+    y = normed(y, f"{name}_project_bn")
     same = stride == 1 and channels == filters
     return layers.Add(name=f"{name}_add")([x, y]) if same else y
 
@@ -106,7 +96,7 @@ def _body(plan: Any, alpha: float, minimalistic: bool, preprocessing: bool) -> A
             x = layers.Rescaling(1.0 / 127.5, offset=-1.0)(x)
         swish = _relu if minimalistic else _swish
         x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False, name="conv")(x)
-        x = swish(_normed(x, "conv_bn"))
+        x = swish(normed(x, "conv_bn"))
         for i, block in enumerate(plan):
             expansion, filters, kernel, stride, gate, swished = (
                 _minimal(block) if minimalistic else block
@@ -116,7 +106,7 @@ def _body(plan: Any, alpha: float, minimalistic: bool, preprocessing: bool) -> A
             x = _block(x, expansion, width, kernel, stride, bool(gate), active, i)
         last = whole(x.shape[axis_of_channels()] * 6)
         x = layers.Conv2D(last, 1, padding="same", use_bias=False, name="conv_1")(x)
-        return swish(_normed(x, "conv_1_bn"))
+        return swish(normed(x, "conv_1_bn"))
 
     return body
 

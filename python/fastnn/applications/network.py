@@ -18,8 +18,8 @@ from fastnn.models import Model
 from fastnn.tracing.symbolic import KerasTensor
 
 __all__ = [
-    "axis_of_channels", "dense_top", "even_padding", "find", "made", "preprocess_input",
-    "trained_side",
+    "axis_of_channels", "dense_top", "even_padding", "find", "made", "normed", "preprocess_input",
+    "trained_side", "whole",
 ]  # fmt: skip
 
 Body = Callable[[Any], Any]
@@ -46,6 +46,19 @@ def _sources(x: KerasTensor) -> list[KerasTensor]:
 def axis_of_channels() -> int:
     """The axis of channels of images."""
     return 1 if image_data_format() == "channels_first" else -1
+
+
+def normed(x: Any, name: str) -> Any:
+    """Batch normalisation as MobileNets have it."""
+    return layers.BatchNormalization(
+        axis=axis_of_channels(), epsilon=1e-3, momentum=0.999, name=name
+    )(x)
+
+
+def whole(value: float, least: int = 8) -> int:
+    """Channels as a multiple of 8 that is not more than a tenth below."""
+    number = max(least, int(value + 4) // 8 * 8)
+    return number + 8 if number < 0.9 * value else number
 
 
 def even_padding(x: Any, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -23,13 +23,22 @@ from fastnn.data.prefetch import gather
 from fastnn.errors import DataError
 
 __all__ = [
-    "check_on_error", "class_folders", "files_in", "image_dataset_from_directory",
-    "index_directory", "told_of_broken", "told_of_one_class",
+    "check_label_mode", "check_on_error", "class_folders", "files_in",
+    "image_dataset_from_directory", "index_directory", "told_of_broken", "told_of_one_class",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 
 _FORMATS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+
+def check_label_mode(label_mode: str | None) -> None:
+    """ValueError for a mode that loaders of folders do not have."""
+    if label_mode not in ("int", "categorical", "binary", None):
+        raise ValueError(
+            '`label_mode` argument must be one of "int", "categorical", "binary", or None. '
+            f"Received: label_mode={label_mode}\n  hint: label_mode='int'"
+        )
 
 
 def check_on_error(on_error: str) -> str:
@@ -356,11 +365,7 @@ def image_dataset_from_directory(
             f"number of image files in the target directory. Received: labels={labels}\n"
             "  hint: labels='inferred' takes them from the subfolders"
         )
-    if label_mode not in ("int", "categorical", "binary", None):
-        raise ValueError(
-            '`label_mode` argument must be one of "int", "categorical", "binary", or None. '
-            f"Received: label_mode={label_mode}\n  hint: label_mode='int'"
-        )
+    check_label_mode(label_mode)
     if labels is None or label_mode is None:
         labels = label_mode = None
     if color_mode not in CHANNELS:

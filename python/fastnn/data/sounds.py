@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn.base.arguments import hints_arguments, whole_number
 from fastnn.config import floatx
-from fastnn.data.folders import _checked_split, index_directory
+from fastnn.data.folders import _checked_split, check_label_mode, index_directory
 from fastnn.data.pipeline import Dataset
 from fastnn.errors import DataError
 
@@ -181,11 +181,7 @@ def audio_dataset_from_directory(
             f"the number of audio files in the target directory. Received: labels={labels}\n"
             "  hint: labels='inferred' takes them from the subfolders"
         )
-    if label_mode not in ("int", "categorical", "binary", None):
-        raise ValueError(
-            '`label_mode` argument must be one of "int", "categorical", "binary", or None. '
-            f"Received: label_mode={label_mode}\n  hint: label_mode='int'"
-        )
+    check_label_mode(label_mode)
     if ragged:
         raise ValueError(
             "audio_dataset_from_directory: there are no ragged tensors\n"

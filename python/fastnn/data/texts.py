@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import floatx
-from fastnn.data.folders import _checked_split, index_directory
+from fastnn.data.folders import _checked_split, check_label_mode, index_directory
 from fastnn.data.pipeline import Dataset
 from fastnn.errors import DataError
 
@@ -72,11 +72,7 @@ def text_dataset_from_directory(
         >>> [(x.tolist(), y.tolist()) for x, y in ds]
         [(['a bad film', 'a good film'], [0, 1])]
     """
-    if label_mode not in ("int", "categorical", "binary", None):
-        raise ValueError(
-            '`label_mode` argument must be one of "int", "categorical", "binary", or None. '
-            f"Received: label_mode={label_mode}\n  hint: label_mode='int'"
-        )
+    check_label_mode(label_mode)
     if labels is None or label_mode is None:
         labels = label_mode = None
     if format != "tf":

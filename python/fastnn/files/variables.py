@@ -13,7 +13,7 @@ from fastnn.errors import FormatError, warn_of_skipped
 from fastnn.random import SeedGenerator
 from fastnn.tracing.away import staying
 
-__all__ = ["assign", "named_variables", "random_states", "save_file"]
+__all__ = ["BESIDE", "assign", "named_variables", "random_states", "save_file"]
 
 
 def named_variables(model: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _held(value: Any) -> list[Any]:
 
 
 #: What files hold beside the weights of layers, by the start of the name.
-_BESIDE = ("optimizer/", "callbacks/", "metrics/", "random/")
+BESIDE = ("optimizer/", "callbacks/", "metrics/", "random/")
 
 
 def assign(
@@ -95,7 +95,7 @@ def assign(
             )
         else:
             fits[name] = value
-    left = [n for n in tensors if n not in variables and not n.startswith(_BESIDE)]
+    left = [n for n in tensors if n not in variables and not n.startswith(BESIDE)]
     states = [n for n in left if n.endswith("/state")]
     left = [n for n in left if n not in states]
     if left:

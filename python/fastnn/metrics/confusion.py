@@ -16,9 +16,8 @@ from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
 from fastnn.losses.base import match_weights
-from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import Targets, out_of_range
-from fastnn.metrics.metric import Metric, nan_of_bad
+from fastnn.metrics.metric import Metric, nan_of_bad, pair_alike
 
 __all__ = [
     "AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall",
@@ -28,14 +27,6 @@ __all__ = [
 
 _c = _core.ops
 _COUNTS = ("true_positives", "true_negatives", "false_positives", "false_negatives")
-
-
-def _pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    y_true, y_pred = squeeze_or_expand_to_same_rank(
-        ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
-    )
-    check_alike(y_true, y_pred)
-    return y_true, y_pred
 
 
 def _weights_like(sample_weight: Any, y_pred: Any) -> Any:
@@ -84,7 +75,7 @@ class _Confusion(Metric):
     @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
-        y, p = _pair(y_true, y_pred)
+        y, p = pair_alike(y_true, y_pred)
         faults = [nan_of_bad(self, y, p, sample_weight)]
         if self._between:
             faults.append(out_of_range(p, self.name, self._nan_hint or ""))

@@ -22,6 +22,7 @@ from fastnn.errors import FormatError
 from fastnn.files import keras as keras_files
 from fastnn.files.keras.archive import read_json
 from fastnn.files.native import load_model
+from fastnn.files.variables import BESIDE
 from fastnn.serialization.file_budget import format_errors
 
 __all__ = ["FileContents", "inspect_file"]
@@ -147,9 +148,8 @@ def _of_safetensors(path: str) -> FileContents:
     with format_errors(path):
         tensors, metadata = _core.load_file(path)
     found = FileContents(path, "safetensors", os.path.getsize(path))
-    beside = ("optimizer/", "callbacks/", "metrics/", "random/")
     weights = {
-        k: v for k, v in tensors.items() if not k.startswith(beside) and not k.endswith("/state")
+        k: v for k, v in tensors.items() if not k.startswith(BESIDE) and not k.endswith("/state")
     }
     found.arrays = _arrays(weights)
     found.state = sum(np.asarray(v).nbytes for k, v in tensors.items() if k not in weights)

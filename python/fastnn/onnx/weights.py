@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.files.variables import BESIDE
 from fastnn.onnx.graph import Graph, Node, inner_graphs
 
 __all__ = ["split_weights", "variable_names"]
@@ -71,7 +72,7 @@ def variable_names(names: list[str]) -> dict[str, str]:
     taken: set[str] = set()
     for name in names:
         plain = re.sub(r"[^\w./:-]", "_", name).strip("/") or "weight"
-        if plain.startswith(("optimizer/", "callbacks/", "metrics/", "random/")):
+        if plain.startswith(BESIDE):
             plain = f"weights/{plain}"
         plain = plain + "_" if plain.endswith("/state") else plain
         unique, n = plain, 1

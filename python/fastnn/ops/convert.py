@@ -19,7 +19,7 @@ from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import DataError
 from fastnn.ops.families import name_ops
 from fastnn.tracing.size_vectors import Sizes
-from fastnn.tracing.symbolic import KerasTensor, holds_tensors, keras_op
+from fastnn.tracing.symbolic import KerasTensor, holds_tensors, keras_op, shape_of
 from fastnn.tracing.variables import Variable
 
 __all__ = [
@@ -233,10 +233,7 @@ def shape(x: TensorLike) -> tuple[Any, ...]:
         >>> fastnn.ops.shape(np.zeros((2, 3)))
         (2, 3)
     """
-    sizes = x.spec.shape if isinstance(x, KerasTensor) else getattr(x, "shape", None)
-    if sizes is None:
-        return np.shape(x)
-    return tuple(Dim.named("batch") if d is None else d for d in sizes)
+    return shape_of(x)
 
 
 def ndim(x: TensorLike) -> int:

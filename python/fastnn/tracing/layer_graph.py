@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
-
 from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
 from fastnn.errors import FormatError
 from fastnn.tracing.sizes import note_sizes, read_size, written_size
-from fastnn.tracing.symbolic import KerasTensor, Node, call_again
+from fastnn.tracing.symbolic import KerasTensor, Node, call_again, shape_of
 
 __all__ = ["LayerGraph", "Place", "Record", "WrittenSize"]
 
@@ -141,7 +139,7 @@ class LayerGraph:
         found: dict[str, Any] = {}
         for x, value in zip(self.starts, given, strict=True):
             if value is not None:
-                for name, size in zip(_shape(x), _shape(value), strict=False):
+                for name, size in zip(shape_of(x), shape_of(value), strict=False):
                     if isinstance(name, Dim) and [str(name)] == name.names:
                         found[str(name)] = size
         return found
@@ -214,13 +212,6 @@ class LayerGraph:
         """The symbolic tensor at a place."""
         x: KerasTensor = tree.flatten(self.calls[place.call].outputs)[place.output]
         return x.mask if place.mask else x
-
-
-def _shape(x: Any) -> tuple[Any, ...]:
-    sizes = x.spec.shape if isinstance(x, KerasTensor) else getattr(x, "shape", None)
-    if sizes is None:
-        return np.shape(x)
-    return tuple(Dim.named("batch") if d is None else d for d in sizes)
 
 
 def _ordered_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor], name: str) -> list[Node]:

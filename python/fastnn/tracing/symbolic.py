@@ -14,6 +14,8 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
 from fastnn import _core
 from fastnn._core import Dim
 from fastnn.base import tree
@@ -336,6 +338,14 @@ def known_size(size: Any) -> int | None:
 def known_sizes(shape: Sequence[Any]) -> TensorShape:
     """Sizes as Keras writes them: None where one is open."""
     return TensorShape(d if isinstance(d, int) else None for d in shape)
+
+
+def shape_of(x: Any) -> tuple[Any, ...]:
+    """The sizes of a tensor, array or symbolic tensor, open ones as sizes to compute with."""
+    sizes = x.spec.shape if isinstance(x, KerasTensor) else getattr(x, "shape", None)
+    if sizes is None:
+        return np.shape(x)
+    return tuple(Dim.named("batch") if d is None else d for d in sizes)
 
 
 def specs(value: Any) -> Any:
