@@ -517,6 +517,28 @@ def test_a_rule_that_nobody_read_is_never_a_bare_pass() -> None:
         assert shown[venue_name(venue)] == "pass, rule not verified"
 
 
+def test_a_listing_is_no_bare_pass_by_a_rule_that_nobody_read_alone() -> None:
+    """NYSE American, from memory, is the one venue open to it; beside others it is not named."""
+    company = Profile.from_dict(make_profile_dict(
+        **{"venue_region": "US", "founded": "2015-01-01", "stockholders_equity": 50e6, "cash": 0,
+           "monthly_burn": 0, "debt": 0, "listing.market_cap": 215e6,
+           "pretax_income_fy": [5e6, 6e6, 9e6], "net_income_fy": [4e6, 5e6, 7e6],
+           "listing.round_lot_holders": 420, "listing.public_shares": 1.05e6,
+           "listing.share_price": 5, "listing.public_float_pct": 0.07,
+           "listing.offer_size": 14e6, "valuation.low": 200e6, "valuation.mid": 215e6,
+           "valuation.high": 250e6}), today=TODAY)  # fmt: skip
+    report = judge_gates(company, GATES, ("ipo",))
+    (gate,) = (gate for gate in report.hard if gate.name == "venue")
+    assert [v.id for v in report.venues if v.state == "pass"] == ["NYSE_AMERICAN"]
+    assert gate.state == "pass"
+    assert gate.reason.text() == "NYSE American: pass, rule not verified"
+    assert gate.reason.text("zh").endswith("通过，规则未核实")
+    more = profile(**NORTH)
+    (gate,) = (g for g in judge_gates(more, GATES, ("ipo",)).hard if g.name == "venue")
+    assert gate.reason.text().endswith(": pass")
+    assert "First North" not in gate.reason.text()
+
+
 AIM = {"listing.adviser_agreed": "yes", "audited_years": 1}
 NORTH = {**AIM, "listing.public_float_pct": 0.1, "founded": "2025-11-01"}
 VENTURE = {"listing.round_lot_holders": 200, "listing.public_shares": 1_000_000,

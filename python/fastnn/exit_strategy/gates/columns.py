@@ -84,7 +84,8 @@ class _Batch:
             state = self._venue(venue)
             for k in np.flatnonzero(at & ~state.fail).tolist():
                 word = "unknown" if state.unknown[k] else "pass"
-                out[k].append(VenueState(venue["id"], word, float(state.prior[k])))
+                read = venue.get("read", venue["checked"])
+                out[k].append(VenueState(venue["id"], word, float(state.prior[k]), read))
             left &= ~(at & ~state.fail & ~state.unknown)
         return out
 

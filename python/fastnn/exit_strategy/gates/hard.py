@@ -105,8 +105,12 @@ def _ipo_gates(
     audited = HardGate("ipo", "audited_years", "pass" if enough else "fail", reason)
     states = [venue.state for venue in venues]
     state = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
-    named = [venue.id for venue in venues if venue.state == state] if state != "fail" else []
-    values = {"venues": " ".join(named), "state": state}
+    named = [venue for venue in venues if venue.state == state] if state != "fail" else []
+    word = state
+    if state == "pass":  # by rules whose source was read, where there are any
+        read = [venue for venue in named if venue.read is not None]
+        named, word = (read, word) if read else (named, "pass_unread")
+    values = {"venues": " ".join(venue.id for venue in named), "state": word}
     reason = Note("gate_venues", values) if named else Note("gate_no_venue")
     prior = max((venue.prior for venue in venues), default=0.0) if state == "unknown" else 1.0
     return (audited, HardGate("ipo", "venue", state, reason, prior))

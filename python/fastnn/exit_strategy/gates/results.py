@@ -125,3 +125,4 @@ class VenueState(NamedTuple):
     id: str
     state: str
     prior: float
+    read: str | None

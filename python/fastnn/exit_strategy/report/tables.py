@@ -160,10 +160,8 @@ def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], .
 
 def _venue_state(venue: VenueResult, lang: str) -> str:
     """Return the state; a pass by a rule that nobody has read again says so."""
-    bare = text(f"state.{venue.state}", lang)
-    if venue.state == "pass" and venue.read is None:
-        return text("state.unread", lang, state=bare)
-    return bare
+    unread = venue.state == "pass" and venue.read is None
+    return text("state.pass_unread" if unread else f"state.{venue.state}", lang)
 
 
 def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang: str) -> str:
