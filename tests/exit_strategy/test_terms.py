@@ -414,6 +414,24 @@ def test_options_are_weighed_beside_a_ratchet() -> None:
     assert got["founders"] + got["E"] + got["O"] == pytest.approx(100e6)
 
 
+def test_a_post_money_safe_owns_its_part_of_a_ratchets_shares_as_well() -> None:
+    """A tenth of all shares, those that the ratchet adds among them, or what it is owed."""
+    series = ShareClass("B", 2e6, 20e6, ipo_ratchet=1.2)
+    table = CapTable(8e6, 8e6, (series,), safes=(Safe("S", 2e6, 20e6),))
+    got = listing(table, 60e6)
+    assert got["B"] == pytest.approx(24e6)
+    assert got["S"] == pytest.approx(6e6)
+    assert got["founders"] == pytest.approx(30e6)
+    calm = listing(table, 300e6)  # 33.75 a share: the promise is kept without a ratchet
+    assert calm["S"] == pytest.approx(30e6)
+    assert calm["B"] == pytest.approx(270e6 * 0.2)
+    small = CapTable(8e6, 8e6, (replace(series, invested=2e6),), safes=(Safe("S", 2e6, 20e6),))
+    low = listing(small, 10e6)  # a tenth of it is less than its money
+    assert low["S"] == pytest.approx(2e6)
+    assert low["B"] == pytest.approx(2.4e6)
+    assert low["founders"] == pytest.approx(5.6e6)
+
+
 # ---- persons ------------------------------------------------------------------------------------
 
 

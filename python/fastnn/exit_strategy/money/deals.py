@@ -18,6 +18,7 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached
 
+from . import ratchets
 from .claims import Claim, as_listed
 from .waterfall import Schedule
 
@@ -481,7 +482,7 @@ def _listing_of(
 ) -> tuple[tuple[Claim[float], ...], Schedule[float] | None]:
     """The claims of a listing and their schedule; None where a ratchet waits for its price."""
     made = tuple(map(as_listed, claims))
-    return made, None if any(map(_promised, made)) else Schedule(made)
+    return made, None if any(map(ratchets.promised, made)) else Schedule(made)
 
 
 def _offered(
@@ -490,59 +491,19 @@ def _offered(
     """What everybody's papers are worth in a listing, and what a reader should know of it.
 
     All classes are common shares; options count if worth their strike, paper converts or takes what
-    it is owed. A class with a ratchet gets shares until they are worth its least at the price of a
-    share; 0 where that takes everything.
+    it is owed.
     """
-    if schedule is not None:
-        doubt = schedule.doubt_at(value)
-        return schedule.pay(value), (f"conversion_{doubt}",) if doubt else ()
-    share = _ratcheted_price(claims, value)
-    flags: tuple[str, ...] = ()
-    if any(_promised(c) > c.units * share for c in claims):
-        flags = ("ipo_ratchet",) if share > 0 else ("ipo_ratchet_explodes",)
-    return _as_common(claims, share, value), flags
+    if schedule is None:
+        return ratchets.offered(claims, value)
+    doubt = schedule.doubt_at(value)
+    return schedule.pay(value), (f"conversion_{doubt}",) if doubt else ()
 
 
 def _offer_price(
     claims: tuple[Claim[float], ...], schedule: Schedule[float] | None, value: float
 ) -> float:
     """The price per share of a listing."""
-    return _ratcheted_price(claims, value) if schedule is None else schedule.unit_value(value)
-
-
-def _promised(claim: Claim[float]) -> float:
-    """What a ratchet promises a class in a listing."""
-    return 0.0 if claim.paper is not None or claim.listing is None else claim.listing
-
-
-def _listed(claim: Claim[float], share: float) -> float:
-    """What a claim is worth in a listing at a price per share."""
-    if claim.units == 0:
-        return claim.due
-    worth = claim.units * max(0.0, share - claim.strike)
-    return worth if claim.listing is None else max(worth, claim.listing)
-
-
-def _ratcheted_price(claims: tuple[Claim[float], ...], value: float) -> float:
-    """The price per share at which all claims of a listing together are worth the value."""
-    marks = {0.0, *(c.strike for c in claims if c.units > 0)}
-    marks |= {c.listing / c.units for c in claims if c.listing is not None and c.units > 0}
-    rising = sorted(marks)
-    at = [sum(_listed(c, mark) for c in claims) for mark in rising]
-    if value <= at[0]:
-        return 0.0
-    k = max(i for i, worth in enumerate(at) if worth <= value)
-    after = rising[k + 1] if k + 1 < len(rising) else rising[k] + 1.0
-    slope = (sum(_listed(c, after) for c in claims) - at[k]) / (after - rising[k])
-    return rising[k] + (value - at[k]) / slope if slope > 0 else rising[k]
-
-
-def _as_common(claims: tuple[Claim[float], ...], share: float, value: float) -> dict[str, float]:
-    worth = {c.holder: _listed(c, share) for c in claims}
-    total = sum(worth.values())
-    if share == 0 and total > value:
-        return {holder: amount * value / total for holder, amount in worth.items()}
-    return worth
+    return ratchets.share_price(claims, value) if schedule is None else schedule.unit_value(value)
 
 
 def pay_to_founders(people: Numbers, a: Assumptions) -> tuple[Numbers, Numbers]:
