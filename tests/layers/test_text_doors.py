@@ -102,3 +102,53 @@ def test_a_model_within_that_reads_texts_of_several_inputs_is_called_on_data():
     np.testing.assert_array_equal(
         model({k: ops.convert_to_tensor(v) for k, v in texts.items()}), wanted
     )
+
+
+NUMBERED = np.array([10, 20, 30, 99, 10])
+
+
+def numbered(shape=(1,)):
+    """A model that looks an input up and computes with it as well."""
+    given = keras.Input(shape, dtype="int32", name="n")
+    hot = layers.IntegerLookup(vocabulary=[10, 20, 30], output_mode="one_hot")(given)
+    near = ops.cast(given, "float32") / 10.0
+    near = near if shape else ops.expand_dims(near, -1)
+    return keras.Model(given, layers.concatenate([hot, near]))
+
+
+@pytest.mark.parametrize("shape", [(1,), ()])
+def test_numbers_are_looked_up_and_computed_with(tmp_path, shape):
+    want = np.concatenate([np.eye(4)[[1, 2, 3, 0, 1]], NUMBERED[:, None] / 10.0], 1)
+    data = NUMBERED[:, None] if shape else NUMBERED
+    model = numbered(shape)
+    np.testing.assert_allclose(model.predict(data, verbose=0), want, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(model(data)), want, rtol=1e-6)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_allclose(again.predict(data, verbose=0), want, rtol=1e-6)
+    around = keras.Model(model.input, layers.Dense(1)(model.output))
+    around.compile("sgd", "mse")
+    assert len(around.fit(data, np.ones(5), epochs=2, verbose=0).history["loss"]) == 2
+
+
+def test_a_model_within_looks_numbers_up_and_computes_with_them():
+    inner = numbered()
+    given = keras.Input((1,), dtype="int32")
+    out = inner(given)
+    assert out.shape == (None, 5)
+    model = keras.Model(given, layers.Dense(1)(out))
+    kernel, bias = model.layers[-1].get_weights()
+    want = inner.predict(NUMBERED[:, None], verbose=0) @ kernel + bias
+    np.testing.assert_allclose(model.predict(NUMBERED[:, None], verbose=0), want, rtol=1e-5)
+    beside = layers.concatenate([inner(given), ops.cast(given, "float32")])
+    with pytest.raises(ValueError, match="an Input of its own"):
+        keras.Model(given, beside).predict(NUMBERED[:, None], verbose=0)
+
+
+def test_the_shape_of_a_model_within_that_looks_numbers_up_is_known():
+    given = keras.Input((1,), dtype="int32")
+    lookup_ = layers.IntegerLookup(vocabulary=[10, 20], output_mode="one_hot")
+    inner = keras.Model(given, lookup_(given))
+    around = keras.Input((1,), dtype="int32")
+    model = keras.Model(around, layers.Dense(2)(inner(around)))
+    assert model.predict(NUMBERED[:, None], verbose=0).shape == (5, 2)

@@ -13,6 +13,7 @@ from fastnn.base import tree
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.input_layer import InputLayer
+from fastnn.layers.preprocessing.host import text_inputs
 from fastnn.models.model import Model, flat_names
 from fastnn.tracing.call_context import mask_of, masked
 from fastnn.tracing.layer_graph import LayerGraph, Place, WrittenSize
@@ -137,15 +138,28 @@ class Functional(Model):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the graph of layers on other inputs."""
         given = self._given(inputs)
+        read = text_inputs(self)
         fitted = [
-            v if v is None or x.dtype == "string" else _match_rank(v, x)
-            for v, x in zip(given, self.inputs, strict=True)
+            v if v is None or x.dtype == "string" or name in read else _match_rank(v, x)
+            for v, x, name in zip(given, self.inputs, self.input_names, strict=True)
         ]
         graph = self._layer_graph
+        # Of an input that others than its readers compute with, they get the numbers themselves.
+        own: dict[int, Any] = {}
+        for v, name in zip(fitted, self.input_names, strict=True):
+            part = read[name].itself if name in read else None
+            if part is not None:
+                own[id(v)] = part.of(v)
+
+        def call(node: Any, args: Any, kwargs: Any) -> Any:
+            if own and not getattr(node.operation, "reads_text", False):
+                args, kwargs = tree.map_structure(lambda v: own.get(id(v), v), (args, kwargs))
+            return node.operation(*args, **kwargs)
+
         with masked(fitted, mask, training):
             outputs = graph.run(
                 fitted,
-                lambda node, args, kwargs: node.operation(*args, **kwargs),
+                call,
                 mask_of,
                 lambda: graph.sizes_in(given),
             )

@@ -29,7 +29,7 @@ def call_symbolic(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]
             "computes with numbers\n  hint: layers.TextVectorization or StringLookup first"
         )
     _build_open(layer, inputs, args, kwargs)
-    values = layer._read_values(args) if any(x.dtype == "string" for x in inputs) else args
+    values = layer._read_values(args) if layer.reads_text else args
 
     def run(replaced: Callable[[Any], Any]) -> Any:
         with Scope(training=False), CallContext():

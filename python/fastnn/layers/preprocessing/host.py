@@ -105,9 +105,7 @@ class HostLayer(Layer):
         total = math.prod(sizes) if sizes and all(isinstance(d, int) for d in sizes) else 0
         if total not in parts:
             return x
-        start, width, tail, dtype = parts[total]
-        columns = ops.reshape(x, (-1, total))[:, start : start + width]
-        return ops.reshape(ops.cast(columns, dtype), (-1, *tail))
+        return parts[total].of(ops.reshape(x, (-1, total)))
 
     def _made(self, out: Array) -> Any:
         return as_text(out) if out.dtype.kind in "UO" else _core.tensor(out)
@@ -241,14 +239,43 @@ def is_text(value: Any) -> bool:
 # ---- text inputs of models -----------------------------------------------------------------------
 
 
+class Part(NamedTuple):
+    """The columns of one array that are a reader's."""
+
+    start: int
+    width: int
+    tail: tuple[int, ...]
+    dtype: str
+
+    def of(self, x: Tensor) -> Any:
+        """The reader's value."""
+        columns = ops.reshape(x, (-1, x.shape[-1]))[:, self.start : self.start + self.width]
+        return ops.reshape(ops.cast(columns, self.dtype), (-1, *self.tail))
+
+
 class Reader(NamedTuple):
     """A layer that reads a text input on the host."""
 
-    layer: HostLayer
+    layer: Any
     #: What it gives.
     spec: KerasTensor
     #: Axes that `expand_dims` has put between the input and the layer.
     axes: tuple[int, ...]
+
+
+class _AsItIs:
+    """A reader that gives the numbers of an input themselves, for those who compute with them."""
+
+    takes_numbers = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def compute(self, values: Array) -> Array:
+        return values
+
+    def wants_rows(self) -> bool:
+        return True
 
 
 class TextInput:
@@ -261,6 +288,8 @@ class TextInput:
     takes_numbers: bool
     spec: KerasTensor
     shared: bool
+    #: Where the input's own numbers are in that array; None where nobody computes with them.
+    itself: Part | None = None
 
     def __init__(self, name: str, readers: list[Reader], single: bool = False) -> None:
         self.name = name
@@ -288,14 +317,17 @@ class TextInput:
         total: int = sum(widths)
         start = 0
         for (layer, spec, _), tail, width in zip(readers, tails, widths, strict=True):
-            part = (start, width, tail, spec.dtype)
+            part = Part(start, width, tail, spec.dtype)
+            start += width
+            if isinstance(layer, _AsItIs):
+                self.itself = part
+                continue
             parts = layer.__dict__.setdefault("_parts", {})
             if parts.setdefault(total, part) != part:
                 raise DataError(
                     f"layer {layer.name!r} reads several inputs beside others\n"
                     "  hint: a layer of its own for each input"
                 )
-            start += width
         return total
 
     def read(self, array: Array) -> Array:
@@ -351,13 +383,27 @@ def _text_input(graph: Any, x: KerasTensor, name: str) -> TextInput | None:
     if not readers and (x.dtype != "string" or not others):
         return None if x.dtype != "string" else TextInput(name, [])
     single = len(x.shape) == 1
-    if others:
+    if others and (x.dtype == "string" or not _apart(graph, x, others)):
         names = ", ".join(repr(n) for n in [*(r.layer.name for r in readers), *others])
+        hint = "call that layer and use its output several times"
+        if x.dtype != "string":
+            hint = "for the model within an Input of its own, given the same data"
         raise DataError(
-            f"input {name!r} is read by {names}; text is read before the model runs, by layers "
-            "such as StringLookup\n  hint: call that layer and use its output several times"
+            f"input {name!r} is read by {names}; it is read before the model runs, by layers such "
+            f"as StringLookup and IntegerLookup\n  hint: {hint}"
         )
+    if others:
+        readers.append(Reader(_AsItIs(others[0]), x, ()))
     return TextInput(name, readers, single)
+
+
+def _apart(graph: Any, x: KerasTensor, others: list[str]) -> bool:
+    """Whether those who compute with an input can be given its own numbers: they are all here, or
+    all in the one model within that takes the input.
+    """
+    found = [node.operation for node in graph.readers_of(x)]
+    here = {op.name for op in found if getattr(op, "model_kind", None) is None}
+    return len(found) == 1 or here.issuperset(others)
 
 
 def _readers(
@@ -411,8 +457,9 @@ def fed(model: Any) -> list[KerasTensor]:
     ]
 
 
-def _opened(layer: HostLayer) -> HostLayer:
-    layer._at_text_input = True
+def _opened(layer: Any) -> Any:
+    if isinstance(layer, HostLayer):
+        layer._at_text_input = True
     return layer
 
 
@@ -450,8 +497,8 @@ def read_symbols(model: Any, x: Any) -> Any:
     named = isinstance(x, dict) and all(n in x for n in inner.input_names)
     leaves = [x[n] for n in inner.input_names] if named else tree.flatten(x)
     given = [
-        of if getattr(leaf, "dtype", None) == "string" else leaf
-        for leaf, of in zip(leaves, fed(inner), strict=False)
+        leaf if of is declared else of
+        for leaf, of, declared in zip(leaves, fed(inner), inner.inputs, strict=False)
     ]
     if named:
         return {**x, **dict(zip(inner.input_names, given, strict=True))}
