@@ -121,7 +121,7 @@ class Discretization(Layer):
     Args:
         bin_boundaries: The boundaries between bins, rising: n of them make n + 1 bins.
         num_bins: How many bins `adapt` is to make, of equal numbers of values.
-        epsilon: Taken for Keras's sake: quantiles are exact.
+        epsilon: Taken for Keras's sake: quantiles are exact, those of all data.
         output_mode: `"int"`, `"one_hot"`, `"multi_hot"` or `"count"`.
         sparse: Not supported; False.
         dtype: Taken for Keras's sake.
@@ -244,7 +244,9 @@ class Discretization(Layer):
             return
         values = np.sort(np.concatenate(self._seen))
         places = np.arange(1, self.num_bins) / self.num_bins
-        self.bin_boundaries = [float(v) for v in np.quantile(values, places)]
+        # The definition that Keras's summaries of the data come to.
+        found = np.quantile(values, places, method="interpolated_inverted_cdf")
+        self.bin_boundaries = [float(v) for v in found]
         self._seen = []
 
     def call(self, inputs: Any) -> Any:

@@ -332,7 +332,7 @@ class TextInput:
 
     def read(self, array: Array) -> Array:
         """The value that the model gets for texts."""
-        made = []
+        made: list[Array] = []
         if self.single and array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         for layer, _, axes in self.readers:
