@@ -8,7 +8,7 @@ standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Protocol
 
@@ -26,33 +26,14 @@ __all__ = [
     "ModelProbabilities",
     "OptionProceeds",
     "Proceeds",
-    "ProceedsFunction",
     "SamplingSpec",
-    "SimulateFunction",
     "Simulation",
 ]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-# --- money.py ------------------------------------------------------------------------------------
-# money.parse_cap_table(data: object, issues: list[Issue]) -> CapTable | None
-#     reads profile.cap_table (raw mapping; keys: common, founders, classes[], options[], safes[],
-#     notes[]); appends EX3xx issues (field names start with "cap_table.") instead of raising.
-# money.parse_assumptions(data: object, issues: list[Issue]) -> Assumptions | None
-#     reads profile.assumptions (raw mapping, {} = defaults), same rule, fields "assumptions.".
-# money.CapTable, money.Assumptions: frozen dataclasses. `profile.cap_table` is a CapTable or None,
-#     `profile.assumptions` an Assumptions. With cap_table None, proceeds() works by ownership
-#     alone (profile.founder_share, default from Assumptions) and adds flag "no_preference_data".
-# money.proceeds has the signature of ProceedsFunction.
-# valuation.estimate(method: str, inputs: Mapping, issues: list[Issue])
-#     -> tuple[float, float, float] | None: methods "multiples", "vc", "first_chicago", "dcf"; the
-#     (low, mid, high) company value; appends EX115 (fields "valuation.inputs.<name>") instead of
-#     raising.
-# A profile is read by attribute: profile.cash, .debt, .committed_funds, .founder_share,
-#     .total_raised, .sector, .founded, .as_of, .currency, .valuation (low, mid, high, method),
-#     .funding_rounds (date, type, amount), .cap_table, .assumptions, .deal.acquirer_stake; an
-#     optional field that was not given is None. Rows: fields.py; money amounts are float.
+# ---- money --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +80,9 @@ class Proceeds:
     prices: tuple[tuple[float, float, float], ...] = ()  # (headline, net, founders) of a sale
 
 
-class ProceedsFunction(Protocol):
-    """Signature of `money.proceeds`."""
-
-    def __call__(  # noqa: D102
-        self,
-        profile: Any,
-        cap_table: Any,
-        assumptions: Any,
-        options: Sequence[str],
-        *,
-        brief: bool = False,
-    ) -> Proceeds: ...
+# ---- sampling -----------------------------------------------------------------------------------
 
 
-# --- uncertainty.py ------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """How one leaf's input is drawn, in the leaf's own unit (before any log10).
@@ -182,30 +151,9 @@ class Simulation:
     kappa: float | None
 
 
-class SimulateFunction(Protocol):
-    """Signature of `uncertainty.simulate`; `profile_index` keys the Philox stream in a batch."""
-
-    def __call__(  # noqa: D102
-        self,
-        spec: SamplingSpec,
-        *,
-        kappa: float | None = 60.0,
-        draws: int = 10_000,
-        seed: int = 0,
-        profile_index: int = 0,
-        threads: int | None = None,
-    ) -> Simulation: ...
+# ---- the learned model --------------------------------------------------------------------------
 
 
-# uncertainty.simulate_many(specs: Sequence[SamplingSpec], *, kappa, draws, seed, first_index,
-#     threads, progress) -> list[Simulation]; every profile of the batch draws from the one stream
-#     `first_index` (common random numbers), so each result equals simulate(spec,
-#     profile_index=first_index) and depends neither on the order nor on the size of the batch.
-# uncertainty.tornado_runs(spec, *, kappa, draws, seed) -> FloatArray (leaves, 2, options): p_first
-#     with leaf l held at its 10 % and 90 % quantile, the others free, same random numbers.
-
-
-# --- model.py ------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class ModelProbabilities:
     """Chances over 26 months; `spread` is the ensemble's standard deviation (none, acq., ipo)."""
@@ -226,7 +174,7 @@ class HullCheck:
 
 
 class ExitModel(Protocol):
-    """What `model.load_model(name)` returns."""
+    """What gives chances: the base rates, or a trained ensemble."""
 
     name: str
 
@@ -237,10 +185,3 @@ class ExitModel(Protocol):
     def in_hull(self, profile: Any) -> HullCheck:
         """Return whether the profile lies inside the training data's hull."""
         ...
-
-
-# model.base_rates(profile) -> ModelProbabilities: table of 5.2 by money raised and last round.
-# Model features come from profile.funding_rounds: tuple of FundingRound(date, type, amount or
-# None), profile.total_raised (float or None), profile.sector, profile.founded, profile.as_of.
-# Command line: exitb offers model_cli.add_commands(subparsers) for `fastnn exit model ...` and
-# `run_waterfall(profile, prices) -> Waterfall` for `fastnn exit waterfall`.
