@@ -249,6 +249,16 @@ def test_a_date_with_two_readings_or_none_is_refused(text: str) -> None:
         read_day(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["12k-15k", "12k – 15k", "5m to 6m", "~5m", "ca. 5m", ">5m", "5m+", "约500万"]
+)
+def test_of_a_range_it_is_said_that_one_number_is_wanted(text: str) -> None:
+    with pytest.raises(ExitError, match="one in the middle"):
+        Profile.from_dict(make_profile_dict(cash=text), today=TODAY)
+    with pytest.raises(ExitError, match="for example cash"):
+        Profile.from_dict(make_profile_dict(cash="plenty"), today=TODAY)
+
+
 def test_numpy_values_are_plain_values() -> None:
     made = Profile.from_dict(
         make_profile_dict(

@@ -132,6 +132,8 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
             hint = f"write a number, for example {path} = {row.example or 1}"
             if text.strip().lower() in _ABSENT:
                 hint = "leave the field out, or the cell empty, where it is not known"
+            elif re.search(_ABOUT, text, re.IGNORECASE):
+                hint = "write one number, the one in the middle"
         reader.fail(code, path, text, error.message, hint)
         return None
     if row.path in GROWTH and found.sign == "x":
@@ -169,6 +171,11 @@ _ABSENT = frozenset(
 )  # fmt: skip
 
 
+#: A range, or a number that is not quite one: "12k-15k", "~5m", "5m+", "约500万".
+_ABOUT = (
+    r"[0-9a-z万亿]\s*(?:-|–|—|~|～|至|到|\bto\b|\.\.)\s*[$€£¥]?\s*[0-9]|^\s*(?:[~≈<>≤≥约近超]|"
+    r"ca\b|circa\b|approx|about\b|around\b|roughly\b|etwa\b|rund\b|environ\b)|[+]\s*$|左右|多万"
+)
 _DIGITS = frozenset("0123456789")
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
