@@ -480,6 +480,20 @@ def test_segments_are_joined_as_in_tensorflow():
     assert tf.math.unsorted_segment_prod(x, ids, 1).shape == (1, 2)
 
 
+def test_matrices_are_taken_apart_and_rooted_as_in_tensorflow():
+    draw = np.random.default_rng(0).normal(size=(2, 4, 4)).astype("float32")
+    factors, order = tf.linalg.lu(draw)
+    for both, rows, x in zip(factors.numpy(), order.numpy(), draw, strict=True):
+        product = (np.tril(both, -1) + np.eye(4)) @ np.triu(both)
+        np.testing.assert_allclose(product, x[rows], atol=1e-5)
+    good = draw @ draw.swapaxes(1, 2) + np.eye(4, dtype="float32")
+    for scale in (1e-3, 1.0, 1e4):
+        root = tf.linalg.sqrtm(good * np.float32(scale)).numpy()
+        np.testing.assert_allclose(root @ root / scale, good, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(tf.linalg.sqrtm([[4.0, 1.0], [0.0, 9.0]]), [[2, 0.2], [0, 3]], 1e-5)
+    assert np.isnan(tf.linalg.sqrtm([[-4.0, 0.0], [0.0, 9.0]]).numpy()).all()
+
+
 def test_losses_of_drawn_classes_are_those_of_tensorflow():
     draw = np.random.default_rng(0)
     weights, bias = draw.normal(size=(10, 4)), np.linspace(-1, 1, 10)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.typing import TensorLike
@@ -15,8 +17,8 @@ from fastnn.errors import DataError, ShapeError
 
 __all__ = [
     "adjoint", "band_part", "cholesky_solve", "diag", "diag_part", "eigvalsh", "expm", "lstsq",
-    "matvec", "normalize", "set_diag", "svd", "tensor_diag", "tensor_diag_part", "trace",
-    "triangular_solve",
+    "lu", "matvec", "normalize", "set_diag", "sqrtm", "svd", "tensor_diag", "tensor_diag_part",
+    "trace", "triangular_solve",
 ]  # fmt: skip
 
 
@@ -201,3 +203,31 @@ def normalize(
     else:
         size = ops.norm(x, kind, axis=axis, keepdims=True)
     return x / size, size
+
+
+def lu(input: TensorLike, output_idx_type: Any = None, name: Any = None) -> tuple[Tensor, Tensor]:
+    """Both triangles in one matrix, without the ones, and which row stands where."""
+    x = _matrix("lu", input)
+    factors, swaps = ops.lu_factor(x)
+    order = np.broadcast_to(np.arange(x.shape[-2]), np.shape(swaps)).copy()
+    for at in np.ndindex(order.shape[:-1]):
+        for row, other in enumerate(np.asarray(swaps)[at].tolist()):  # one swap after the other
+            order[at][[row, other]] = order[at][[other, row]]
+    return factors, ops.convert_to_tensor(order.astype(np.int32))
+
+
+#: Newton steps of a square root: halves until the scale is found, then the error squares.
+_ROOT_STEPS = 20
+
+
+def sqrtm(input: TensorLike, name: Any = None) -> Tensor:
+    """Matrices whose squares the matrices are, by Newton steps for root and inverse together; NaN
+    where there is no real one.
+    """
+    x = _matrix("sqrtm", input)
+    root, inverse = x, ops.eye(x.shape[-1], dtype=x.dtype) + ops.zeros_like(x)
+    for _ in range(_ROOT_STEPS):
+        root, inverse = (root + ops.inv(inverse)) * 0.5, (inverse + ops.inv(root)) * 0.5
+    off = ops.max(ops.abs(ops.matmul(root, root) - x), axis=(-2, -1), keepdims=True)
+    found = off <= 0.01 * ops.max(ops.abs(x), axis=(-2, -1), keepdims=True)
+    return ops.where(found, root, float("nan"))

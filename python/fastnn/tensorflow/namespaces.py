@@ -41,7 +41,7 @@ _RENAMED = {
              "invert_permutation": "argsort", "bincount": "bincount", "truediv": "true_divide",
              "rint": "round"},
     "nn": {"conv_transpose": "", "isotonic_regression": ""},
-    "linalg": {"eig": "", "lu": ""},
+    "linalg": {"eig": ""},
 }  # fmt: skip
 #: Functions of `fastnn.tensorflow` that belong to a namespace.
 _BESIDE = {
