@@ -8,7 +8,7 @@ import sys
 import pytest
 
 LIMIT = """
-import resource, sys
+import os, resource, sys
 import numpy as np
 import fastnn
 from fastnn import _core, layers
@@ -54,6 +54,14 @@ room = 12""",
     "a list of rows": """
 x = _core.tensor(np.ones(5_000_000, "f"))
 run, room = lambda: list(x), 60""",
+    "a model in a file": """
+model = fastnn.Sequential([fastnn.Input((3000,)), layers.Dense(5000)])
+model.save("large.safetensors")
+run, room = lambda: fastnn.load_model("large.safetensors"), 30""",
+    "a model in an HDF5 file": """
+model = fastnn.Sequential([fastnn.Input((3000,)), layers.Dense(5000)])
+model.save("large.h5")
+run, room = lambda: fastnn.load_model("large.h5"), 50""",
     "many models": """
 kept = []
 def run():
@@ -65,9 +73,10 @@ room = 30""",
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_running_out_of_memory_is_a_memory_error(run_python, name):
+def test_running_out_of_memory_is_a_memory_error(run_python, tmp_path, name):
     program = (
         LIMIT
+        + "os.chdir(sys.argv[1])\n"
         + PROGRAMS[name]
         + """
 limit(room)
@@ -77,7 +86,7 @@ except MemoryError as error:
     print("refused", error)
 """
     )
-    assert run_python(program).startswith("refused")
+    assert run_python(program, str(tmp_path)).startswith("refused")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn.errors import FormatError
 
-__all__ = ["FileBudget", "file_budget", "file_limit", "format_errors", "reading_file"]
+__all__ = ["FileBudget", "file_budget", "file_limit", "format_errors", "no_memory", "reading_file"]
 
 
 class FileBudget:
@@ -50,6 +50,19 @@ def file_limit(path: str, max_bytes: int | None) -> int:
     return 2 * os.path.getsize(path) + _SPARE if max_bytes is None else max_bytes
 
 
+class _NoMemory(FormatError, MemoryError):
+    """A file asks for more memory than there is: a large model, or settings that are wrong."""
+
+
+def no_memory(path: str, where: str, error: object) -> MemoryError:
+    """The error of a file that could not be read for lack of memory."""
+    what = str(error).partition("\n")[0]
+    return _NoMemory(
+        f"{path!r}: not enough memory for {where}{': ' * bool(what)}{what}\n"
+        "  hint: free memory or raise the limit; if the model is small, the file is wrong"
+    )
+
+
 @contextmanager
 def format_errors(path: str) -> Iterator[None]:
     """Whatever a layer says of settings that are wrong, the file is at fault: FormatError."""
@@ -62,7 +75,9 @@ def format_errors(path: str) -> Iterator[None]:
         text = text if path in text else f"{path!r}: {text}"
         text += "" if "\n  hint: " in text else "\n  hint: is the file damaged, or was it changed?"
         raise FormatError(text) from error
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError,
+    except MemoryError as error:
+        raise no_memory(path, "building its model", error) from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError,
             RecursionError, RuntimeError, TypeError, ValueError) as error:  # fmt: skip
         what = str(error) if "\n  hint: " in str(error) else (
             f"{type(error).__name__}: {error}\n  hint: is the file damaged, or was it changed?"

@@ -8,6 +8,7 @@ CVE-2026-0897 (shape bombs), CVE-2026-1669 (external, soft and virtual links).
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import math
 import os
@@ -19,6 +20,7 @@ import numpy as np
 from fastnn.base.atomic import uninterrupted
 from fastnn.errors import FormatError
 from fastnn.files.keras.hdf5_layout import free_lists_end, largest_object, longest_claim, mapped
+from fastnn.serialization.file_budget import no_memory
 
 __all__ = ["Reader", "h5py_or_hint"]
 
@@ -83,6 +85,8 @@ class Reader:
         except (FormatError, MemoryError):
             raise
         except _FAULTS as error:
+            if f"[Errno {errno.ENOMEM}]" in str(error):
+                raise no_memory(self.label, what, error) from None
             raise FormatError(
                 f"{self.label!r}: damaged HDF5 file, {what}: {error}\n"
                 "  hint: write or copy the file again"
