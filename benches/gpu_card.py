@@ -138,14 +138,18 @@ def rows_of_the_table(device: str, limit: float) -> dict[str, Any]:
             run.kill()
         out: dict[str, Any] = {"seconds": time.perf_counter() - start, "code": run.wait()}
         if report.exists():
-            out |= _counted(report)
+            out |= _counted(report, is_whole=out["code"] in (0, 1))
     return out
 
 
-def _counted(report: Path) -> dict[str, Any]:
-    """How many tests passed, and what the others said first."""
+def _counted(report: Path, is_whole: bool = True) -> dict[str, Any]:
+    """How many tests passed, and what the others said first; the last of a run that time ended is
+    named apart, since it did not end."""
     found: dict[str, Any] = {"passed": 0, "skipped": 0, "failed": {}}
-    for case in ElementTree.parse(report).iter("testcase"):
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    if not is_whole and cases:
+        found["ended in"] = cases.pop().get("name")
+    for case in cases:
         wrong = [e for e in case if e.tag in ("failure", "error")]
         if wrong:
             found["failed"][case.get("name")] = wrong[0].get("message", "")[:400]

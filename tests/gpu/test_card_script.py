@@ -57,6 +57,8 @@ def test_cases_of_rows_are_counted_and_failures_named(card, tmp_path):
     report.write_text(REPORT, "utf-8")
     failed = {"c": "off by 1", "d": "no device"}
     assert card._counted(report) == {"passed": 1, "skipped": 1, "failed": failed}
+    cut = card._counted(report, is_whole=False)
+    assert cut == {"passed": 1, "skipped": 1, "failed": {"c": "off by 1"}, "ended in": "d"}
     assert "absent" in card.rows_of_the_table("gpu:0", 0)
     assert "gpu:1" in card.rows_of_the_table("gpu:1", 60)["absent"]
 
