@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 use fastnn::buffer::Buffer;
+use fastnn::kernels::Scale;
 use fastnn::kernels::gemm::bf16::{Arithmetic, gemm_bf16_on, is_native};
 use fastnn::kernels::gemm::{Gemm, Matrix};
 use fastnn::pool;
@@ -279,6 +280,7 @@ fn products(
             c: c.as_mut_ptr(),
             ldc: n,
             bias: ptr::null(),
+            scale: Scale::NONE,
             relu: false,
             accumulate: false,
         };

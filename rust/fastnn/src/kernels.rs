@@ -57,11 +57,44 @@ pub trait Epilogue: Sync {
     unsafe fn apply(&self, row: usize, rows: usize, col: usize, cols: usize, c: *mut f32, ldc: usize);
 }
 
-/// What a maker of blocks does to each block before it leaves it: bias, then relu, then the rest.
+/// A factor and a summand per column: `x` becomes `fma(x, factor, summand)`, as a folded batch
+/// normalisation wants it. Both are null where there is none.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// One number per column.
+    pub factors: *const f32,
+    /// One number per column.
+    pub summands: *const f32,
+}
+
+impl Scale {
+    /// Columns stay as they are.
+    pub const NONE: Scale = Scale { factors: std::ptr::null(), summands: std::ptr::null() };
+
+    /// Do columns stay as they are?
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.factors.is_null()
+    }
+
+    /// From column `col` on.
+    #[must_use]
+    pub fn from(self, col: usize) -> Scale {
+        if self.is_none() {
+            return self;
+        }
+        Scale { factors: self.factors.wrapping_add(col), summands: self.summands.wrapping_add(col) }
+    }
+}
+
+/// What a maker of blocks does to each block before it leaves it: bias, then scale, then relu, then
+/// the rest.
 #[derive(Clone, Copy)]
 pub struct Finishing<'a> {
     /// One number per column, or null.
     pub bias: *const f32,
+    /// None where the maker does not scale.
+    pub scale: Scale,
     /// Negative results become zero; NaN stays.
     pub relu: bool,
     /// Sees every finished block once.
@@ -82,6 +115,11 @@ pub trait Blocked: Send + Sync + fmt::Debug {
 
     /// The band of the block that begins at this row; later rows have later bands.
     fn band(&self, row: usize) -> usize;
+
+    /// Does [`Blocked::run`] scale columns?
+    fn scales(&self) -> bool {
+        false
+    }
 
     /// Makes the matrix. The blocks depend on the problem alone, never on the threads.
     ///

@@ -2,11 +2,11 @@
 //! edges of memory, rounding independent of threads, NaN, epilogues, batches, segments.
 #![cfg(target_os = "linux")]
 
-use fastnn::kernels::Epilogue;
 use fastnn::kernels::gemm::bf16::{Arithmetic, gemm_bf16_on, gemm_bf16_packed, is_native, pack_all_pairs};
 use fastnn::kernels::gemm::tile::{Micro, Output, Segment, Tile};
 use fastnn::kernels::gemm::{Gemm, KC, Matrix, Strides, gemm_batched, gemm_on, gemm_packed, pack_all};
 use fastnn::kernels::stored;
+use fastnn::kernels::{Epilogue, Scale};
 use fastnn::pool;
 use fastnn::shape::DType;
 use fastnn::simd::Isa;
@@ -104,6 +104,8 @@ struct Arena {
     b: Fenced,
     c: Fenced,
     bias: Fenced,
+    factors: Fenced,
+    summands: Fenced,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,8 +116,9 @@ struct Case {
     k: usize,
     ta: bool,
     tb: bool,
-    /// Bias, relu, and the old C together with floats between its rows.
+    /// Bias, scale, relu, and the old C together with floats between its rows.
     bias: bool,
+    scaled: bool,
     relu: bool,
     accumulate: bool,
     gap: usize,
@@ -132,7 +135,7 @@ fn check(case: Case, arena: &Arena, a: &[f32], b: &[f32], exact: impl Fn(usize, 
     );
     let a_rows = Matrix::row_major(arena.a.put(&av, case.at_end), if case.ta { m } else { k });
     let b_rows = Matrix::row_major(arena.b.put(&bv, case.at_end), if case.tb { k } else { n });
-    let bias = random(n, 77);
+    let (bias, factors, summands) = (random(n, 77), random(n, 78), random(n, 79));
     let ldc = n + case.gap;
     let before = if case.accumulate { 0.5 } else { f32::NAN };
     let mut fill = vec![GUARD; (m - 1) * ldc + n];
@@ -150,6 +153,14 @@ fn check(case: Case, arena: &Arena, a: &[f32], b: &[f32], exact: impl Fn(usize, 
         c,
         ldc,
         bias: if case.bias { arena.bias.put(&bias, case.at_end) } else { ptr::null() },
+        scale: if case.scaled {
+            Scale {
+                factors: arena.factors.put(&factors, case.at_end),
+                summands: arena.summands.put(&summands, case.at_end),
+            }
+        } else {
+            Scale::NONE
+        },
         relu: case.relu,
         accumulate: case.accumulate,
     };
@@ -169,10 +180,14 @@ fn check(case: Case, arena: &Arena, a: &[f32], b: &[f32], exact: impl Fn(usize, 
                 want += f64::from(bias[j]);
                 scale += f64::from(bias[j].abs());
             }
+            if case.scaled {
+                want = want * f64::from(factors[j]) + f64::from(summands[j]);
+                scale = scale * f64::from(factors[j].abs()) + f64::from(summands[j].abs());
+            }
             if case.relu {
                 want = want.max(0.0);
             }
-            let bound = (k + 4) as f64 * 2f64.powi(-24) * scale;
+            let bound = (k + 5) as f64 * 2f64.powi(-24) * scale;
             let y = f64::from(got[i * ldc + j]);
             assert!((y - want).abs() <= bound, "{case:?} ({i}, {j}): {y} against {want} +- {bound}");
         }
@@ -195,6 +210,8 @@ fn sweep_shapes(isa: Isa) {
             b: Fenced::new(k * nn),
             c: Fenced::new(mm * (nn + 3)),
             bias: Fenced::new(nn),
+            factors: Fenced::new(nn),
+            summands: Fenced::new(nn),
         };
         for m in 1..=mm {
             for n in widths() {
@@ -209,6 +226,7 @@ fn sweep_shapes(isa: Isa) {
                         ta: layout & 1 != 0,
                         tb: layout & 2 != 0,
                         bias: turn % 2 == 0,
+                        scaled: turn % 3 < 2,
                         relu: turn % 3 == 0,
                         accumulate: turn % 5 == 0,
                         gap: if turn % 4 == 0 { 3 } else { 0 },
@@ -254,14 +272,17 @@ fn large_and_long_products_are_within_the_error_bound() {
             b: Fenced::new(k * n),
             c: Fenced::new(m * (n + 3)),
             bias: Fenced::new(n),
+            factors: Fenced::new(n),
+            summands: Fenced::new(n),
         };
         for isa in Isa::available() {
             for layout in 0..4 {
                 let (ta, tb) = (layout & 1 != 0, layout & 2 != 0);
                 for accumulate in [false, true] {
                     let gap = if accumulate { 3 } else { 0 };
+                    let (bias, scaled, relu) = (!ta, ta == accumulate, tb);
                     let case =
-                        Case { isa, m, n, k, ta, tb, bias: !ta, relu: tb, accumulate, gap, at_end: true };
+                        Case { isa, m, n, k, ta, tb, bias, scaled, relu, accumulate, gap, at_end: true };
                     check(case, &arena, &a, &b, |i, j| (sum[i * n + j], abs[i * n + j]));
                 }
             }
@@ -280,6 +301,7 @@ fn plain(a: &[f32], b: &[f32], c: &mut [f32], m: usize, n: usize, k: usize) -> G
         c: c.as_mut_ptr(),
         ldc: n,
         bias: ptr::null(),
+        scale: Scale::NONE,
         relu: false,
         accumulate: false,
     }
@@ -464,6 +486,7 @@ fn segments_with_scattered_rows_add_up_in_one_tile() {
                     c: c.as_mut_ptr(),
                     ldc: cols,
                     bias: ptr::null(),
+                    scale: Scale::NONE,
                     relu: false,
                     accumulate: false,
                 };
@@ -504,6 +527,7 @@ fn a_single_row_has_the_same_bits_with_packed_weights() {
             c,
             ldc: n,
             bias: bias.as_ptr(),
+            scale: Scale::NONE,
             relu: true,
             accumulate: false,
         };
@@ -541,6 +565,8 @@ fn bf16_products_are_those_of_rounded_operands() {
             b: Fenced::new(k * n),
             c: Fenced::new(m * (n + 3)),
             bias: Fenced::new(n),
+            factors: Fenced::new(n),
+            summands: Fenced::new(n),
         };
         let (a, b, bias) = (random(m * k, 1), random(k * n, 2), random(n, 3));
         let (sum, abs) = reference(&bf16_rounded(&a), &bf16_rounded(&b), m, n, k);
@@ -563,6 +589,7 @@ fn bf16_products_are_those_of_rounded_operands() {
                     c,
                     ldc,
                     bias: if more { arena.bias.put(&bias, at_end) } else { ptr::null() },
+                    scale: Scale::NONE,
                     relu: more,
                     accumulate: more,
                 };

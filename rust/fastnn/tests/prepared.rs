@@ -276,3 +276,62 @@ fn convolutions_with_packed_and_transformed_filters_have_the_bits_of_those_as_th
         assert!(f.describe().contains(row), "{row} does not run: {}", f.describe());
     }
 }
+
+#[test]
+fn heads_scale_columns_as_the_steps_after_them_would() {
+    // Image, filters, padding, rectified, and the row that runs.
+    type Case = ([usize; 3], [usize; 3], i64, bool, &'static str);
+    let cases: [Case; 7] = [
+        ([7, 6, 40], [1, 1, 50], 0, true, "conv "),
+        ([7, 6, 600], [1, 1, 70], 0, false, "conv "),
+        ([5, 7, 600], [1, 1, 520], 0, true, "matmul_packed"),
+        ([1, 1, 600], [1, 1, 520], 0, true, "matmul_packed"),
+        ([9, 8, 5], [3, 3, 21], 1, true, "conv "),
+        ([7, 7, 140], [3, 3, 320], 1, false, "conv_packed"),
+        ([14, 13, 33], [3, 3, 49], 1, true, "winograd_conv"),
+    ];
+    for (image, [high, wide, filters], pad, relu, row) in cases {
+        let w = variable(&[high, wide, image[2], filters], &noise(&[high, wide, image[2], filters], filters));
+        let lines: Vec<Arc<Variable>> =
+            (1..4).map(|seed| variable(&[filters], &noise(&[filters], seed))).collect();
+        let attrs = [
+            Attr::Ints(vec![1, 1]),
+            Attr::Sizes(vec![fastnn::dim::Dim::new(pad); 4]),
+            Attr::Ints(vec![]),
+            Attr::Int(1),
+        ];
+        let conv = |x: &Tensor, w: Tensor| {
+            Tensor::apply(ops::find("conv").unwrap(), &[x.clone(), w], &attrs).unwrap()
+        };
+        let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&image).unwrap()), "x");
+        let made = apply("add", &[&conv(&x, leaf(&w)), &leaf(&lines[0])]);
+        let made = apply("add", &[&apply("multiply", &[&made, &leaf(&lines[1])]), &leaf(&lines[2])]);
+        let made = if relu { apply("relu", &[&made]) } else { made };
+        let f = Function::new(std::slice::from_ref(&x), &[made], &[]).unwrap();
+        for images in [2, 3] {
+            let dims = [images, image[0], image[1], image[2]];
+            let data = noise(&dims, images + 7);
+            let got = call(&f, &data, &dims);
+            let plain = conv(&Tensor::from_slice(&data, &dims).unwrap(), now(&w));
+            let plain: Vec<f32> = plain.storage().unwrap().as_slice().to_vec();
+            let [bias, factors, summands] =
+                [0, 1, 2].map(|i| now(&lines[i]).storage().unwrap().as_slice().to_vec());
+            // Where the processor has no such instruction, it is rounded twice.
+            let fma = |a: f32, b: f32, c: f32| match fastnn::simd::isa() {
+                fastnn::simd::Isa::Portable => a * b + c,
+                _ => a.mul_add(b, c),
+            };
+            let scaled = plain.iter().enumerate().map(|(i, &v)| {
+                let col = i % filters;
+                let v = fma(v + bias[col], factors[col], summands[col]);
+                if relu { v.max(0.0) } else { v }
+            });
+            // `max` of the standard library may keep either zero.
+            let same = |v: f32| if v == 0.0 { 0 } else { v.to_bits() };
+            let want: Vec<u32> = scaled.map(same).collect();
+            assert_eq!(got[0].iter().map(|&v| same(v)).collect::<Vec<_>>(), want, "{image:?} {dims:?}");
+        }
+        let text = f.describe();
+        assert!(text.contains(row) && text.contains("+bias scaled"), "{row}: {text}");
+    }
+}

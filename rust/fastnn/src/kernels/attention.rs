@@ -16,6 +16,7 @@ mod there;
 pub use back::{Grads, attention_grad};
 pub use there::attention;
 
+use super::Scale;
 use super::gemm::Matrix;
 use super::gemm::pack::{Pack, pack};
 use super::gemm::tile::{MAX_ROWS, Micro, Output, Segment, Tile};
@@ -207,6 +208,7 @@ impl Part<'_> {
                     c: self.c.wrapping_add(col),
                     ldc: self.ldc,
                     bias: ptr::null(),
+                    scale: Scale::NONE,
                     relu: false,
                     accumulate: self.accumulate,
                 },

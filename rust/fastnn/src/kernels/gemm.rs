@@ -16,7 +16,7 @@ mod slices;
 pub mod tile;
 mod vector;
 
-use super::Epilogue;
+use super::{Epilogue, Scale};
 use crate::buffer::scratch;
 use crate::pool;
 use crate::shape::DType;
@@ -86,7 +86,7 @@ impl Matrix {
     }
 }
 
-/// `C (m x n) = relu(C_before + A (m x k) B (k x n) + bias)`.
+/// `C (m x n) = relu(scale(C_before + A (m x k) B (k x n) + bias))`.
 #[derive(Debug, Clone, Copy)]
 pub struct Gemm {
     /// Rows of A and C.
@@ -108,6 +108,8 @@ pub struct Gemm {
     pub ldc: usize,
     /// `n` floats, or null.
     pub bias: *const f32,
+    /// Of `n` columns.
+    pub scale: Scale,
     /// Negative results become zero; NaN stays.
     pub relu: bool,
     /// The old C is added.
@@ -135,6 +137,7 @@ impl Gemm {
             c: ptr::null_mut(),
             ldc: n,
             bias: ptr::null(),
+            scale: Scale::NONE,
             relu: false,
             accumulate: false,
         }
@@ -142,7 +145,8 @@ impl Gemm {
 
     /// The product for `cols` columns of C from `col` on, whose B is packed elsewhere.
     fn columns(&self, col: usize, cols: usize) -> Gemm {
-        Gemm { n: cols, c: offset(self.c, col), bias: offset(self.bias.cast_mut(), col), ..*self }
+        let bias = offset(self.bias.cast_mut(), col);
+        Gemm { n: cols, c: offset(self.c, col), bias, scale: self.scale.from(col), ..*self }
     }
 }
 
@@ -169,7 +173,7 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
     if g.m == 0 || g.n == 0 || (g.c.is_null() && epilogue.is_none()) {
         return;
     }
-    if g.k > 0 && (g.m == 1 || g.n == 1) && product_with_vector(isa, g, epilogue) {
+    if g.k > 0 && (g.m == 1 || g.n == 1) && g.scale.is_none() && product_with_vector(isa, g, epilogue) {
         return;
     }
     let micro = Micro::of(isa);
@@ -459,6 +463,7 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                 (None, None) => return,
             };
             let bias = if last && !g.bias.is_null() { g.bias.wrapping_add(b.col + col) } else { ptr::null() };
+            let scale = if last { g.scale.from(b.col + col) } else { Scale::NONE };
             let next = Next::after(panels, g, b, col, from..to, micro);
             for i in 0..tiles {
                 let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
@@ -481,7 +486,7 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                     rows: end - row,
                     cols,
                     padded,
-                    out: Output { c: c.wrapping_add(row * ldc + col), ldc, bias, relu, accumulate },
+                    out: Output { c: c.wrapping_add(row * ldc + col), ldc, bias, scale, relu, accumulate },
                 };
                 match &next {
                     // The first panel of a block is the one that finds A far away.
@@ -688,7 +693,7 @@ impl RowCall<'_> {
             b_type: if self.column { DType::F32 } else { g.b_type },
             ldb: if self.sweeps { self.b.rs } else { self.b.cs },
             cols: len,
-            out: Output { c, ldc: step, bias, relu: g.relu, accumulate: g.accumulate },
+            out: Output { c, ldc: step, bias, scale: Scale::NONE, relu: g.relu, accumulate: g.accumulate },
             bias_step: self.bias_step,
         });
         if let Some(e) = epilogue {

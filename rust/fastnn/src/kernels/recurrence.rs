@@ -17,6 +17,7 @@ pub use gru::{Gru, GruGrad, gru, gru_grad};
 pub use lstm::{Lstm, LstmGrad, lstm, lstm_grad};
 pub use simple::{Activation, Simple, SimpleGrad, simple, simple_grad};
 
+use super::Scale;
 use super::gemm::pack_all;
 use super::gemm::product::PANEL;
 use super::gemm::tile::{MAX_ROWS, Micro, Output, Segment, Tile};
@@ -371,5 +372,5 @@ impl Back {
 }
 
 fn plain(c: *mut f32, ldc: usize) -> Output {
-    Output { c, ldc, bias: ptr::null(), relu: false, accumulate: false }
+    Output { c, ldc, bias: ptr::null(), scale: Scale::NONE, relu: false, accumulate: false }
 }

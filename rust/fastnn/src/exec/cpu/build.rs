@@ -1,4 +1,4 @@
-//! From groups and locations to steps, and the bias and relu that a head applies itself.
+//! From groups and locations to steps, and the bias, scale and relu that a head applies itself.
 
 use super::head::{Head, Sums};
 use super::lines::Lines;
@@ -7,9 +7,9 @@ use super::step::{Feed, Group, Step};
 use super::table::{self, Kernel};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Id, Kind, Reduce, SCALAR};
+use crate::graph::{Graph, Id, Kind, OpDef, Reduce, SCALAR};
 use crate::kernels::stored;
-use crate::ops::elementwise::{ADD, RELU};
+use crate::ops::elementwise::{ADD, MULTIPLY, RELU};
 use crate::ops::scan::Scan;
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
 use crate::passes::group;
@@ -145,7 +145,7 @@ impl Build<'_> {
         let (mut bias, mut relu) = (None, false);
         let mut result = head;
         let mut rest: Vec<Id> = fused.nodes.clone();
-        if let Some((sum, loc)) = self.bias(fused, result, kernel.cols())
+        if let Some((sum, loc)) = self.by_columns(fused, result, &ADD, kernel.cols())
             && self.plan.locs[sum.at()] != Some(loc)
             && !self.is_overwritten(&rest, sum)
         {
@@ -153,9 +153,20 @@ impl Build<'_> {
             rest.retain(|&id| id != sum);
             result = sum;
         }
+        let mut scale = None;
+        if kernel.scales()
+            && let Some((product, factors)) = self.by_columns(fused, result, &MULTIPLY, kernel.cols())
+            && let Some((sum, summands)) = self.by_columns(fused, product, &ADD, kernel.cols())
+            && !is_read(self.plan.locs[sum.at()], bias, Some([factors, summands]))
+            && !self.is_overwritten(&rest, sum)
+        {
+            scale = Some([factors, summands]);
+            rest.retain(|&id| id != product && id != sum);
+            result = sum;
+        }
         if let Some(id) = self.only_reader(fused, result)
             && self.graph.node(id).op == &RELU
-            && (bias.is_none() || self.plan.locs[id.at()] != bias)
+            && !is_read(self.plan.locs[id.at()], bias, scale)
             && !self.is_overwritten(&rest, id)
         {
             relu = true;
@@ -188,6 +199,7 @@ impl Build<'_> {
             inputs: node.inputs.iter().map(|&x| self.loc(x)).collect::<Result<_>>()?,
             c: self.plan.locs[result.at()],
             bias,
+            scale,
             relu,
             epilogue,
             sums,
@@ -218,11 +230,12 @@ impl Build<'_> {
         }
     }
 
-    /// `result + bias` with a bias per column, as the head itself can add it.
-    fn bias(&self, fused: &Fused, result: Id, n: usize) -> Option<(Id, Loc)> {
+    /// The node that alone reads `result` when it is `op` of it and one number per column, as the head
+    /// itself can add or multiply it.
+    fn by_columns(&self, fused: &Fused, result: Id, op: &OpDef, n: usize) -> Option<(Id, Loc)> {
         let sum = self.only_reader(fused, result)?;
         let node = self.graph.node(sum);
-        if node.op != &ADD || self.graph.ty(result).dtype != DType::F32 {
+        if node.op != op || self.graph.ty(result).dtype != DType::F32 {
             return None;
         }
         let other = if node.inputs[0] == result { node.inputs[1] } else { node.inputs[0] };
@@ -244,6 +257,11 @@ impl Build<'_> {
         lines.absorb(keep);
         lines.finish(keep)
     }
+}
+
+/// Is this the memory of what a head reads while it writes its result?
+fn is_read(to: Option<Loc>, bias: Option<Loc>, scale: Option<[Loc; 2]>) -> bool {
+    to.is_some() && (bias == to || scale.into_iter().flatten().any(|loc| Some(loc) == to))
 }
 
 fn bug(what: &str) -> Error {

@@ -113,7 +113,8 @@ pub(super) fn tables(steps: &[Step], copies: &[(Loc, Loc, usize)]) -> Vec<Table>
 fn table(steps: &[Step], copies: &[(Loc, Loc, usize)], at: usize) -> Option<Table> {
     let Step::Head(head) = &steps[at] else { return None };
     let (Some(group), [terms, order]) = (&head.epilogue, &head.inputs[..]) else { return None };
-    let bare = head.c.is_none() && head.bias.is_none() && !head.relu && head.sums.is_none();
+    let bare =
+        head.c.is_none() && head.bias.is_none() && head.scale.is_none() && !head.relu && head.sums.is_none();
     if head.name != super::row_sums::ROW_SUMS.name || !bare {
         return None;
     }

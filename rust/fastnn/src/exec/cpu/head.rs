@@ -4,7 +4,7 @@ use super::step::{Addresses, Group, Memory, Port};
 use crate::buffer;
 use crate::kernels::columns::add_rows;
 use crate::kernels::tile::{Bound, MAX_INPUTS, MAX_OUTPUTS, Rows};
-use crate::kernels::{Blocked, Epilogue, Finishing};
+use crate::kernels::{Blocked, Epilogue, Finishing, Scale};
 use crate::passes::plan::Loc;
 use std::fmt;
 
@@ -14,9 +14,11 @@ pub(super) struct Head {
     pub(super) name: &'static str,
     pub(super) kernel: Box<dyn Blocked>,
     pub(super) inputs: Vec<Loc>,
-    /// Where the matrix (with bias and relu) is wanted in memory.
+    /// Where the matrix (with bias, scale and relu) is wanted in memory.
     pub(super) c: Option<Loc>,
     pub(super) bias: Option<Loc>,
+    /// Factors and summands of the columns.
+    pub(super) scale: Option<[Loc; 2]>,
     pub(super) relu: bool,
     pub(super) epilogue: Option<Group>,
     pub(super) sums: Option<Sums>,
@@ -49,7 +51,11 @@ impl Head {
         };
         let c = self.c.map_or(std::ptr::null_mut(), |c| memory.at(c).cast());
         let bias = self.bias.map_or(std::ptr::null(), |l| memory.at(l).cast_const().cast());
-        let mut end = Finishing { bias, relu: self.relu, epilogue: None };
+        let scale = self.scale.map_or(Scale::NONE, |locs| {
+            let [factors, summands] = locs.map(|l| memory.at(l).cast_const().cast());
+            Scale { factors, summands }
+        });
+        let mut end = Finishing { bias, scale, relu: self.relu, epilogue: None };
         if self.epilogue.is_none() && self.sums.is_none() {
             return self.kernel.run(args, c, &end);
         }
@@ -144,6 +150,9 @@ impl fmt::Display for Head {
         write!(f, " {:?} -> {:?}", self.inputs, self.c)?;
         if self.bias.is_some() {
             write!(f, " +bias")?;
+        }
+        if self.scale.is_some() {
+            write!(f, " scaled")?;
         }
         if self.relu {
             write!(f, " relu")?;

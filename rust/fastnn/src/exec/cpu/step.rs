@@ -168,6 +168,7 @@ impl Step {
                 let mut all = head.epilogue.as_ref().map(of).unwrap_or_default();
                 all.extend(&head.inputs);
                 all.extend(head.bias);
+                all.extend(head.scale.into_iter().flatten());
                 all
             }
             Step::Reduce { feed, .. } => match feed {

@@ -101,7 +101,13 @@ impl Forward {
                 rows,
                 b,
                 cols.clone(),
-                Left { c: c.add(first), ldc, bias, relu: end.relu },
+                Left {
+                    c: c.add(first),
+                    ldc,
+                    bias,
+                    scale: end.scale.from(first + cols.start),
+                    relu: end.relu,
+                },
             );
         }
         if let Some(epilogue) = end.epilogue {
@@ -163,6 +169,10 @@ impl Blocked for Forward {
 
     fn band(&self, row: usize) -> usize {
         self.cut.task_at(row)
+    }
+
+    fn scales(&self) -> bool {
+        true
     }
 
     unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {

@@ -10,7 +10,7 @@ use super::{Axis, Geometry};
 use crate::buffer::scratch;
 use crate::kernels::copy::copy_strided;
 use crate::kernels::gemm::tile::Micro;
-use crate::kernels::{Blocked, Finishing};
+use crate::kernels::{Blocked, Finishing, Scale};
 use crate::pool;
 use crate::simd::{LANES, isa};
 
@@ -220,7 +220,7 @@ impl InputGrad {
                         table,
                         Right::rows(b, channels, micro.nr),
                         0..g.channels,
-                        Left { c: to, ldc: ldc * w.stride, bias, relu: end.relu },
+                        Left { c: to, ldc: ldc * w.stride, bias, scale: Scale::NONE, relu: end.relu },
                     );
                 }
             }

@@ -2,6 +2,7 @@
 //! micro-kernel that convolutions share.
 
 use crate::buffer::{Scratch, scratch};
+use crate::kernels::Scale;
 use crate::kernels::gemm::KC;
 use crate::kernels::gemm::tile::{Ahead, MAX_ROWS, Micro, Output, Segment, TURNS, Tile};
 use crate::simd::LANES;
@@ -91,6 +92,8 @@ pub(super) struct Left {
     pub(super) ldc: usize,
     /// Of the block's first column, or null.
     pub(super) bias: *const f32,
+    /// Likewise.
+    pub(super) scale: Scale,
     pub(super) relu: bool,
 }
 
@@ -164,6 +167,7 @@ pub(super) unsafe fn block(
                         c: out.c.wrapping_add(from * out.ldc + across),
                         ldc: out.ldc,
                         bias,
+                        scale: if last { out.scale.from(across) } else { Scale::NONE },
                         relu: out.relu && last,
                         accumulate: s > 0,
                     },

@@ -10,7 +10,7 @@ use super::segments::{Pointers, share};
 use crate::buffer::scratch;
 use crate::kernels::gemm::KC;
 use crate::kernels::gemm::tile::{MAX_ROWS, Micro, Output, Segment, Tile};
-use crate::kernels::{Blocked, Finishing};
+use crate::kernels::{Blocked, Finishing, Scale};
 use crate::per_isa;
 use crate::pool;
 use crate::simd::{LANES, Simd, isa};
@@ -123,6 +123,7 @@ impl WeightGrad {
                 c: c.add(first * filters + col),
                 ldc: filters,
                 bias: ptr::null(),
+                scale: Scale::NONE,
                 relu: false,
                 accumulate: slice > slices.start,
             };

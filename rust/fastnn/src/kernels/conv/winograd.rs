@@ -11,7 +11,7 @@ use super::segments::{Left, Pointers, Right, Run, Runs, block};
 use crate::buffer::scratch;
 use crate::kernels::gemm::product::PANEL;
 use crate::kernels::gemm::tile::Micro;
-use crate::kernels::{Blocked, Finishing};
+use crate::kernels::{Blocked, Finishing, Scale};
 use crate::per_isa;
 use crate::pool;
 use crate::simd::{Isa, LANES, Simd, isa};
@@ -188,7 +188,7 @@ impl Chunk<'_> {
             rows,
             b,
             0..g.filters,
-            Left { c, ldc: g.filters, bias: std::ptr::null(), relu: false },
+            Left { c, ldc: g.filters, bias: std::ptr::null(), scale: Scale::NONE, relu: false },
         );
     }
 
@@ -215,6 +215,7 @@ impl Chunk<'_> {
                 lines,
                 some,
                 bias: end.bias,
+                scale: end.scale,
                 relu: end.relu,
             };
             run(from, self.p_step, g.filters, &to);
@@ -273,6 +274,10 @@ impl Blocked for Winograd {
         line / h.output * self.high + line % h.output / OUT
     }
 
+    fn scales(&self) -> bool {
+        true
+    }
+
     unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
         let g = &self.g;
         let mut room = (!self.transformed).then(|| scratch(filter_size(g.channels, g.filters)));
@@ -309,6 +314,7 @@ struct Places {
     /// Places of a line.
     some: usize,
     bias: *const f32,
+    scale: Scale,
     relu: bool,
 }
 
@@ -422,6 +428,8 @@ unsafe fn output_generic<S: Simd>(from: *const f32, step: usize, filters: usize,
         let rest = (filters - m).min(LANES);
         let load = |p: *const f32| if rest == LANES { S::load(p) } else { S::load_n(p, rest) };
         let bias = if to.bias.is_null() { S::splat(0.0) } else { load(to.bias.add(m)) };
+        let scale = (!to.scale.is_none()).then(|| to.scale.from(m));
+        let scale = scale.map(|at| (load(at.factors), load(at.summands)));
         let mut half = [[S::splat(0.0); IN]; OUT];
         for j in 0..IN {
             let at = |i: usize| load(from.add((i * IN + j) * step + m));
@@ -433,8 +441,10 @@ unsafe fn output_generic<S: Simd>(from: *const f32, step: usize, filters: usize,
         for (i, half) in half.into_iter().enumerate().take(to.lines) {
             let line = output_line::<S>(half);
             for (j, v) in line.into_iter().enumerate().take(to.some) {
+                let v = S::add(v, bias);
+                let v = scale.map_or(v, |(factor, summand)| S::fma(v, factor, summand));
                 // NaN must be the second operand of `max` to survive.
-                let v = S::max(floor, S::add(v, bias));
+                let v = S::max(floor, v);
                 let at = to.c.add(i * to.line + j * filters + m);
                 if rest == LANES { S::store(at, v) } else { S::store_n(at, v, rest) }
             }

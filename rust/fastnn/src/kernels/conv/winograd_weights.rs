@@ -7,7 +7,7 @@ use super::weight_grad::Parts;
 use super::winograd::{ALL, FAR, FAR_SHARE, IN, NEAR, NEAR_SHARE, OUT, P, P2, Q, Q2, SMALL, see};
 use crate::buffer::scratch;
 use crate::kernels::gemm::tile::{MAX_ROWS, Micro, Output, Segment, Tile};
-use crate::kernels::{Blocked, Finishing};
+use crate::kernels::{Blocked, Finishing, Scale};
 use crate::per_isa;
 use crate::pool;
 use crate::simd::{LANES, Simd, isa};
@@ -164,6 +164,7 @@ impl Chunk<'_> {
                         c: sums.add(first * g.filters + col),
                         ldc: g.filters,
                         bias: ptr::null(),
+                        scale: Scale::NONE,
                         relu: false,
                         accumulate: !self.is_first,
                     },

@@ -12,8 +12,8 @@ use super::slices;
 use super::tile::{MAX_ROWS, Micro, Output, Segment, Tile};
 use super::{ALONE, Block, GROUP, Gemm, KC, Matrix, Next, Panels, Target, gemm_on, multiply, share, slab};
 use crate::buffer::{Scratch, scratch};
-use crate::kernels::Epilogue;
 use crate::kernels::stored;
+use crate::kernels::{Epilogue, Scale};
 use crate::pool;
 use crate::shape::DType;
 #[cfg(target_arch = "x86_64")]
@@ -87,8 +87,14 @@ fn gain() -> f64 {
         for (best, (micro, k)) in best.iter_mut().zip(micros) {
             let rows: [*const f32; MAX_ROWS] = std::array::from_fn(|i| a[i * k..].as_ptr());
             let segment = Segment { rows: rows.as_ptr(), a_step: 1, b: b.as_ptr(), b_step: 64, k };
-            let out =
-                Output { c: c.as_mut_ptr(), ldc: 64, bias: ptr::null(), relu: false, accumulate: false };
+            let out = Output {
+                c: c.as_mut_ptr(),
+                ldc: 64,
+                bias: ptr::null(),
+                scale: Scale::NONE,
+                relu: false,
+                accumulate: false,
+            };
             let tile = Tile { segments: &[segment], rows: MAX_ROWS, cols: 64, padded: true, out };
             let start = Instant::now();
             for _ in 0..4 {
@@ -266,6 +272,7 @@ pub(super) unsafe fn add_block(
                     c: c.wrapping_add(row * ldc + col),
                     ldc,
                     bias,
+                    scale: if last { g.scale.from(b.col + col) } else { Scale::NONE },
                     relu: g.relu && last,
                     accumulate: g.accumulate || slice > 0,
                 };

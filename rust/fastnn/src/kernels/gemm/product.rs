@@ -74,6 +74,7 @@ impl Product {
             c: if c.is_null() { c } else { c.wrapping_add(item * self.m * self.n) },
             ldc: self.n,
             bias: end.bias,
+            scale: end.scale,
             relu: end.relu,
             accumulate: false,
         };
@@ -101,6 +102,10 @@ impl Blocked for Product {
     fn band(&self, row: usize) -> usize {
         let item = row / self.m.max(1);
         item * self.m.div_ceil(self.band) + (row - item * self.m) / self.band
+    }
+
+    fn scales(&self) -> bool {
+        self.m > 1 && self.n > 1
     }
 
     unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
@@ -194,6 +199,10 @@ impl Blocked for Packed {
         row / self.band
     }
 
+    fn scales(&self) -> bool {
+        true
+    }
+
     unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
         let a = Matrix::row_major(args[0].cast(), self.k);
         let job = Gemm {
@@ -206,6 +215,7 @@ impl Blocked for Packed {
             c,
             ldc: self.n,
             bias: end.bias,
+            scale: end.scale,
             relu: end.relu,
             accumulate: false,
         };

@@ -9,7 +9,7 @@ use super::bf16::{add_block, pack_a, pack_panels, panels};
 use super::tile::Micro;
 use super::{Block, Gemm, Grid, KC, Matrix, SLAB, Target, share};
 use crate::buffer::scratch;
-use crate::kernels::Epilogue;
+use crate::kernels::{Epilogue, Scale};
 use crate::pool;
 use crate::simd::LANES;
 use std::ptr;
@@ -53,6 +53,7 @@ pub(super) unsafe fn gemm_in_slices(g: &Gemm, epilogue: Option<&dyn Epilogue>) {
             c,
             ldc,
             bias: if last { g.bias } else { ptr::null() },
+            scale: if last { g.scale } else { Scale::NONE },
             relu: g.relu && last,
             accumulate: g.accumulate || slice > 0,
             ..*g

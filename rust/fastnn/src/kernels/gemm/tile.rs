@@ -6,7 +6,7 @@
 //! Every element is one chain of multiply-adds in the order of the segments, whatever the shape of
 //! the tile, so how a product is cut into tiles never changes its bits.
 
-use crate::kernels::prefetch;
+use crate::kernels::{Scale, prefetch};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Isa, LANES, Portable, Simd};
@@ -31,7 +31,7 @@ pub struct Segment {
     pub k: usize,
 }
 
-/// Where a tile goes and what is done on the way: `c = relu(c_before + sum + bias)`.
+/// Where a tile goes and what is done on the way: `c = relu(scale(c_before + sum + bias))`.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     /// The tile's first element.
@@ -40,6 +40,8 @@ pub struct Output {
     pub ldc: usize,
     /// `cols` floats, or null.
     pub bias: *const f32,
+    /// Of `cols` columns.
+    pub scale: Scale,
     /// Negative results become zero; NaN stays.
     pub relu: bool,
     /// The old C is added.
@@ -281,7 +283,7 @@ const KINDS: usize = 5;
 pub(super) const WIDE_STEP: usize = 768;
 const AHEAD: usize = 16;
 
-/// Adds the old C and the bias, rectifies, stores. Without branches per element, so that the
+/// Adds the old C and the bias, scales, rectifies, stores. Without branches per element, so that the
 /// accumulators stay in registers.
 #[inline(always)]
 unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
@@ -307,6 +309,16 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     for i in 0..MR {
         for j in 0..NV {
             acc[i][j] = S::add(acc[i][j], bias[j]);
+        }
+    }
+    if !out.scale.is_none() {
+        for j in 0..NV {
+            let part = if j == NV - 1 { partial } else { 0 };
+            let at = out.scale.from(j * LANES);
+            let (factor, summand) = (get::<S>(at.factors, part), get::<S>(at.summands, part));
+            for i in 0..MR {
+                acc[i][j] = S::fma(acc[i][j], factor, summand);
+            }
         }
     }
     if out.relu {
