@@ -1,10 +1,10 @@
-"""`ops.image.ssim` and `scale_and_translate` against loops in NumPy."""
+"""`ops.image.ssim`, `resize` and `scale_and_translate` against loops and products in NumPy."""
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn.ops import image
+from fastnn.ops import image, resampling
 
 RNG = np.random.default_rng(0)
 
@@ -91,3 +91,30 @@ def test_what_cannot_be_moved_is_refused():
     for shape, scale, dims in (((4, 5), [1], (0,)), ((4,), [1], (0,)), ((4, 4), [1, 1], (0,))):
         with pytest.raises(fastnn.ShapeError, match="hint:"):
             image.scale_and_translate(x, shape, scale, [0], dims, "linear")
+
+
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    "sizes", [(8, 9, 4, 5), (7, 6, 7, 3), (5, 3, 1, 1), (12, 1, 5, 1), (4, 5, 9, 2)]
+)
+def test_resized_images_are_products_with_the_weights_and_so_are_their_gradients(sizes, kind):
+    high, wide, to_high, to_wide = sizes
+    x = RNG.standard_normal((2, high, wide, 3)).astype(np.float32)
+    dy = RNG.standard_normal((2, to_high, to_wide, 3)).astype(np.float32)
+    down, across = resampling.weights(high, to_high, kind), resampling.weights(wide, to_wide, kind)
+    resize = lambda x: image.resize(x, (to_high, to_wide), interpolation=kind)  # noqa: E731
+    want = np.einsum("ih,bhwc,jw->bijc", down, x, across)
+    np.testing.assert_allclose(fastnn.jit(resize)(x), want, atol=2e-6)
+    slope = fastnn.jit(fastnn.grad(lambda x, dy: fastnn.ops.sum(resize(x) * dy)))(x, dy)
+    want = np.einsum("ih,bijc,jw->bhwc", down, dy, across)
+    np.testing.assert_allclose(slope, want, atol=2e-6)
+
+
+def test_what_is_not_finite_stays_where_smaller_images_see_it():
+    x = np.ones((1, 9, 6, 1), np.float32)
+    x[0, 2, 3], x[0, 8, 0] = np.nan, np.inf
+    y = image.resize(x, (5, 6)).numpy()[0, ..., 0]
+    # Rows stand at 0.4, 2.2, 4, 5.8 and 7.6 of nine; columns are kept.
+    assert np.argwhere(np.isnan(y)).tolist() == [[1, 3]]
+    assert np.argwhere(np.isinf(y)).tolist() == [[4, 0]]
+    assert np.allclose(y[np.isfinite(y)], 1)

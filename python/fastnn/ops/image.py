@@ -18,7 +18,7 @@ from fastnn.ops.convert import TensorLike, convert_to_tensor
 from fastnn.ops.families import name_ops
 from fastnn.ops.likeness import ssim
 from fastnn.ops.patches import extract_patches, extract_patches_3d, sobel_edges
-from fastnn.ops.resampling import KINDS, nearest, scale_and_translate, weights
+from fastnn.ops.resampling import KINDS, nearest, scale_and_translate, shrunk, weights
 from fastnn.ops.shapes import moveaxis, stack, transpose
 from fastnn.ops.warp import (
     affine_transform,
@@ -222,9 +222,11 @@ def resize(
         if interpolation == "nearest":
             x = _c.take(x, nearest(old, new), axis=axis)
             continue
-        moved = moveaxis(x, axis, -1)
         matrix = weights(old, new, interpolation, antialias)
-        x = moveaxis(_c.matmul(moved, transpose(matrix)), -1, axis)
+        made = shrunk(x, axis, matrix)
+        if made is None:
+            made = moveaxis(_c.matmul(moveaxis(x, axis, -1), transpose(matrix)), -1, axis)
+        x = made
     return _back(x, first)
 
 

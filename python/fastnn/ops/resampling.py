@@ -1,4 +1,4 @@
-"""Resizing along an axis as a product with a matrix of interpolation weights.
+"""Resizing along an axis as a product with a matrix of interpolation weights, or by neighbours.
 
 Sample points lie at pixel centres, weights outside the image are dropped and the rest sums to one
 (as `jax.image.resize`). Cubic: Keys 1981 with a = -1/2; Lanczos: Duchon 1979.
@@ -19,12 +19,12 @@ from fastnn.ops.convert import TensorLike, arange, cast, convert_to_tensor, know
 from fastnn.ops.elements import abs, where
 from fastnn.ops.linalg import exact_matmul
 from fastnn.ops.reduce import sum
-from fastnn.ops.rows import maximum
+from fastnn.ops.rows import maximum, take
 from fastnn.ops.shapes import moveaxis, reshape
 from fastnn.ops.special import sinc
 from fastnn.tracing.symbolic import keras_op
 
-__all__ = ["KINDS", "nearest", "resized", "scale_and_translate", "weights"]
+__all__ = ["KINDS", "nearest", "resized", "scale_and_translate", "shrunk", "weights"]
 
 #: Where the kernels find their functions: NumPy, or the ops where sizes are open.
 Arrays = Any
@@ -71,6 +71,27 @@ def weights(size: Any, new: Any, kind: str, antialias: bool = False) -> Any:
     distance = cast(abs(at - 2 * arange(size)[None] * new), "float32")
     values = KINDS[kind](_OPS, distance / (2.0 * cast(new, "float32")))
     return values / sum(values, axis=1, keepdims=True)
+
+
+def shrunk(x: Any, axis: int, matrix: Any) -> Any:
+    """`x` with the elements along `axis` that `matrix` makes, where they are no more than before
+    and each is made of one or two; else None. What is not finite stays where it is read.
+    """
+    if not isinstance(matrix, np.ndarray) or matrix.shape[0] > matrix.shape[1]:
+        return None
+    seen = matrix != 0
+    if not 0 < seen.sum(1).max(initial=0) <= 2:
+        return None
+    first, last = seen.argmax(1), matrix.shape[1] - 1 - seen[:, ::-1].argmax(1)
+    # An element that is made of one reads it twice, by halves: 0 times infinity would be NaN.
+    share = np.where(first == last, np.float32(0.5), np.float32(1.0))
+    places = [1] * (x.ndim + axis) + [len(matrix)] + [1] * (-1 - axis)
+
+    def part(at: Any) -> Any:
+        factors = matrix[np.arange(len(matrix)), at] * share
+        return take(x, at.astype(np.int32), axis=axis) * factors.reshape(places)
+
+    return part(first) + part(last)
 
 
 def nearest(size: Any, new: int) -> Any:
