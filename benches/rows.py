@@ -199,6 +199,7 @@ def imports() -> list[Row]:
 
 def all_rows() -> list[Row]:
     """Every row, in the order of the report."""
+    from images import images
     from sequences import sequences
     from uses import uses
 
@@ -206,6 +207,7 @@ def all_rows() -> list[Row]:
         *products(),
         *elementwise(),
         *training(),
+        *images(),
         *sequences(),
         *estimators(),
         *latency(),

@@ -88,6 +88,44 @@ def convolution(
     return lambda: float(step(*tensors).numpy().flat[0])
 
 
+def batch_norm_step(images: int, size: int, channels: int) -> Callable[[], float]:
+    x, dy = (
+        nn.ops.convert_to_tensor(data.uniform(images, size, size, channels, seed=s)) for s in (1, 2)
+    )
+    scale, offset = (nn.ops.convert_to_tensor(data.uniform(channels, seed=s)) for s in (3, 4))
+
+    def loss(x, scale, offset, dy):
+        mean, variance = nn.ops.moments(x, axes=(0, 1, 2))
+        y = nn.ops.batch_normalization(x, mean, variance, -1, offset, scale)
+        return nn.ops.sum(y * dy), y
+
+    step = nn.jit(nn.grad(loss, argnums=(0, 1, 2), has_aux=True))
+
+    def call() -> float:
+        (dx, dscale, _), y = step(x, scale, offset, dy)
+        y, dx, dscale = (np.asarray(a) for a in (y, dx, dscale))
+        return float(y.flat[0]) + float(dx.flat[0]) + float(dscale[0])
+
+    return call
+
+
+def resize_step(images: int, size: int, to: int, channels: int) -> Callable[[], float]:
+    x = nn.ops.convert_to_tensor(data.uniform(images, size, size, channels, seed=1))
+    dy = nn.ops.convert_to_tensor(data.uniform(images, to, to, channels, seed=2))
+
+    def loss(x, dy):
+        y = nn.ops.image.resize(x, (to, to))
+        return nn.ops.sum(y * dy), y
+
+    step = nn.jit(nn.grad(loss, has_aux=True))
+
+    def call() -> float:
+        dx, y = (np.asarray(a) for a in step(x, dy))
+        return float(y.flat[0]) + float(dx.flat[0])
+
+    return call
+
+
 def elementwise(op: str, rows: int, cols: int) -> Callable[[], None]:
     x = nn.ops.convert_to_tensor(data.uniform(rows, cols))
     function = OPS[op]

@@ -63,6 +63,44 @@ def convolution(
     return blocked(jax.jit(lambda dy: back(dy)[0]), jnp.ones_like(y))
 
 
+def batch_norm_step(images: int, size: int, channels: int) -> Callable[[], float]:
+    x, dy = (jnp.asarray(data.uniform(images, size, size, channels, seed=s)) for s in (1, 2))
+    scale, offset = (jnp.asarray(data.uniform(channels, seed=s)) for s in (3, 4))
+
+    def norm(x, scale, offset):
+        return jax.nn.standardize(x, axis=(0, 1, 2), epsilon=1e-3) * scale + offset
+
+    def step(x, scale, offset, dy):
+        y, back = jax.vjp(norm, x, scale, offset)
+        return y, *back(dy)
+
+    step = jax.jit(step)
+
+    def call() -> float:
+        y, dx, dscale, _ = (np.asarray(a) for a in step(x, scale, offset, dy))
+        return float(y.flat[0]) + float(dx.flat[0]) + float(dscale[0])
+
+    return call
+
+
+def resize_step(images: int, size: int, to: int, channels: int) -> Callable[[], float]:
+    x = jnp.asarray(data.uniform(images, size, size, channels, seed=1))
+    dy = jnp.asarray(data.uniform(images, to, to, channels, seed=2))
+
+    def step(x, dy):
+        resize = lambda x: jax.image.resize(x, dy.shape, "bilinear", antialias=False)  # noqa: E731
+        y, back = jax.vjp(resize, x)
+        return y, *back(dy)
+
+    step = jax.jit(step)
+
+    def call() -> float:
+        y, dx = (np.asarray(a) for a in step(x, dy))
+        return float(y.flat[0]) + float(dx.flat[0])
+
+    return call
+
+
 def elementwise(op: str, rows: int, cols: int) -> Callable[[], None]:
     return blocked(jax.jit(OPS[op]), jnp.asarray(data.uniform(rows, cols)))
 

@@ -50,6 +50,44 @@ def convolution(
     return call
 
 
+def image_pair(shapes: tuple[tuple[int, ...], ...], variant: str) -> list[torch.Tensor]:
+    """Images and gradients of (batch, size, size, channels), laid out as PyTorch wants them."""
+    layout = torch.channels_last if variant == "channels_last" else torch.contiguous_format
+    arrays = (data.uniform(*shape, seed=s) for s, shape in enumerate(shapes, 1))
+    return [torch.tensor(a).movedim(3, 1).contiguous(memory_format=layout) for a in arrays]
+
+
+def batch_norm_step(
+    images: int, size: int, channels: int, variant: str = ""
+) -> Callable[[], float]:
+    x, dy = image_pair(((images, size, size, channels),) * 2, variant)
+    scale, offset = (torch.tensor(data.uniform(channels, seed=s)) for s in (3, 4))
+    operands = [t.requires_grad_() for t in (x, scale, offset)]
+
+    def call() -> float:
+        y = functional.batch_norm(x, None, None, scale, offset, training=True, eps=1e-3)
+        dx, dscale, _ = torch.autograd.grad(y, operands, dy)
+        with torch.no_grad():
+            return float(y[0, 0, 0, 0]) + float(dx[0, 0, 0, 0]) + float(dscale[0])
+
+    return call
+
+
+def resize_step(
+    images: int, size: int, to: int, channels: int, variant: str = ""
+) -> Callable[[], float]:
+    x, dy = image_pair(((images, size, size, channels), (images, to, to, channels)), variant)
+    x.requires_grad_()
+
+    def call() -> float:
+        y = functional.interpolate(x, (to, to), mode="bilinear")
+        (dx,) = torch.autograd.grad(y, [x], dy)
+        with torch.no_grad():
+            return float(y[0, 0, 0, 0]) + float(dx[0, 0, 0, 0])
+
+    return call
+
+
 def inferred(function: Callable, *args) -> Callable[[], None]:
     def call() -> None:
         with torch.inference_mode():
