@@ -467,6 +467,15 @@ def test_importing_fastnn_imports_no_extra(run_python):
     assert not {name.split(".")[0] for name in out.split()} & set(HEAVY)
 
 
+def test_importing_fastnn_imports_nothing_of_others_but_numpy(run_python):
+    """Modules of the standard library that NumPy does without cost milliseconds each."""
+    out = run_python(
+        "import sys, numpy; before = set(sys.modules); import fastnn; "
+        "print('\\n'.join(set(sys.modules) - before))"
+    )
+    assert {name.partition(".")[0] for name in out.split()} <= {"fastnn", "__future__"}
+
+
 def test_importing_fastnn_starts_no_thread(run_python):
     out = run_python("import os, numpy; a = len(os.listdir('/proc/self/task')); import fastnn; "
                      "print(len(os.listdir('/proc/self/task')) - a)")  # fmt: skip
