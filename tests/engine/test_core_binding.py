@@ -489,7 +489,7 @@ def test_lists_of_numbers_stand_beside_a_tensor():
     with pytest.raises(_core.ShapeError, match="do not broadcast"):
         t + [1, 2, 3]  # noqa: RUF005
     with pytest.raises(TypeError):
-        t + [t, 1.0]  # noqa: RUF005
+        t + [None, t]  # noqa: RUF005
     itself: list[Any] = []
     itself.append(itself)
     assert (t == itself) is False

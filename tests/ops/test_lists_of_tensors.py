@@ -92,3 +92,17 @@ def test_a_loss_of_a_model_may_sum_the_list_of_its_losses(rng):
     penalty = 0.01 * (kernel**2).sum() + 0.01 * np.abs(bias).sum()
     assert loss == pytest.approx(np.mean((x @ kernel + bias - y) ** 2) + penalty, rel=1e-5)
     model.fit(x, y, epochs=1, verbose=0)
+
+
+def test_operators_take_lists_of_tensors_and_gradients_flow_through():
+    t, a, v = ops.convert_to_tensor([1.0, 3.0]), ops.convert_to_tensor(3.0), fastnn.Variable(2.0)
+    pair, mixed = [a, 2.0], (1, a)
+    found = [t + pair, pair - t, t * mixed, t == [2.0, a], t < [v, a], t @ [v, a]]
+    wanted = [[4, 5], [2, -1], [1, 9], [False, True], [True, False], 11]
+    for value, want in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(value, want)
+    np.testing.assert_array_equal([[a, 1.0], [v, 2.0]] @ t, [6.0, 8.0])
+    with fastnn.GradientTape() as tape:
+        total = ops.sum(t * [v, 2.0 * v])
+    assert float(tape.gradient(total, v)) == 7.0
+    np.testing.assert_array_equal(fastnn.jit(lambda x: t * [x, 1.0])(a), [3.0, 3.0])

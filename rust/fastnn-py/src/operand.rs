@@ -45,31 +45,58 @@ pub(crate) fn operand(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
 
 /// As [`operand`], and lists of numbers: NumPy and TensorFlow take them beside a tensor.
 pub(crate) fn operand_or_list(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
-    match operand(value)? {
-        None if holds_numbers(value, MAX_NESTED)? => tensor_from(value, None, "an operand").map(Some),
-        made => Ok(made),
+    let made = operand(value)?;
+    if made.is_some() {
+        return Ok(made);
+    }
+    match held(value, MAX_NESTED)? {
+        Held::Other => Ok(None),
+        Held::Numbers => tensor_from(value, None, "an operand").map(Some),
+        // The front stacks them; read as numbers they would lose their gradients.
+        Held::Tensors => {
+            let ops = value.py().import("fastnn.ops")?;
+            let stacked = ops.call_method1("convert_to_tensor", (value,))?;
+            Ok(stacked.cast_exact::<PyTensor>().ok().map(|t| t.get().0.clone()))
+        }
     }
 }
 
 /// How deep lists of numbers lie in each other at most; a list may hold itself.
 const MAX_NESTED: usize = 32;
 
-/// Whether a value is a list, not empty, of nothing but numbers, arrays and such lists. Tensors in a
-/// list are not read as numbers, which would lose their gradients.
-fn holds_numbers(value: &Bound<'_, PyAny>, depth: usize) -> Result<bool> {
+/// What a list holds, at any depth.
+#[derive(Clone, Copy, PartialEq)]
+enum Held {
+    /// Nothing but numbers and arrays.
+    Numbers,
+    /// Tensors or variables too.
+    Tensors,
+    /// It is no list, is empty or holds something else.
+    Other,
+}
+
+fn held(value: &Bound<'_, PyAny>, depth: usize) -> Result<Held> {
     let is_list = value.is_exact_instance_of::<PyList>() || value.is_exact_instance_of::<PyTuple>();
     if !is_list || depth == 0 || value.len()? == 0 {
-        return Ok(false);
+        return Ok(Held::Other);
     }
+    let mut found = Held::Numbers;
     for item in value.try_iter()? {
         let item = item?;
-        let plain = item.is_instance_of::<PyFloat>() || item.is_instance_of::<PyInt>();
-        let tensor = item.is_instance_of::<PyTensor>() || item.is_instance_of::<PyVariable>();
-        if !plain && (tensor || (operand(&item)?.is_none() && !holds_numbers(&item, depth - 1)?)) {
-            return Ok(false);
+        if item.is_instance_of::<PyFloat>() || item.is_instance_of::<PyInt>() {
+            continue;
+        }
+        if item.is_instance_of::<PyTensor>() || item.is_instance_of::<PyVariable>() {
+            found = Held::Tensors;
+        } else if operand(&item)?.is_none() {
+            match held(&item, depth - 1)? {
+                Held::Numbers => {}
+                Held::Tensors => found = Held::Tensors,
+                Held::Other => return Ok(Held::Other),
+            }
         }
     }
-    Ok(true)
+    Ok(found)
 }
 
 /// A Python number as a tensor of rank 0.
