@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.base.arguments import is_whole, local_path
 from fastnn.callbacks.base import Callback, Logs
+from fastnn.data.batches import IterableData
 from fastnn.errors import FormatError
 from fastnn.files import native as saving
 from fastnn.metrics.metric import metric_variables
@@ -114,7 +115,8 @@ class BackupAndRestore(Callback):
                     f"{position.get('ranks', 1)} ranks, now there are {count_ranks()}; a batch "
                     "would have other rows\n  hint: start as many ranks, or remove the backup"
                 )
-            self.model._resumed = (batch, [arrays[n] for n in names] if batch else [])
+            sums = [arrays[n] for n in names] if batch else []
+            self.model._resumed = (batch, sums, position.get("passes", []))
             self._revive(position.get("callbacks", []), arrays)
             self.model.stop_training = position.get("stopped", False)
             self._restored = path if batch else None
@@ -179,6 +181,11 @@ class BackupAndRestore(Callback):
         states, arrays = self._states()
         position = {"epoch": self._current_epoch, "callbacks": states}
         position["stopped"] = bool(self.model.stop_training)
+        # The data may be in the middle of a pass, that of the validation is not.
+        position["passes"] = [
+            data.passes(within) if isinstance(data, IterableData) else []
+            for data, within in zip(self.model._read, (batch > 0, False), strict=False)
+        ]
         if batch:
             ranks = group()
             sums = [np.asarray(v) for v in metric_variables(self.model)]

@@ -16,6 +16,7 @@ from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.data.arrays import RowsByBatch, as_arrays, is_sparse, leaf
+from fastnn.data.passes import Passes
 from fastnn.data.prefetch import Prefetch, gather
 from fastnn.errors import DataError, ShapeError
 
@@ -318,6 +319,9 @@ class IterableData:
         self.once = hasattr(source, "__next__") and not isinstance(source, PyDataset)
         self._ahead: Prefetch | None = None
         self._taken = 0
+        #: How many passes each order at random had made before the first batch that a run reads
+        #: next, or before the first of all where the run reads on across epochs.
+        self._before: list[int] | None = None
         #: The first batches of an iterator, and those of them that are yet to come in this pass.
         self._first: list[Any] = []
         self._replayed: list[Any] = []
@@ -346,11 +350,39 @@ class IterableData:
             if mine:
                 yield item
 
+    def passes(self, within: bool) -> list[int]:
+        """Where a run that reads on after a crash has to set the orders at random of the source.
+
+        Args:
+            within: Whether an epoch is under way.
+
+        Returns:
+            A number for each of them, for `go_on`; none where the source has no such orders.
+        """
+        across = self.limit is not None and not self.again
+        if self._before is not None and (across or within):
+            return self._before
+        return [p.count for p in self._orders()]
+
+    def go_on(self, passes: list[int]) -> None:
+        """Sets the orders at random of the source to what `passes` gave."""
+        for order, count in zip(self._orders(), passes, strict=False):
+            order.count = count
+
+    def _orders(self) -> list[Passes]:
+        """What numbers the passes of each order at random of the source."""
+        found = getattr(self.source, "__dict__", {}).get("_passes")
+        return [p for p in found if isinstance(p, Passes)] if isinstance(found, tuple) else []
+
     def _fresh(self) -> Iterator[Any]:
         count = None if self.once else self._count()
+        if self._before is None or self.limit is None:
+            self._before = [p.count for p in self._orders()]
         skip, self.skip = self.skip * self.share[1], 0
         if count and skip >= count:
             self.epoch += skip // count
+            for passes in self._orders():
+                passes.count += skip // count
             skip %= count
         numbered = self.sized and isinstance(self.source, PyDataset)
         if self.once or not self.sized or (hasattr(self.source, "__iter__") and not numbered):

@@ -266,7 +266,7 @@ class _Pictures:
             found = gather(read, order.as_numpy_iterator(), 2 * workers)
             return (element for element in found if element is not None)
 
-        return Dataset(make, len(chosen))
+        return Dataset(make, len(chosen), sources=(order,))
 
 
 def _cropped(x: Array, height: int, width: int) -> Array:

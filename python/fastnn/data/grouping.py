@@ -16,6 +16,7 @@ from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import whole_number
 from fastnn.data.elements import arrays as arrays_of, called, padded, stacked, tensors
+from fastnn.data.passes import Passes
 from fastnn.errors import DataError
 
 __all__ = ["Grouping"]
@@ -327,7 +328,7 @@ class Grouping:
         def make() -> Iterator[Any]:
             return _taken(given, (int(c) for c in choice_dataset._make()), stop_on_empty_dataset)
 
-        return given[0]._new(make)
+        return given[0]._new(make, others=[*given[1:], choice_dataset])
 
     @staticmethod
     def sample_from_datasets(
@@ -357,7 +358,7 @@ class Grouping:
                 "  hint: one number from 0 on for each"
             )
         start = random.make_default_seed() if seed is None else int(seed)
-        passes = itertools.count()
+        passes = Passes()
 
         def make() -> Iterator[Any]:
             turn = next(passes) if rerandomize_each_iteration else 0
@@ -365,7 +366,8 @@ class Grouping:
             return _taken(given, rng, stop_on_empty_dataset, shares)
 
         ends = all(d._size == _INFINITE for d in given)
-        return given[0]._new(make, _INFINITE if ends else _UNKNOWN)
+        size = _INFINITE if ends else _UNKNOWN
+        return given[0]._new(make, size, others=given[1:], passes=passes)
 
 
 def _several(datasets: Any, where: str) -> list[Dataset]:

@@ -8,7 +8,7 @@ a batch is one gather. Depends on `data`, `random`, `tree`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -29,6 +29,7 @@ from fastnn.data.elements import (
     tensors,
 )
 from fastnn.data.grouping import Grouping
+from fastnn.data.passes import Passes
 from fastnn.data.paths import files_of
 from fastnn.data.saved import read_elements, write_elements
 from fastnn.data.specs import (
@@ -105,6 +106,8 @@ class Dataset(Grouping):
         size: int,
         rows: tuple[Any, Callable[[], Iterable[int]]] | None = None,
         spec: Callable[[], Any] | None = None,
+        sources: Sequence[Dataset] = (),
+        passes: Passes | None = None,
     ) -> None:
         self._make = make
         self._size = size
@@ -112,14 +115,23 @@ class Dataset(Grouping):
         self._spec = spec
         #: The arrays whose rows are the elements, and the row numbers of one pass.
         self._rows = rows
+        own = () if passes is None else (passes,)
+        #: What numbers the passes of each order at random that the elements come through.
+        self._passes: tuple[Passes, ...] = tuple(
+            dict.fromkeys([p for s in sources for p in s._passes] + [*own])
+        )
 
     def _new(
         self,
         make: Callable[[], Iterator[Any]],
         size: int = UNKNOWN_CARDINALITY,
         rows: tuple[Any, Callable[[], Iterable[int]]] | None = None,
+        spec: Callable[[], Any] | None = None,
+        others: Sequence[Dataset] = (),
+        passes: Passes | None = None,
     ) -> Dataset:
-        return Dataset(make, size, rows)
+        """A data set that is made of this one, and of others."""
+        return Dataset(make, size, rows, spec, (self, *others), passes)
 
     # ---- sources -------------------------------------------------------------------------------
 
@@ -180,7 +192,7 @@ class Dataset(Grouping):
     ) -> Dataset:
         """Whole numbers from 0 below 2**31 at random, without end."""
         start = random.make_default_seed() if seed is None else int(seed)
-        passes = itertools.count()
+        passes = Passes()
 
         def make() -> Iterator[Any]:
             turn = next(passes) if rerandomize_each_iteration else 0
@@ -188,7 +200,7 @@ class Dataset(Grouping):
             while True:
                 yield np.asarray(rng.integers(2**31, dtype=np.int64))
 
-        return Dataset(make, INFINITE_CARDINALITY)
+        return Dataset(make, INFINITE_CARDINALITY, passes=passes)
 
     @staticmethod
     def list_files(
@@ -221,6 +233,7 @@ class Dataset(Grouping):
             make,
             UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in known else size,
             spec=lambda: _nested(given, (p.element_spec for p in parts)),
+            sources=parts,
         )
 
     # ---- steps ---------------------------------------------------------------------------------
@@ -242,7 +255,7 @@ class Dataset(Grouping):
             first = self._first()
             return mapped(self.element_spec, first, arrays_of(called(map_func, first)))
 
-        return Dataset(make, self._size, spec=spec)
+        return self._new(make, self._size, spec=spec)
 
     def batch(
         self,
@@ -267,7 +280,7 @@ class Dataset(Grouping):
                 yield stacked(elements)
 
         rows = count if drop_remainder else None
-        return Dataset(make, size, spec=lambda: batched(self.element_spec, rows))
+        return self._new(make, size, spec=lambda: batched(self.element_spec, rows))
 
     def padded_batch(
         self,
@@ -304,7 +317,7 @@ class Dataset(Grouping):
             filled = padded_to(one, shapes)
             return batched(filled, count if drop_remainder else None)
 
-        return Dataset(make, size, spec=spec)
+        return self._new(make, size, spec=spec)
 
     def ragged_batch(self, batch_size: int, *args: Any, **kwargs: Any) -> NoReturn:
         """Ragged tensors are not supported: `padded_batch` fills rows up."""
@@ -322,7 +335,7 @@ class Dataset(Grouping):
                 for i in range(len(leaves[0])):
                     yield tree.pack(element, [a[i] for a in leaves])
 
-        return Dataset(make, UNKNOWN_CARDINALITY, spec=lambda: unbatched(self.element_spec))
+        return self._new(make, UNKNOWN_CARDINALITY, spec=lambda: unbatched(self.element_spec))
 
     def shuffle(
         self,
@@ -338,7 +351,7 @@ class Dataset(Grouping):
         """
         size = whole_number("buffer_size", buffer_size, 1)
         start = random.make_default_seed() if seed is None else int(seed)
-        passes = itertools.count()
+        passes = Passes()
 
         def draw() -> np.random.Generator:
             turn = 0 if reshuffle_each_iteration is False else next(passes)
@@ -346,10 +359,12 @@ class Dataset(Grouping):
 
         if self._rows is not None:
             arrays, order = self._rows
-            return _of_rows(arrays, lambda: _mixed(order(), size, draw()), self._size)
-        return Dataset(
-            lambda: iter(_mixed(self._make(), size, draw())), self._size, spec=self._alike
-        )
+            mixed = lambda: _mixed(order(), size, draw())  # noqa: E731
+            return _of_rows(arrays, mixed, self._size, self, passes)
+        return self._new(
+            lambda: iter(_mixed(self._make(), size, draw())), self._size, spec=self._alike,
+            passes=passes,
+        )  # fmt: skip
 
     def repeat(self, count: int | None = None, name: Any = None) -> Dataset:
         """All elements `count` times; without end when None or -1."""
@@ -368,7 +383,7 @@ class Dataset(Grouping):
                 if empty and endless:
                     return
 
-        return Dataset(make, size, spec=self._alike)
+        return self._new(make, size, spec=self._alike)
 
     def take(self, count: int, name: Any = None) -> Dataset:
         """The first `count` elements; all of them when -1."""
@@ -395,8 +410,8 @@ class Dataset(Grouping):
     def _cut(self, pick: Callable[[Iterable[Any]], Iterable[Any]], size: int) -> Dataset:
         if self._rows is not None:
             arrays, order = self._rows
-            return _of_rows(arrays, lambda: pick(order()), size)
-        return Dataset(lambda: iter(pick(self._make())), size, spec=self._alike)
+            return _of_rows(arrays, lambda: pick(order()), size, self)
+        return self._new(lambda: iter(pick(self._make())), size, spec=self._alike)
 
     def filter(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
         """The elements of which `predicate` is true."""
@@ -406,7 +421,7 @@ class Dataset(Grouping):
                 if bool(called(predicate, element)):
                     yield element
 
-        return Dataset(make, UNKNOWN_CARDINALITY, spec=self._alike)
+        return self._new(make, UNKNOWN_CARDINALITY, spec=self._alike)
 
     def take_while(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
         """Elements up to the first of which `predicate` is false."""
@@ -417,7 +432,7 @@ class Dataset(Grouping):
                     return
                 yield element
 
-        return Dataset(make, UNKNOWN_CARDINALITY, spec=self._alike)
+        return self._new(make, UNKNOWN_CARDINALITY, spec=self._alike)
 
     def flat_map(self, map_func: Callable[..., Dataset], name: Any = None) -> Dataset:
         """The elements of the data sets that `map_func` makes of each element."""
@@ -426,7 +441,7 @@ class Dataset(Grouping):
             for element in self._make():
                 yield from called(map_func, element)._make()
 
-        return Dataset(make, UNKNOWN_CARDINALITY)
+        return self._new(make, UNKNOWN_CARDINALITY)
 
     def concatenate(self, dataset: Dataset, name: Any = None) -> Dataset:
         """These elements, then those of another data set."""
@@ -434,10 +449,11 @@ class Dataset(Grouping):
         size = (
             sum(sizes) if min(sizes) >= 0 else min(sizes) if -2 in sizes else INFINITE_CARDINALITY
         )
-        return Dataset(
+        return self._new(
             lambda: itertools.chain(self._make(), dataset._make()),
             size,
             spec=lambda: merged(self.element_spec, dataset.element_spec),
+            others=(dataset,),
         )
 
     def enumerate(self, start: int = 0, name: Any = None) -> Dataset:
@@ -447,7 +463,9 @@ class Dataset(Grouping):
             for i, element in enumerate(self._make(), start):
                 yield np.asarray(i), element
 
-        return Dataset(make, self._size, spec=lambda: (TensorSpec((), "int64"), self.element_spec))
+        return self._new(
+            make, self._size, spec=lambda: (TensorSpec((), "int64"), self.element_spec)
+        )
 
     def cache(self, filename: str = "", name: Any = None) -> Dataset:
         """The elements as the first whole pass made them, kept in memory."""
@@ -468,6 +486,7 @@ class Dataset(Grouping):
                 kept.extend(fresh)
                 done.append(True)
 
+        # It keeps the order of one pass, so it does not count as coming through what draws orders.
         return Dataset(make, self._size, spec=self._alike)
 
     def prefetch(self, buffer_size: Any = AUTOTUNE, name: Any = None) -> Dataset:
@@ -612,12 +631,19 @@ def _signature(signature: Any, types: Any, shapes: Any) -> Callable[[], Any] | N
     return lambda: tree.pack(types, made)
 
 
-def _of_rows(arrays: Any, order: Callable[[], Iterable[int]], size: int) -> Dataset:
+def _of_rows(
+    arrays: Any,
+    order: Callable[[], Iterable[int]],
+    size: int,
+    source: Dataset | None = None,
+    passes: Passes | None = None,
+) -> Dataset:
     def make() -> Iterator[Any]:
         for i in order():
             yield tree.map_structure(lambda a, i=i: np.asarray(a[i]), arrays)
 
-    return Dataset(make, size, (arrays, order))
+    sources = () if source is None else (source,)
+    return Dataset(make, size, (arrays, order), sources=sources, passes=passes)
 
 
 def _mixed(items: Iterable[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:

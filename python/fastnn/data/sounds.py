@@ -236,7 +236,7 @@ def audio_dataset_from_directory(
         def make(order: Any = order) -> Iterator[Any]:
             return (read(int(i)) for i in order.as_numpy_iterator())
 
-        ds = Dataset(make, last - first)
+        ds = Dataset(make, last - first, sources=(order,))
         if batch_size is not None:
             same = output_sequence_length is not None
             ds = ds.batch(batch_size) if same else ds.padded_batch(batch_size)

@@ -14,6 +14,7 @@ import numpy as np
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import floatx
 from fastnn.data.folders import _checked_split, check_label_mode, index_directory
+from fastnn.data.passes import Passes
 from fastnn.data.pipeline import Dataset
 from fastnn.errors import DataError
 
@@ -191,7 +192,7 @@ def by_length(
             "  hint: a larger last width, or shorter rows"
         )
     bucket = np.searchsorted(edges, lengths)
-    passes = iter(range(1 << 62))
+    passes = Passes()
 
     def padded(values: Any, width: int) -> Array:
         out = np.full((len(values), width, *values[0].shape[1:]), pad, values[0].dtype)
@@ -221,4 +222,4 @@ def by_length(
             yield inputs, padded(labels, width) if alike else np.stack(labels)
 
     count = sum(-(-int((bucket == b).sum()) // batch_size) for b in range(len(edges)))
-    return Dataset(make, count)
+    return Dataset(make, count, passes=passes)

@@ -45,7 +45,7 @@ UNTRACED = TRACES | frozenset(
     "_build_config _compile_config _fits _given_name _functional _given_input_shape _init_arguments"
     " _given_batch_size"
     " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes"
-    " _auto_reason _auto_rows _compiled_device _resumed _shuffle_seed _tried built"
+    " _auto_reason _auto_rows _compiled_device _read _resumed _shuffle_seed _tried built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()
 )

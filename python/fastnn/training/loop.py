@@ -39,7 +39,9 @@ __all__ = ["Fit", "FitSettings"]
 
 
 #: What a model keeps for the run that it is in.
-_OF_A_RUN = ("stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed")
+_OF_A_RUN = (
+    "stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed", "_read",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Fit:
                 return self._run(initial_epoch, level if is_first() else 0, callbacks)
         finally:
             model._fits -= 1
+            model._read = ()
             for name, value in kept.items():
                 setattr(model, name, value)
 
@@ -113,6 +116,7 @@ class Fit:
         model.stop_training = False
         model._initial_epoch = initial_epoch
         model._resumed = None
+        model._read = (data, self.validation)
         if initial_epoch == 0 or model._shuffle_seed is None:
             model._shuffle_seed = random.make_default_seed()
         arrays = isinstance(data, ArrayData)
@@ -134,6 +138,10 @@ class Fit:
             calls.on_train_begin()
         if self.ranks is not None:
             self.ranks.begin(self._facts(), calls)
+        if model._resumed is not None:
+            for source, passes in zip(model._read, model._resumed[2], strict=False):
+                if isinstance(source, IterableData):
+                    source.go_on(passes)
         self.calls, self.history = calls, history
         self.report = Reporter(level, self.epochs, steps) if level else None
         model._auto_rows = self.batch_size
@@ -491,7 +499,7 @@ class Fit:
         """Where an epoch goes on that had begun before; None where it begins."""
         if first == 0:
             return None
-        batch, sums = self.model._resumed
+        batch, sums, _ = self.model._resumed
         return batch, sums if self.ranks is None else self.ranks.own_sums(sums), data
 
     def _during(self, epoch: int) -> Callable[[int, Logs], None]:

@@ -75,15 +75,18 @@ class Trainer(Compiled):
         self._initial_epoch = 0
         #: Calls of `fit` under way: more than one where a callback calls it too.
         self._fits = 0
-        #: Of a resumed run: batches of the epoch that were made, and what its metrics held.
-        self._resumed: tuple[int, list[Any]] | None = None
+        #: Of a resumed run: batches of the epoch that were made, what its metrics held, and where
+        #: the orders at random of its data stood.
+        self._resumed: tuple[int, list[Any], list[list[int]]] | None = None
+        #: What `fit` reads while it runs: the data, and that of the validation.
+        self._read: tuple[Any, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the traces, which are made anew."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         for name in TRACES:
             del state[name]
-        return state
+        return state | {"_read": ()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores what `__getstate__` gave."""

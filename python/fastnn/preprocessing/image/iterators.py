@@ -30,6 +30,7 @@ from fastnn.data.folders import (
     told_of_one_class,
 )
 from fastnn.data.images import CHANNELS, array_to_img, img_to_array, load_img, size_of
+from fastnn.data.passes import Passes
 from fastnn.data.prefetch import gather
 from fastnn.errors import DataError, ShapeError
 
@@ -77,7 +78,9 @@ class Iterator(PyDataset):
         self.batch_index = self.total_batches_seen = 0
         self.lock = threading.Lock()
         self._start = int(np.random.randint(2**31 - 1)) if seed is None else int(seed)
-        self._epoch = self._turn = 0
+        self._turn = 0
+        #: Numbers the epochs; a run that goes on after a crash sets it.
+        self._passes = (Passes(),)
         self._here = threading.local()
 
     def __len__(self) -> int:
@@ -92,6 +95,10 @@ class Iterator(PyDataset):
     def _order(self, epoch: int) -> Array:
         order = self._draws(epoch, 0)[1]
         return np.arange(self.n) if order is None else order
+
+    @property
+    def _epoch(self) -> int:
+        return self._passes[0].count
 
     @property
     def index_array(self) -> Array:
@@ -127,7 +134,7 @@ class Iterator(PyDataset):
 
     def on_epoch_end(self) -> None:
         """The pictures come in another order."""
-        self._epoch += 1
+        next(self._passes[0])
 
     def reset(self) -> None:
         """`next` begins at the first batch again."""
