@@ -16,7 +16,7 @@ from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.data.arrays import RowsByBatch, as_arrays, is_sparse, leaf
-from fastnn.data.passes import Passes
+from fastnn.data.pass_numbers import Passes
 from fastnn.data.prefetch import Prefetch, gather
 from fastnn.errors import DataError, ShapeError
 

@@ -16,7 +16,7 @@ from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import whole_number
 from fastnn.data.elements import arrays as arrays_of, called, padded, stacked, tensors
-from fastnn.data.passes import Passes
+from fastnn.data.pass_numbers import Passes
 from fastnn.errors import DataError
 
 __all__ = ["Grouping"]

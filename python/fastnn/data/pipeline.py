@@ -29,7 +29,7 @@ from fastnn.data.elements import (
     tensors,
 )
 from fastnn.data.grouping import Grouping
-from fastnn.data.passes import Passes
+from fastnn.data.pass_numbers import Passes
 from fastnn.data.paths import files_of
 from fastnn.data.saved import read_elements, write_elements
 from fastnn.data.specs import (

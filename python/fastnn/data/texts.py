@@ -14,7 +14,7 @@ import numpy as np
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import floatx
 from fastnn.data.folders import _checked_split, check_label_mode, index_directory
-from fastnn.data.passes import Passes
+from fastnn.data.pass_numbers import Passes
 from fastnn.data.pipeline import Dataset
 from fastnn.errors import DataError
 

@@ -30,7 +30,7 @@ from fastnn.data.folders import (
     told_of_one_class,
 )
 from fastnn.data.images import CHANNELS, array_to_img, img_to_array, load_img, size_of
-from fastnn.data.passes import Passes
+from fastnn.data.pass_numbers import Passes
 from fastnn.data.prefetch import gather
 from fastnn.errors import DataError, ShapeError
 
