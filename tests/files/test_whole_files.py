@@ -1,5 +1,6 @@
 """No file is taken in part without a word: every weight is filled, every tensor has a place."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from fastnn import keras as K
 from fastnn.errors import FormatError
+from fastnn.files import keras, native
 from fastnn.models import load_model
 
 X = np.ones((4, 2), "float32")
@@ -167,3 +169,35 @@ def test_optimizer_state_is_no_weight_and_random_states_are_named(tmp_path):
         warnings.simplefilter("error")
         same = K.Sequential([K.Input((2,)), K.layers.Dropout(0.5), K.layers.Dense(1)])
         same.load_weights(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("ending", "module", "name"),
+    [
+        ("keras", keras.state, "weights_bytes"), ("h5", keras.legacy, "write_model"),
+        ("safetensors", native, "optimizer_values"),
+    ],
+)  # fmt: skip
+def test_a_model_compiled_by_another_thread_while_it_is_saved_loads(
+    ending, module, name, tmp_path, monkeypatch
+):
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(X, np.ones(4), verbose=0)
+    read, times = getattr(module, name), []
+
+    def compiled_before(*args, **kwargs):
+        if not times:
+            thread = threading.Thread(target=lambda: model.compile("sgd", "mae"))
+            thread.start()
+            thread.join()
+        times.append(1)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, compiled_before)
+    model.save(tmp_path / f"m.{ending}")
+    loaded = load_model(tmp_path / f"m.{ending}")
+    assert len(times) == 2
+    assert isinstance(loaded.optimizer, K.optimizers.SGD)
+    assert loaded.loss == "mae"
+    np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])

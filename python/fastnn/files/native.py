@@ -29,7 +29,7 @@ from fastnn.files.compiling import (
     warn_of_settings,
 )
 from fastnn.files.pruned import prune_again, pruned_weights, warn_of_pruned
-from fastnn.files.variables import assign, named_variables, save_file
+from fastnn.files.variables import assign, named_variables, of_one_state, save_file
 from fastnn.layers.preprocessing.host import fed
 from fastnn.serialization.custom_objects import (
     custom_object_scope,
@@ -166,7 +166,6 @@ def save_model(
         >>> fastnn.models.save_model(model, "m.safetensors")
     """
     from fastnn.files import keras as keras_files
-    from fastnn.files.keras.write_config import built_for
 
     check_arguments("save()", settings, ("include_optimizer", "save_format", "zipped"), save_model)
     _check_format(filepath, settings.get("save_format"))
@@ -187,6 +186,15 @@ def save_model(
         return keras_files.save_model(model, path, compiled)
     if path.endswith((".h5", ".hdf5")):
         return keras_files.save_legacy(model, path, compiled)
+    tensors, metadata = of_one_state(model, lambda: _content(model, compiled))
+    traced = inference(model)
+    save_file(path, tensors, metadata, None if traced is None else traced[0])
+
+
+def _content(model: Any, compiled: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays of a model's file, and what it says besides."""
+    from fastnn.files.keras.write_config import built_for
+
     variables = named_variables(model)
     metadata = {
         "fastnn.format": FORMAT,
@@ -200,9 +208,7 @@ def save_model(
         metadata["fastnn.stored"] = json.dumps(stored)
     if pruned := pruned_weights(variables):
         metadata["fastnn.pruned"] = json.dumps(pruned)
-    tensors = variables | (optimizer_values(model) if compiled else {})
-    traced = inference(model)
-    save_file(path, tensors, metadata, None if traced is None else traced[0])
+    return variables | (optimizer_values(model) if compiled else {}), metadata
 
 
 def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fastnn import _core
 from fastnn.base.messages import escaped
@@ -13,7 +14,31 @@ from fastnn.errors import FormatError, warn_of_skipped
 from fastnn.random import SeedGenerator
 from fastnn.tracing.away import staying
 
-__all__ = ["BESIDE", "assign", "named_variables", "random_states", "save_file"]
+__all__ = ["BESIDE", "assign", "named_variables", "of_one_state", "random_states", "save_file"]
+
+T = TypeVar("T")
+
+
+def of_one_state(model: Any, read: Callable[[], T]) -> T:
+    """What `read` gives, read again where another thread compiled the model or froze weights.
+
+    Settings of one optimizer with the state of another would be a file that nobody can load.
+    """
+    for _ in range(_TRIES):
+        compiled, trained = _compiled(model), [v.trainable for v in model.variables]
+        found = read()
+        same = all(a is b for a, b in zip(compiled, _compiled(model), strict=True))
+        if same and trained == [v.trainable for v in model.variables]:
+            break
+    return found
+
+
+#: A model whose own methods compile it at each reading is written as it is then.
+_TRIES = 20
+
+
+def _compiled(model: Any) -> tuple[Any, Any]:
+    return getattr(model, "optimizer", None), getattr(model, "_compile_config", None)
 
 
 def named_variables(model: Any) -> dict[str, Any]:

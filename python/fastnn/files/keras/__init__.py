@@ -21,6 +21,7 @@ from fastnn.files.keras.archive import read_archive, write_archive
 from fastnn.files.keras.assets import assets_of, load_assets
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
 from fastnn.files.keras.write_config import model_entry
+from fastnn.files.variables import of_one_state
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import restore
@@ -38,12 +39,16 @@ def save_model(model: Any, path: str, compiled: bool = True) -> None:
 
     Without `compiled` as if the model had not been compiled.
     """
-    entry = model_entry(model, compiled)
     metadata = {
         "keras_version": KERAS_VERSION,
         "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
     }
-    weights, further = state.weights_bytes(model, compiled), assets_of(model)
+    entry, weights, further = of_one_state(
+        model,
+        lambda: (
+            model_entry(model, compiled), state.weights_bytes(model, compiled), assets_of(model)
+        ),
+    )  # fmt: skip
     if compiled:
         state.warn_of_frozen(model)
     replace_file(
@@ -64,11 +69,15 @@ def save_legacy(model: Any, path: str, compiled: bool = True) -> None:
             f"make again\n  hint: save to '{name}.keras' or '{name}.safetensors', or "
             f"save_weights('{name}.weights.h5')"
         )
-    entry = model_entry(model, compiled)
-    # The newest layout of HDF5 has no limit of 64 kB for the model's description.
-    content = state.hdf5_bytes(
-        lambda file, _: legacy.write_model(file, model, entry, KERAS_VERSION), libver="latest"
-    )
+
+    def content_of() -> bytes:
+        entry = model_entry(model, compiled)
+        # The newest layout of HDF5 has no limit of 64 kB for the model's description.
+        return state.hdf5_bytes(
+            lambda file, _: legacy.write_model(file, model, entry, KERAS_VERSION), libver="latest"
+        )
+
+    content = of_one_state(model, content_of)
     if compiled:
         state.warn_of_frozen(model)
     replace_file(path, lambda temporary: Path(temporary).write_bytes(content))
