@@ -195,22 +195,23 @@ def test_ctrl_c_ends_a_long_fit_and_leaves_whole_steps(gpu, run_python):
         HEAD
         + MODEL
         + """
-import _thread, threading, time
+import _thread, threading
 model.fit(x, y, verbose=0)
-threading.Timer(0.5, _thread.interrupt_main).start()
-start = time.perf_counter()
-try:
-    model.fit(x, y, batch_size=8, epochs=10**6, verbose=0)
-except KeyboardInterrupt:
-    print("interrupted")
+before = steps = int(model.optimizer.iterations.numpy())
+delay = 0.5
+while steps == before:  # a busy machine may not come to a step so soon
+    try:
+        threading.Timer(delay, _thread.interrupt_main).start()
+        model.fit(x, y, batch_size=8, epochs=10**6, verbose=0)
+    except KeyboardInterrupt:
+        steps, delay = int(model.optimizer.iterations.numpy()), 2 * delay
+print("interrupted")
 print(all(np.isfinite(w).all() for w in model.get_weights()))
-steps = int(model.optimizer.iterations.numpy())
-print(steps > 2)
 model.fit(x, y, batch_size=8, epochs=1, verbose=0)
 print(int(model.optimizer.iterations.numpy()) == steps + 8)
 """
     )
-    assert out.split() == ["interrupted", "True", "True", "True"]
+    assert out.split() == ["interrupted", "True", "True"]
 
 
 def test_ids_outside_the_vocabulary_are_told_as_on_the_cpu(gpu, rng):

@@ -18,7 +18,6 @@ from fastnn.losses.checks import (
     float_pair,
 )
 from fastnn.losses.targets import wants
-from fastnn.ops.nn import loss_of_classes
 from fastnn.tracing.call_context import set_mask
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
@@ -145,6 +144,8 @@ def sparse_categorical_crossentropy(
         >>> fastnn.losses.sparse_categorical_crossentropy(y, p).numpy().round(4)
         array([0.6931], dtype=float32)
     """
+    from fastnn.ops.nn import loss_of_classes  # here, as other losses do without that family
+
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     y_true = class_numbers(y_true, y_pred)
     check_sparse(y_true, y_pred)
