@@ -12,6 +12,7 @@ from fastnn.applications.network import (
     even_padding,
     made,
     preprocess_input as preprocess_input,
+    whole,
 )
 from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
@@ -86,10 +87,8 @@ def _block(
 
 
 def _body(width: float, depth: float, trained: bool, drop_rate: float = 0.2) -> Any:
-    def whole(filters: float) -> int:
-        filters *= width
-        number = max(8, int(filters + 4) // 8 * 8)
-        return number + 8 if number < 0.9 * filters else number
+    def scaled(filters: float) -> int:
+        return whole(filters * width)
 
     def often(count: int) -> int:
         return math.ceil(depth * count)
@@ -103,7 +102,7 @@ def _body(width: float, depth: float, trained: bool, drop_rate: float = 0.2) -> 
             scale = [1.0 / math.sqrt(s) for s in (0.229, 0.224, 0.225)]
             x = layers.Rescaling(scale)(x)
         x = layers.ZeroPadding2D(even_padding(x, 3), name="stem_conv_pad")(x)
-        x = conv(whole(32), 3, "stem_conv", strides=2, padding="valid")(x)
+        x = conv(scaled(32), 3, "stem_conv", strides=2, padding="valid")(x)
         x = layers.Activation("swish", name="stem_activation")(_normed(x, "stem_bn"))
         blocks = sum(often(stage[1]) for stage in _PLAN)
         number = 0
@@ -111,11 +110,11 @@ def _body(width: float, depth: float, trained: bool, drop_rate: float = 0.2) -> 
             for j in range(often(count)):
                 x = _block(
                     x, f"block{i + 1}{chr(j + 97)}_", kernel,
-                    whole(channels) if j == 0 else whole(filters), whole(filters), expansion,
+                    scaled(channels) if j == 0 else scaled(filters), scaled(filters), expansion,
                     stride if j == 0 else 1, drop_rate * number / blocks,
                 )  # fmt: skip
                 number += 1
-        x = _normed(conv(whole(1280), 1, "top_conv")(x), "top_bn")
+        x = _normed(conv(scaled(1280), 1, "top_conv")(x), "top_bn")
         return layers.Activation("swish", name="top_activation")(x)
 
     return body
