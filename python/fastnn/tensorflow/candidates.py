@@ -14,7 +14,7 @@ from fastnn._core import Tensor
 from fastnn.base.typing import TensorLike
 from fastnn.errors import ShapeError
 
-__all__ = ["nce_loss", "sampled_softmax_loss"]
+__all__ = ["expected_unlike", "nce_loss", "sampled_softmax_loss", "zipf"]
 
 #: What logits of drawn classes that are right after all are lowered by.
 _NEVER = float(np.finfo(np.float32).min)
@@ -93,15 +93,25 @@ def _of_candidates(
     return ops.concatenate([right, others], axis=1), ops.concatenate(wanted, axis=1)
 
 
+def zipf(classes: int) -> Any:
+    """The chance of each class by Zipf's law, small numbers first."""
+    return np.log1p(1.0 / np.arange(1, classes + 1)) / np.log(classes + 1)
+
+
+def expected_unlike(chance: Any, count: int) -> Any:
+    """How often each class is expected among `count` unlike ones; ValueError if there are fewer."""
+    if count > len(chance):
+        raise ValueError(f"{count} unlike classes of {len(chance)}\n  hint: a smaller num_sampled")
+    return 1.0 - (1.0 - chance) ** count
+
+
 def _drawn(labels: Tensor, count: int, classes: int, seed: int | None) -> tuple[Any, Any, Any]:
     """Unlike classes drawn by Zipf's law, small numbers first, and how often each is expected.
 
     By tensors, so that a compiled step draws others every time.
     """
-    if count > classes:
-        raise ValueError(f"{count} unlike classes of {classes}\n  hint: a smaller num_sampled")
-    chance = np.log1p(1.0 / np.arange(1, classes + 1)) / np.log(classes + 1)
-    expected = ops.convert_to_tensor((1.0 - (1.0 - chance) ** count).astype(np.float32))
+    chance = zipf(classes)
+    expected = ops.convert_to_tensor(expected_unlike(chance, count).astype(np.float32))
     # The largest of logarithms with Gumbel's noise are draws without putting back.
     uniform = random.uniform((classes,), 1e-20, 1.0, seed=seed)
     keys = np.log(chance).astype(np.float32) - ops.log(-ops.log(uniform))

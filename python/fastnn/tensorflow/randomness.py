@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import ops, random
 from fastnn._core import Tensor
+from fastnn.tensorflow.candidates import expected_unlike, zipf
 
 __all__ = [
     "Generator", "fold_in", "get_global_generator", "log_uniform_candidate_sampler", "poisson",
@@ -155,8 +156,7 @@ def log_uniform_candidate_sampler(
     seed: int | None = None, name: Any = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Classes drawn by Zipf's law, small numbers first, and how often each is to be expected."""
-    chance = np.log1p(1.0 / np.arange(1, range_max + 1)) / np.log(range_max + 1)
-    return _candidates(chance, true_classes, num_sampled, unique, seed)
+    return _candidates(zipf(range_max), true_classes, num_sampled, unique, seed)
 
 
 def uniform_candidate_sampler(
@@ -171,12 +171,10 @@ def uniform_candidate_sampler(
 def _candidates(
     chance: Any, true_classes: Any, count: int, unique: bool, seed: int | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if unique and count > len(chance):
-        raise ValueError(f"{count} unlike classes of {len(chance)}\n  hint: a smaller num_sampled")
+    expected = expected_unlike(chance, count) if unique else chance * count
     start = random.make_default_seed() if seed is None else int(seed)
     rng = np.random.default_rng(abs(start))
     drawn = rng.choice(len(chance), count, replace=not unique, p=chance / chance.sum())
-    expected = 1.0 - (1.0 - chance) ** count if unique else chance * count
     true = np.asarray(ops.convert_to_numpy(true_classes), np.int64)
     parts = (drawn.astype(np.int32), *(v.astype(np.float32) for v in (expected[true],
              expected[drawn])))  # fmt: skip
