@@ -28,7 +28,8 @@ class BackupAndRestore(Callback):
     on with the same bits and decisions as one that was not. It is called after all other callbacks,
     wherever it stands. With a number as `save_freq` it also saves every so many batches and goes on
     after the batch that was saved; sources of batches are then read from their start, and the
-    batches made before are passed over.
+    batches made before are passed over. Data sets and pictures that are mixed come in the order of
+    the run that was cut off.
 
     Args:
         backup_dir: The folder of the backup.
