@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.cli.meter import Meter, clock
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.gates.data import load_gates
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.delimited import count_rows, open_csv
 
@@ -85,6 +87,27 @@ def test_a_row_is_warned_of_what_its_report_would_say_of_its_figures() -> None:
         assert {n.text() for n in notes if n.text() not in told} == {
             n.text() for n in notes if n.key in of_rules or n.key.startswith("pending")
         }
+
+
+def test_a_row_says_whether_a_listing_passes_by_rules_that_were_read() -> None:
+    """A batch passed a listing by rules from memory without a word."""
+    gates = load_gates()
+    listed = {"listing.market_cap": 9e8, "listing.round_lot_holders": 500, "venue_region": "US",
+              "listing.public_shares": 5e6, "listing.share_price": 10,
+              "listing.public_float_pct": 0.1, "revenue_last_fy": [5e7, 9e7, 1.2e8]}  # fmt: skip
+    rows = [row | listed for row in companies(3)]
+    rows.append(make_profile_dict(name="small", revenue_ttm=1e5, audited_years=0))
+    rows[2]["sector"] = "nonsense"
+    memory = dataclasses.replace(gates, venues=tuple({**v, "read": None} for v in gates.venues))
+    for rules, word in ((gates, "pass"), (memory, "pass_unread")):
+        made = evaluate_many(rows, draws=200, gates=rules)
+        assert made["listing_rules"][:2] == [word, word]
+        assert made["listing_rules"][2] == ""  # its errors say what is wrong
+        for k in (0, 1, 3):
+            venue = evaluate(rows[k], draws=200, gates=rules).gates.of("ipo")[1]
+            assert made["listing_rules"][k] == venue.word
+    sold = evaluate_many(rows, draws=200, options=("ma", "transform"))
+    assert sold["listing_rules"] == [""] * 4  # no listing is weighed
 
 
 def test_bad_row_is_named_and_does_not_stop_the_batch() -> None:

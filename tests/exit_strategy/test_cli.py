@@ -84,6 +84,11 @@ def test_bad_input_is_2_and_names_every_fault(
         (("score", "ACME", "--criteria", "none.json"), "EX206", "JSON criteria file"),
         (("score", "ACME", "--model", "nowhere"), "EX601", "model.json"),
         (("waterfall", "ACME", "--prices", "ten,-5"), "EX103", "30m"),
+        (("waterfall", "ACME", "--prices", "-5m"), "EX105", "0 or more"),
+        (("waterfall", "ACME", "--prices", "-€5m,3m"), "EX105", "0 or more"),
+        (("round", "ACME", "--raise", "-4m", "--pre-money", "16m"), "EX301", "cap_table"),
+        (("opm", "ACME", "--volatility", "-60%", "--years", "3"), "EX301", "cap_table"),
+        (("investor", "ACME", "--holder", "A", "--prices", "-5m"), "EX105 --prices", "0 or more"),
         (("batch", "ACME", "-o", "x.csv"), "EX113", ".csv, .xlsx or .parquet"),
         (("gates", "--on", "someday"), "EX803", "year-month-day"),
         (("init", "ACME"), "EX802", "--force"),
@@ -99,6 +104,21 @@ def test_a_users_mistake_is_told_with_its_code_and_its_fix(
     assert code in told.err
     assert "hint: " in told.err
     assert hint in told.err
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "wanted"),
+    [("--draws", "10k", "a whole number"), ("--kappa", "firm", "a number"),
+     ("--threads", "2.5", "a whole number")],
+)  # fmt: skip
+def test_a_setting_that_is_no_number_is_told_how_to_write_it(
+    acme: str, capsys: pytest.CaptureFixture[str], name: str, given: str, wanted: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run("score", acme, name, given)
+    assert f"argument {name}: {given!r} is not {wanted}\n  hint: write it in digits" in (
+        capsys.readouterr().err
+    )
 
 
 def test_faults_are_told_in_chinese(acme: str, capsys: pytest.CaptureFixture[str]) -> None:

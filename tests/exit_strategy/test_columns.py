@@ -99,11 +99,24 @@ def test_gates_of_many_companies_are_those_of_each() -> None:
     for firm, brief in zip(firms, judge_gates_many(firms, GATES, OPTIONS), strict=True):
         full = judge_gates(firm, GATES, OPTIONS)
         assert brief.regulatory == full.regulatory
-        assert [(g.option, g.name, g.state, g.prior) for g in brief.hard] == [
-            (g.option, g.name, g.state, g.prior) for g in full.hard
+        assert [(g.option, g.name, g.word, g.prior) for g in brief.hard] == [
+            (g.option, g.name, g.word, g.prior) for g in full.hard
         ]
-        states |= {gate.state for gate in full.of("ipo") if gate.name == "venue"}
+        states |= {gate.word for gate in full.of("ipo") if gate.name == "venue"}
     assert states == {"pass", "fail", "unknown"}  # the companies are of every kind
+
+
+def test_a_rule_that_nobody_read_does_not_hide_one_that_was_read() -> None:
+    """A batch looks for the first open venue; one by rules from memory is not the last word."""
+    rng = np.random.default_rng(5)
+    firms = [company(rng) for _ in range(300)]
+    unread = tuple({**venue, "read": None} for venue in GATES.venues)
+    for venues, word in ((unread + GATES.venues, "pass"), (unread, "pass_unread")):
+        gates = dataclasses.replace(GATES, venues=venues)
+        made = judge_gates_many(firms, gates, ("ipo",))
+        told = [brief.of("ipo")[1].word for brief in made]
+        assert told == [judge_gates(firm, gates, ("ipo",)).of("ipo")[1].word for firm in firms]
+        assert word in told
 
 
 @pytest.mark.parametrize(

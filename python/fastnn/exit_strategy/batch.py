@@ -292,11 +292,15 @@ def _main_left_alone(job: _Job) -> Iterator[None]:
 
 
 def column_names(options: Sequence[str]) -> list[str]:
-    """Return the columns of a batch, in order; `row` is the place among the source's `rows`."""
+    """Return the columns of a batch, in order; `row` is the place among the source's `rows`.
+
+    `listing_rules` says what the venues' rules come to: `pass`, `pass_unread` where only rules
+    pass whose source nobody has read, `unknown` or `fail`; empty where no listing is weighed.
+    """
     kinds = ("p_first", "score_mean", "score_p05", "score_p95", "p_complete", "founder_npv", "open")
     out = ["name", "recommendation", "first", "lead", "unknown_weight"]
     out += [f"{kind}_{option}" for option in options for kind in kinds]
-    return [*out, "row", "rows", "errors", "warnings"]
+    return [*out, "listing_rules", "row", "rows", "errors", "warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +329,7 @@ def _begin(chunk: Sequence[tuple[int, Any]], job: _Job, total: int | None) -> _C
         row["row"], row["rows"] = float(number), None if total is None else float(total)
         cells = raw.cells if isinstance(raw, BadRow) else raw
         row["name"] = _name_of(cells)
-        row["errors"] = row["warnings"] = ""
+        row["errors"] = row["warnings"] = row["listing_rules"] = ""
         out.append(row)
         try:
             if isinstance(raw, BadRow):
@@ -388,7 +392,7 @@ def _fail(row: dict[str, Any], error: Exception) -> None:
         if name not in ("name", "row", "rows"):
             row[name] = None
     row["recommendation"] = "error"
-    row["warnings"] = ""
+    row["warnings"] = row["listing_rules"] = ""
     row["errors"] = visible(
         "; ".join(
             f"{issue.code} {issue.field}: {issue.message} ({issue.hint})" for issue in error.issues
@@ -426,6 +430,8 @@ def _prepare(
         row[f"p_complete_{option}"] = made.chances[option].value
         row[f"founder_npv_{option}"] = float(made.money.options[option].founder_npv[1])
         row[f"open_{option}"] = float(is_open)
+    venues = [gate for gate in made.report.hard if gate.name == "venue"]
+    row["listing_rules"] = venues[0].word if venues else ""
     return _Ready(row, profile, spec, made)
 
 

@@ -22,7 +22,7 @@ from .reading.files import home
 __all__ = ["TEXTS", "Output", "fingerprint", "partial_path", "safe_cell"]
 
 #: Columns that hold text; all others hold numbers.
-TEXTS = ("name", "recommendation", "first", "errors", "warnings")
+TEXTS = ("name", "recommendation", "first", "listing_rules", "errors", "warnings")
 
 #: A spreadsheet takes a cell that begins with one of these for a formula (CWE-1236).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")

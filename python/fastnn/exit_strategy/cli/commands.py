@@ -19,7 +19,18 @@ from fastnn.exit_strategy.errors import ExitError, Issue, unwritable
 from fastnn.exit_strategy.reading.files import home
 from fastnn.files import write_text
 
-from .running import BAD_INPUT, INSUFFICIENT, PROFILE_HELP, STALE, Formatter, read_date, run
+from .running import (
+    BAD_INPUT,
+    INSUFFICIENT,
+    MINUS,
+    PROFILE_HELP,
+    STALE,
+    Formatter,
+    decimal,
+    read_date,
+    run,
+    whole,
+)
 
 __all__ = ["add_commands", "main"]
 
@@ -76,7 +87,7 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("profile", metavar="FILE", help="a .toml profile; made when it is saved")
-    parser.add_argument("--port", type=int, default=8765, help="default: 8765")
+    parser.add_argument("--port", type=whole, default=8765, help="default: 8765")
     _add_settings(parser)
 
 
@@ -104,7 +115,7 @@ def _batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decimal", choices=(".", ","), metavar="MARK", help="decimal mark of numbers as text"
     )
-    parser.add_argument("--workers", type=int, help="processes side by side; default: one a core")
+    parser.add_argument("--workers", type=whole, help="processes side by side; default: one a core")
     _add_settings(parser)
 
 
@@ -131,6 +142,7 @@ def _command(subparsers: Any, name: str, action: _Action, words: str) -> argpars
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name, help=words, description=words, formatter_class=Formatter
     )
+    parser._negative_number_matcher = MINUS  # argparse's own knows -5 alone, not -5m
     parser.add_argument("--lang", choices=("en", "zh"), default=_language(), help="en or zh")
     parser.set_defaults(run=run, action=action)
     return parser
@@ -153,18 +165,18 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default="founder",
         help="founder, investor, cfo, adviser, equal, or a JSON file",
     )
-    parser.add_argument("--draws", type=int, default=10_000, help="default: 10000")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    parser.add_argument("--draws", type=whole, default=10_000, help="default: 10000")
+    parser.add_argument("--seed", type=whole, default=0, help="of the draws; default: 0")
     parser.add_argument(
         "--kappa",
-        type=float,
+        type=decimal,
         default=60.0,
         help="how firmly weights are held; 0 not at all, default: 60",
     )
     parser.add_argument("--gates", metavar="FILE", help="rules laid over the shipped ones (JSON)")
     parser.add_argument("--criteria", metavar="FILE", help="your own criteria file")
     parser.add_argument("--model", metavar="NAME", help="learned model; base rates otherwise")
-    parser.add_argument("--threads", type=int, help="default: one a core")
+    parser.add_argument("--threads", type=whole, help="default: one a core")
     parser.add_argument(
         "--allow-inconsistent",
         action="store_true",

@@ -59,7 +59,7 @@ def run_investor(args: argparse.Namespace) -> int:
         goal = _target(args.target, profile)
         rows = [price_for_return(profile, args.holder, on=on, **goal)]
     else:
-        prices = _amounts(args.prices, profile) if args.prices else price_grid(profile)
+        prices = _amounts(args.prices, "--prices", profile) if args.prices else price_grid(profile)
         rows = list(investor_view(profile, args.holder, prices, on=on))
     tiny = any(0 < row.price < profile.valuation.mid * TINY for row in rows)
     head = [text(f"head.{k}", lang) for k in ("headline", "net_price", "payout", "multiple", "irr")]
@@ -173,7 +173,7 @@ def _reader(profile: Any) -> Any:
     return Reader([], dt.date(9000, 1, 1), profile.currency, profile.rates, profile["decimal"])
 
 
-def _amounts(given: str, profile: Any) -> list[float]:
+def _amounts(given: str, where: str, profile: Any) -> list[float]:
     from fastnn.exit_strategy.reading.amounts import AmountError, split_amounts
     from fastnn.exit_strategy.reading.fields import Field
     from fastnn.exit_strategy.reading.parse import read_number
@@ -182,16 +182,16 @@ def _amounts(given: str, profile: Any) -> list[float]:
     try:
         parts = split_amounts(given, decimal=profile["decimal"])
     except AmountError as error:
-        raise ExitError(Issue("EX122", "amount", error.message, error.hint)) from error
-    row = Field("amount", "money", "", "", "30m", low=0, high=1e15)
+        raise ExitError(Issue("EX122", where, error.message, error.hint)) from error
+    row = Field(where, "money", "", "", "30m", low=0, high=1e15)
     found = [read_number(reader, row, part) for part in parts]
     if reader.issues or not found:
-        raise ExitError(reader.issues or [Issue("EX803", "amount", "no amount", "such as 30m")])
+        raise ExitError(reader.issues or [Issue("EX803", where, "no amount", "such as 30m")])
     return [amount for amount in found if amount is not None]
 
 
 def _one_amount(given: str, where: str, profile: Any) -> float:
-    found = _amounts(given, profile)
+    found = _amounts(given, where, profile)
     if len(found) > 1:
         text = f"{len(found)} amounts, expected one"
         raise ExitError(Issue("EX803", where, text, "such as 30m", given))

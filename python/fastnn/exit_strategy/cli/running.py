@@ -8,16 +8,23 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import os
+import re
 import sys
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-__all__ = ["BAD_INPUT", "INSUFFICIENT", "PROFILE_HELP", "STALE", "Formatter", "read_date", "run"]
+__all__ = [
+    "BAD_INPUT", "INSUFFICIENT", "MINUS", "PROFILE_HELP", "STALE", "Formatter", "decimal",
+    "read_date", "run", "whole",
+]  # fmt: skip
 
 #: What every command says of its profile.
 PROFILE_HELP = "of the company: TOML, JSON, YAML, .xlsx or a CSV file of one row"
 
 BAD_INPUT, INSUFFICIENT, STALE = 2, 3, 4
+
+#: A word that begins so is a negative amount and no option: `-5m`, `-€5m`, `-(5m)`, `-5%`.
+MINUS = re.compile(r"-[^-A-Za-z]")
 
 
 class Formatter(argparse.HelpFormatter):
@@ -36,6 +43,27 @@ def _columns() -> int:
     except (AttributeError, ValueError, OSError):
         return 80
     return stated or 80
+
+
+def whole(given: str) -> int:
+    """A whole number of the command line."""
+    try:
+        return int(given)
+    except ValueError as error:
+        raise _no_number(given, "a whole number", "10000") from error
+
+
+def decimal(given: str) -> float:
+    """A number of the command line."""
+    try:
+        return float(given)
+    except ValueError as error:
+        raise _no_number(given, "a number", "60") from error
+
+
+def _no_number(given: str, wanted: str, such_as: str) -> argparse.ArgumentTypeError:
+    text = f"{given!r} is not {wanted}\n  hint: write it in digits, without unit, such as {such_as}"
+    return argparse.ArgumentTypeError(text)
 
 
 def read_date(given: str, where: str, code: str = "EX107") -> dt.date:

@@ -74,7 +74,10 @@ class _Batch:
         self._rates: dict[str, Floats] = {}
 
     def venue_states(self) -> list[list[VenueState]]:
-        """Return for each company its venues that have not failed, up to the first that is open."""
+        """Return for each company its venues that have not failed, up to the first that is open.
+
+        The first by rules that were read at their source, where there is one.
+        """
         out: list[list[VenueState]] = [[] for _ in self._profiles]
         left = np.ones(len(out), np.bool_)
         for venue in self._gates.venues:
@@ -82,11 +85,12 @@ class _Batch:
             if not at.any():
                 continue
             state = self._venue(venue)
+            read = venue.get("read", venue["checked"])
             for k in np.flatnonzero(at & ~state.fail).tolist():
                 word = "unknown" if state.unknown[k] else "pass"
-                read = venue.get("read", venue["checked"])
                 out[k].append(VenueState(venue["id"], word, float(state.prior[k]), read))
-            left &= ~(at & ~state.fail & ~state.unknown)
+            if read is not None:
+                left &= ~(at & ~state.fail & ~state.unknown)
         return out
 
     def _for_whom(self, venue: Mapping[str, Any]) -> Marks:

@@ -99,6 +99,11 @@ class HardGate:
     reason: Note
     prior: float = 1.0
 
+    @property
+    def word(self) -> str:
+        """The state, `pass_unread` where no rule that passes has been read at its source."""
+        return str(self.reason.values.get("state", self.state))
+
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
