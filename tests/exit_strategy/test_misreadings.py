@@ -110,13 +110,41 @@ def test_a_word_of_several_currencies_is_that_of_the_profile(
         "EUR USD 5", "5 $ €", "12.5.", "三亿五", "三百五", "三.5亿", "约三百万",
         "二〇二六", "000", "012", "5m-7m", "~5m", ">5m", "5m?", "n/a", "TBD",
         "USD.5m", "EUR.500", "No.5", "Rs.", "5 dollars euros",
-        "1.500.-", "1.5.-", "500,-5",
+        "1.500.-", "1.5.-", "500,-5", "1.2亿3千万", "1.5万5千",
     ],
 )  # fmt: skip
 def test_an_amount_that_may_mean_another_is_refused(text: str) -> None:
     with pytest.raises(AmountError) as caught:
         read_amount(text)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "spoken"),
+    [("1亿2千", 100_002_000, 120_000_000), ("一亿二千", 100_002_000, 120_000_000),
+     ("3亿5百元", 300_000_500, 305_000_000), ("壹亿贰仟叁佰", 100_002_300, 123_000_000),
+     ("1억 2천원", 100_002_000, 120_000_000), ("1조2천", 10**12 + 2000, 1_200_000_000_000)],
+)  # fmt: skip
+def test_a_unit_that_speakers_leave_out_is_asked_for(text: str, written: int, spoken: int) -> None:
+    """1亿2千 was read as 100,002,000; whoever says it means 120 million."""
+    with pytest.raises(AmountError, match=f"{written} .* {spoken}") as caught:
+        read_amount(text)
+    assert caught.value.two_ways
+    for plain, value in (("1亿2千万", 1.2e8), ("一亿零二千", 100_002_000.0), ("2万3千", 23e3)):
+        assert read_amount(plain).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "code"),
+    [("5,5 mlrd", 5.5e9, None), ("5,5 Mlrd. €", 5.5e9, "EUR"), ("5m LRD", 5e6, "LRD"),
+     ("5000万元人民币", 5e7, "CNY"), ("5仟万", 5e7, None), ("5佰万元人民币", 5e6, "CNY"),
+     ("5億ウォン", 5e8, "KRW"), ("5.000.000 đ", 5e6, "VND"), ("5 M$ CA", 5e6, "CAD"),
+     ("5 $ US", 5.0, "USD"), ("5 мільйонів грн", 5e6, "UAH")],
+)  # fmt: skip
+def test_words_of_a_unit_are_not_taken_apart(text: str, value: float, code: str | None) -> None:
+    """`5 mlrd`, five thousand million, was read as five million Liberian dollars."""
+    made = read_amount(text)
+    assert (made.value, made.currency) == (value, code)
 
 
 @pytest.mark.parametrize(

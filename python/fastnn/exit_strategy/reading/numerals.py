@@ -1,14 +1,16 @@
 """Numbers in Chinese characters: 三亿五千万, 叁佰万, 百分之八; with units, or not read at all.
 
-A last digit without its unit is left alone: 三百五 is 350 to a speaker and 305 by its characters.
-Standard library only.
+A last digit without its unit is left alone: 三百五 is 350 to a speaker and 305 by its characters;
+so is 一亿二千, which lacks its 万. Standard library only.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["date_in_digits", "in_digits", "read_numeral"]
+from fastnn.exit_strategy.errors import AmountError
+
+__all__ = ["date_in_digits", "in_digits", "read_numeral", "unit_left_out"]
 
 _DIGITS = {char: k for k, chars in enumerate((
     "零〇", "一壹", "二两兩贰貳", "三叁參", "四肆", "五伍", "六陆陸", "七柒", "八捌", "九玖",
@@ -41,7 +43,26 @@ def in_digits(text: str) -> str:
         return text if high == 10 and low else f"{10 * high + low}%"
     found = re.findall(_NUMERAL, text)
     number = read_numeral(found[0]) if len(found) == 1 else None
+    if len(found) == 1 and number is None and (both := _without_myriad(found[0])):
+        raise unit_left_out(found[0], *both)
     return text if number is None else text.replace(found[0], str(number))
+
+
+def unit_left_out(shown: str, written: int, spoken: int) -> AmountError:
+    """What is told of 一亿二千 and 1亿2千."""
+    return AmountError(
+        f"{shown} is {written} by its characters and {spoken} to a speaker who leaves out a unit",
+        f"write {written} or {spoken}",
+        two_ways=True,
+    )
+
+
+def _without_myriad(word: str) -> tuple[int, int] | None:
+    """Both readings of 一亿二千, None for another shape."""
+    high, mark, low = word.replace("億", "亿").partition("亿")
+    total = read_numeral(high + mark) if len(low) > 1 else None
+    rest = _section(low, first=True)
+    return (total + rest, total + 10**4 * rest) if total and rest else None
 
 
 def _digit(char: str) -> int:
@@ -68,6 +89,8 @@ def _read(word: str, *, first: bool) -> int | None:
             high, rest = _read(word[: marks[0]], first=first), word[marks[0] + 1 :]
             if not high or not rest:
                 return high and high * unit
+            if unit == 10**8 and _DIGITS.get(rest[0]) != 0 and not set(rest) & {"万", "萬"}:
+                return None  # 一亿二千: to a speaker 一亿二千万
             low = None if len(rest) == 1 else _read(rest, first=False)
             return low and high * unit + low
     return _section(word, first=first)

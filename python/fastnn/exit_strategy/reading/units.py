@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from fastnn.exit_strategy.errors import EXAMPLE, AmountError
 from fastnn.exit_strategy.reading.fx import ISO_4217
+from fastnn.exit_strategy.reading.numerals import unit_left_out
 
 __all__ = ["PARTS", "behind", "check_unit", "code_of", "in_front", "stacked", "without_stop"]
 
@@ -20,21 +21,23 @@ _UNITS: dict[str, int] = {
     "": 1,
     **dict.fromkeys((
         "k", "thousand", "tsd", "tausend", "тыс", "тысяч", "тысячи", "tys", "tis", "tisíc", "ezer",
-        "bin", "ribu", "rb", "nghìn", "พัน", "ألف", "אלף", "千", "천",
+        "bin", "ribu", "rb", "nghìn", "ngàn", "พัน", "ألف", "אלף", "千", "仟", "천", "тис",
     ), 10**3),
     **dict.fromkeys((
         "m", "mm", "mn", "mln", "mio", "mi", "mill", "milj", "million", "millions", "millionen",
         "millioner", "millones", "millón", "milhões", "milhão", "milioni", "milione", "miljoner",
         "miljoen", "miljoonaa", "milyon", "milion", "milionów", "miliony", "milionů", "milioane",
         "millió", "млн", "миллион", "миллиона", "миллионов", "juta", "jt", "triệu", "ล้าน",
-        "مليون", "ملايين", "מיליון", "百万", "百萬", "백만",
+        "مليون", "ملايين", "מיליון", "百万", "百萬", "佰万", "佰萬", "백만", "мільйон", "мільйони",
+        "мільйонів",
     ), 10**6),
     **dict.fromkeys((
-        "b", "bn", "bln", "mrd", "md", "mds", "mld", "mia", "milliarde", "milliarden", "milliard",
-        "milliards", "milliarder", "miliardi", "miliardo", "miljarder", "miljard", "miljardia",
+        "b", "bn", "bln", "mrd", "md", "mds", "mld", "mlrd", "mia", "milliarde", "milliarden",
+        "milliard",        "milliards", "milliarder", "miliardi", "miliardo", "miljarder", "miljard", "miljardia",
         "milyar", "miliard", "miliardy", "miliardów", "miliarde", "milliárd", "bilhões", "bilhão",
         "bi", "billion", "billions", "mil millones", "mil milhões", "млрд", "миллиард",
-        "миллиарда", "миллиардов", "miliar", "tỷ", "tỉ", "พันล้าน", "مليار", "מיליארד", "十亿",
+        "миллиарда", "миллиардов", "мільярд", "мільярди", "мільярдів", "miliar",
+        "tỷ", "tỉ", "พันล้าน", "مليار", "מיליארד", "十亿",
         "十億", "십억",
     ), 10**9),
     **dict.fromkeys((
@@ -44,7 +47,8 @@ _UNITS: dict[str, int] = {
     **dict.fromkeys(("crore", "crores", "cr", "crs"), 10**7),
     **dict.fromkeys(("lakh crore", "lakh crores", "lac crore"), 10**12),
     "만": 10**4, "천만": 10**7, "억": 10**8, "백억": 10**10, "천억": 10**11,
-    "十": 10, "百": 10**2, "万": 10**4, "十万": 10**5, "千万": 10**7,
+    "十": 10, "百": 10**2, "万": 10**4, "十万": 10**5, "千万": 10**7, "佰": 10**2,
+    "仟万": 10**7, "仟萬": 10**7,
     "亿": 10**8, "百亿": 10**10, "千亿": 10**11,
     "萬": 10**4, "千萬": 10**7, "億": 10**8, "百億": 10**10, "千億": 10**11,
     "t": 0, "mil": 0, "mille": 0, "bio": 0, "billionen": 0, "兆": 0, "g": 0,
@@ -81,10 +85,11 @@ _SIGNS: dict[str, str] = {
         "BDT": ("৳", "tk", "taka"),
         "BGN": ("лв",),
         "BRL": ("r$", "brl$", "reais"),
-        "CAD": ("c$", "ca$", "can$", "cdn$", "cad$", "加元"),
+        "CAD": ("c$", "ca$", "can$", "cdn$", "cad$", "$ca", "$ ca", "$ can", "加元"),
         "CHF": ("sfr", "fr.", "franken", "瑞士法郎"),
         "CLP": ("clp$",),
-        "CNY": ("rmb", "人民币", "人民幣", "人民元", "cn¥", "yuan", "renminbi"),
+        "CNY": ("rmb", "人民币", "人民幣", "人民元", "元人民币", "元人民幣", "cn¥", "yuan",
+                "renminbi"),
         "COP": ("cop$", "col$"),
         "CRC": ("₡",),
         "CZK": ("kč", "korun", "koruna"),
@@ -102,7 +107,7 @@ _SIGNS: dict[str, str] = {
         "JMD": ("j$",),
         "JPY": ("jp¥", "日元", "円", "日圆", "日圓", "日币", "yen", "엔"),
         "KES": ("ksh", "kshs"),
-        "KRW": ("₩", "원", "won", "韩元", "韓元", "韩币"),
+        "KRW": ("₩", "원", "won", "韩元", "韓元", "韩币", "ウォン"),
         "KZT": ("тг", "тенге", "₸"),
         "MXN": ("mx$", "mxn$", "mex$"),
         "MYR": ("rm", "ringgit"),
@@ -122,9 +127,9 @@ _SIGNS: dict[str, str] = {
         "TZS": ("tsh", "tshs"),
         "UAH": ("₴", "грн", "гривень"),
         "UGX": ("ush", "ugx/="),
-        "USD": ("us$", "$us", "u$s", "us dollar", "us dollars", "usd$", "美元", "美金", "달러",
-                "ドル", "米ドル", "долл", "долларов"),
-        "VND": ("₫", "đồng", "dong"),
+        "USD": ("us$", "$us", "$ us", "u$s", "us dollar", "us dollars", "usd$", "美元", "美金",
+                "달러", "ドル", "米ドル", "долл", "долларов"),
+        "VND": ("₫", "đ", "đồng", "dong"),
         "ZAR": ("r", "rand"),
     }.items()
     for word in words
@@ -196,6 +201,8 @@ def stacked(words: str, shown: str) -> tuple[Decimal, str, str] | None:
     if found is None:
         return None
     wrong = AmountError(f"expected a number, got {shown}", "write it in one unit: 1.2亿")
+    if "." in found["high"]:  # 1.2亿3千万: a fraction, or its parts
+        raise wrong
     rest = found["rest"].strip()
     total, above = Decimal(0), 10**16
     for piece in re.finditer(rf"([0-9][0-9,.]*)\s*([{''.join(_HIGH)}])", found["high"]):
@@ -209,6 +216,9 @@ def stacked(words: str, shown: str) -> tuple[Decimal, str, str] | None:
     full = low == int(low) and 10 * low >= above  # 1万5000: no digit is left out; 1万5 is 15,000
     if low * _UNITS[word] >= above or not (word or full):
         raise wrong
+    if word and above >= 10**8 and _UNITS[word] < 10**4:  # 1亿2千: the speaker means 1.2亿
+        part = low * _UNITS[word]
+        raise unit_left_out(shown, int(total + part), int(total + part * (above // 10**4)))
     return (total + low * _UNITS[word]) / _UNITS[word], found["pre"], rest
 
 
@@ -301,6 +311,10 @@ def _readings(
 ) -> dict[tuple[int, str | None], str]:
     """(factor, currency) -> unit, for every place where a unit may end and a currency begin."""
     out: dict[tuple[int, str | None], str] = {}
+    if (whole := words.rstrip(".").lower()) in _UNITS and not turned:  # mlrd is no million LRD
+        return {
+            (10**12 if whole == "兆" and own in _MILLION_MILLIONS else _UNITS[whole], None): whole
+        }
     for cut in range(len(words) + 1):
         first, second = words[:cut].strip(), words[cut:].strip()
         if turned and not (first and second):
