@@ -33,7 +33,8 @@ _UNITS: dict[str, int] = {
     ), 10**6),
     **dict.fromkeys((
         "b", "bn", "bln", "mrd", "md", "mds", "mld", "mlrd", "mia", "milliarde", "milliarden",
-        "milliard",        "milliards", "milliarder", "miliardi", "miliardo", "miljarder", "miljard", "miljardia",
+        "milliard", "milliards", "milliarder", "miliardi", "miliardo", "miljarder", "miljard",
+        "miljardia",
         "milyar", "miliard", "miliardy", "miliardów", "miliarde", "milliárd", "bilhões", "bilhão",
         "bi", "billion", "billions", "mil millones", "mil milhões", "млрд", "миллиард",
         "миллиарда", "миллиардов", "мільярд", "мільярди", "мільярдів", "miliar",
