@@ -11,7 +11,7 @@ from fastnn.exit_strategy import cli
 from fastnn.exit_strategy.criteria import KEEPING_OPTIONS
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate, suited_options
-from fastnn.exit_strategy.money.captable import CapTable, ShareClass
+from fastnn.exit_strategy.money.captable import CapTable, Note, Safe, ShareClass
 from fastnn.exit_strategy.money.deals import Assumptions, Company
 from fastnn.exit_strategy.money.outcomes import proceeds
 from fastnn.exit_strategy.money.paths import OPTIONS, value_option
@@ -98,6 +98,25 @@ def test_winding_down_pays_debt_and_cost_first() -> None:
     assert got.npv == pytest.approx(0.8 * got.net)
     broke = value_option("wind_down", 10e6, company(PLAIN, debt=5e6), FREE)
     assert (broke.npv, broke.flags) == (0.0, ("price_below_debt",))
+
+
+def test_in_a_dissolution_papers_take_their_money_back() -> None:
+    """A SAFE's Dissolution Event pays its Purchase Amount; nobody takes control, so no multiple."""
+    table = CapTable(
+        1e6, 0.8e6, (ShareClass("A", 1e5, 1e6),),
+        safes=(Safe("capped", 1e6, 2e6), Safe("cheap", 1e6, discount=0.2)),
+        notes=(Note("loan", 1e6, 0.1, 1.0, multiple=2.0, valuation_cap=2e6, seniority=0),),
+    )  # fmt: skip
+    got = value_option("wind_down", 0.0, company(table, cash=9e6), FREE)
+    shares = 9e6 - 1.1e6 - 2e6 - 1e6  # A keeps its preference
+    assert got.payouts == pytest.approx(
+        {"founders": 0.8 * shares, "common": 0.2 * shares, "A": 1e6, "capped": 1e6, "cheap": 1e6,
+         "loan": 1.1e6}
+    )  # fmt: skip
+    assert got.npv == pytest.approx(0.8 * shares)
+    poor = value_option("wind_down", 0.0, company(table, cash=2.6e6), FREE)
+    assert poor.payouts["loan"] == pytest.approx(1.1e6)
+    assert poor.payouts["cheap"] == pytest.approx(0.5e6)  # beside the class, in proportion
 
 
 def test_every_option_has_a_money_model_and_pays_no_more_than_there_is() -> None:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from fastnn.exit_strategy.records import dataclass
 
-__all__ = ["Claim", "above", "as_listed"]
+__all__ = ["Claim", "above", "as_listed", "as_wound_up"]
 
 N = TypeVar("N", float, Decimal)
 
@@ -81,6 +81,18 @@ def as_listed(claim: Claim[N]) -> Claim[N]:
         return replace(claim, due=owed, last=owed - claim.paper, cap=owed)
     strike = claim.strike if claim.exercise is None else claim.exercise
     return replace(claim, due=zero, last=zero, cap=None, joins=None, strike=strike)
+
+
+def as_wound_up(claim: Claim[N]) -> Claim[N]:
+    """The claim when the company is dissolved: a SAFE or note takes its money back, no more.
+
+    A "Dissolution Event" of Y Combinator's SAFE pays the Purchase Amount, without cap or discount;
+    the multiple of a note is one of a change of control.
+    """
+    if claim.paper is None:
+        return claim
+    zero = claim.units * 0
+    return Claim(claim.holder, claim.paper, zero, claim.rank, zero, zero, claim.paper)
 
 
 def above(v: N, strike: N) -> N:

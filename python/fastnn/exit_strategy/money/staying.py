@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from fastnn.exit_strategy.records import dataclass
 
+from .claims import as_wound_up
 from .deals import Assumptions, Company, Path, net_of, present_value, sale_flags, sell
 
 __all__ = ["STAYING", "founders_part", "value_staying"]
@@ -129,6 +130,8 @@ def _wind_down(price: float, company: Company, a: Assumptions) -> Path:
     left = cash + assets - company.debt - cost
     net = max(0.0, left)
     grown = company.grown(months)
+    claims = tuple(as_wound_up(claim) for claim in grown.claims)
+    grown = replace(grown, claims=claims, claims_in=None)
     own = grown.founders_at(net)
     steps = (("cash", company.cash), ("cash_change", cash - company.cash),
              ("assets_sold", assets), ("debt", -company.debt), ("wind_down_cost", -cost),
