@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -91,6 +91,9 @@ class Traced:
         >>> float(double(3.0)), float(double(4.0)), double.traces
         (6.0, 8.0, 1)
     """
+
+    #: What a trace around this one depends on; the rest is what was kept of earlier calls.
+    _traced_parts: ClassVar[tuple[str, ...]] = ("f", "transform", "leaf")
 
     traces: int
     around: Surroundings

@@ -113,6 +113,16 @@ def test_a_compiled_function_sees_what_it_reads(read, change):
 
 
 @pytest.mark.parametrize("read", READERS, ids=lambda f: f.__name__)
+def test_a_compiled_gradient_sees_what_its_function_reads_and_is_traced_once_for_it(read, change):
+    compiled = fastnn.jit(fastnn.grad(lambda x: fastnn.ops.sum(read(x))))
+    for value in (1.0, 2.0, 1.0, 3.0):
+        change(value)
+        for _ in range(3):
+            np.testing.assert_allclose(compiled(X), np.full_like(X, value), rtol=1e-6)
+    assert compiled.trace_count() == 3 if read is not of_tensor else 4
+
+
+@pytest.mark.parametrize("read", READERS, ids=lambda f: f.__name__)
 def test_layers_see_what_their_calls_read(read, change):
     class Reading(L.Layer):
         def call(self, x):
