@@ -227,7 +227,7 @@ class Seen:
         if (layers := getattr(x, "_every_layer", None)) is not None and is_ours(layers):
             return (Same(x), *((Same(layer), self.layer(layer)) for layer in layers()))
         if (parts := getattr(x.__class__, "_traced_parts", None)) is not None:
-            # Its other attributes follow from what it ran; these count as those of the outermost do.
+            # Its other attributes follow from what it ran; these count as of the outermost.
             return (Same(x), *(self.value(getattr(x, name)) for name in parts))
         self.mutable = True
         if isinstance(x, list):
