@@ -21,7 +21,7 @@ def policy_name(dtype: object) -> str:
 def computing_dtype(dtype: object, where: str) -> str:
     """The type that a `dtype=` argument means, "float32"; ValueError for any other.
 
-    None means it too, NumPy's float32, and Keras's "float32" policy or its config.
+    None means it too, Python's float, NumPy's float32, and Keras's "float32" policy or its config.
     """
     name: Any = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
     if getattr(name, "name", name) in MIXED:
@@ -30,7 +30,7 @@ def computing_dtype(dtype: object, where: str) -> str:
         name = name.compute_dtype
     elif name is not None and not isinstance(name, str):
         name = getattr(name, "name", getattr(name, "__name__", name))
-    if name not in (None, "float32"):
+    if name not in (None, "float32") and dtype is not float:
         raise ValueError(
             f"{where}: dtype {name!r} is not supported\n  hint: fastnn computes in 'float32'"
         )
@@ -58,7 +58,7 @@ class DTypePolicy:
 
     name: str
 
-    def __init__(self, name: Any = "float32") -> None:
+    def __init__(self, name: str = "float32") -> None:
         given = getattr(name, "name", name)
         computed = computing_dtype(name, "DTypePolicy")
         self.name = str(given) if given in MIXED else computed

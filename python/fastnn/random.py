@@ -21,7 +21,7 @@ from fastnn._core import Dim, Tensor
 from fastnn.base.absent import missing
 from fastnn.base.arguments import as_number, hints_arguments, is_whole
 from fastnn.base.lazy import load_beside
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
@@ -215,7 +215,7 @@ def normal(
     shape: Sequence[int | Dim | None] | int | Dim,
     mean: float = 0.0,
     stddev: float = 1.0,
-    dtype: str | None = None,
+    dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:
     """Normal numbers.
@@ -244,7 +244,7 @@ def uniform(
     shape: Sequence[int | Dim | None] | int | Dim,
     minval: float = 0.0,
     maxval: float = 1.0,
-    dtype: str | None = None,
+    dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:
     """Numbers spread evenly over [minval, maxval); with an integer `dtype`, whole numbers.
@@ -265,7 +265,7 @@ def uniform(
         >>> bool(x.min() >= 0 and x.max() < 1)
         True
     """
-    if dtype is not None and "int" in dtype:
+    if dtype is not None and "int" in config.stored_dtype(dtype):
         return randint(shape, int(minval), int(maxval), dtype, seed)
     x = _core.ops.random_uniform(key_of(seed), shape=_shape(shape))
     return x * (maxval - minval) + minval if (minval, maxval) != (0.0, 1.0) else x
@@ -276,7 +276,7 @@ def randint(
     shape: Sequence[int | Dim | None] | int | Dim,
     minval: int,
     maxval: int,
-    dtype: str = "int32",
+    dtype: DTypeLike = "int32",
     seed: Any = None,
 ) -> Tensor:
     """Whole numbers from minval to maxval - 1, each as likely.
@@ -309,7 +309,7 @@ def truncated_normal(
     shape: Sequence[int | Dim | None] | int | Dim,
     mean: float = 0.0,
     stddev: float = 1.0,
-    dtype: str | None = None,
+    dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:
     """Normal numbers within two standard deviations, by the inverse distribution function.
@@ -412,7 +412,7 @@ def _log_gamma(shape: Sequence[int | None] | int, alpha: Any, seed: Any) -> Any:
 
 @hints_arguments
 def gamma(
-    shape: Sequence[int | None] | int, alpha: Any, dtype: str | None = None, seed: Any = None
+    shape: Sequence[int | None] | int, alpha: Any, dtype: DTypeLike = None, seed: Any = None
 ) -> Tensor:
     """Numbers of a gamma distribution of scale 1.
 
@@ -443,7 +443,7 @@ def beta(
     shape: Sequence[int | None] | int,
     alpha: Any,
     beta: Any,
-    dtype: str | None = None,
+    dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:
     """Numbers of a beta distribution, from 0 to 1.
@@ -474,7 +474,7 @@ def binomial(
     shape: Sequence[int | Dim | None] | int | Dim,
     counts: Any,
     probabilities: Any,
-    dtype: str | None = None,
+    dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:
     """How many of `counts` trials succeed, each with a probability.

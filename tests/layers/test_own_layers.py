@@ -205,3 +205,27 @@ def test_what_a_run_remembers_of_a_model_is_not_searched_for_layers(monkeypatch)
     looked_at.clear()
     list(model._sublayers())
     assert len(looked_at) <= before + 10
+
+
+FLOATS = ["float32", "float64", float, np.float32, np.float64, np.dtype("float64")]
+WHOLE = ["int32", "int64", int, np.int32, np.dtype("int64")]
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, *WHOLE], ids=repr)
+def test_a_weight_of_any_float_type_starts_random_and_one_of_whole_numbers_at_zero(dtype):
+    class Weighted(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight((3, 4), dtype=dtype)
+
+    layer = Weighted()
+    layer.build((None, 3))
+    drawn = dtype in FLOATS
+    assert layer.w.dtype == ("float32" if drawn else "int32")
+    assert np.any(layer.w.numpy() != 0) == drawn
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, np.dtype("float32")], ids=repr)
+def test_layers_losses_and_metrics_take_float_as_a_type(dtype):
+    assert layers.Dense(2, dtype=dtype).dtype_policy.name == "float32"
+    assert fastnn.metrics.Mean(dtype=dtype).dtype == "float32"
+    assert float(fastnn.losses.MeanSquaredError(dtype=dtype)([1.0], [3.0])) == 4.0

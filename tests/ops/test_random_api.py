@@ -106,3 +106,15 @@ def test_a_seed_scope_is_its_own_and_leaves_the_process_alone():
     assert [random.make_default_seed(), array(random.normal((2,))).tolist()] == want
     with pytest.raises(ValueError, match="seed is 'a'"), random.seed_scope("a"):
         pass
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), float, "float64"], ids=repr)
+def test_uniform_numbers_of_types_of_numpy(dtype):
+    same = fastnn.random.uniform((5,), seed=3)
+    np.testing.assert_array_equal(fastnn.random.uniform((5,), dtype=dtype, seed=3), same)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.dtype("int64"), int], ids=repr)
+def test_uniform_whole_numbers_of_types_of_numpy(dtype):
+    drawn = fastnn.random.uniform((50,), 2, 5, dtype=dtype, seed=3)
+    assert drawn.dtype == "int32" and set(drawn.numpy().tolist()) == {2, 3, 4}

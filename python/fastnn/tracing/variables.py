@@ -23,6 +23,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.tensors import TensorShape, given_shape, own_array
+from fastnn.base.typing import DTypeLike
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import TraceError
 from fastnn.tracing.away import assigning, bring_home, held, staying
@@ -302,7 +303,7 @@ class Variable(_core.Variable, Scattered):
         cls,
         initializer: Any = None,
         shape: Sequence[int] | None = None,
-        dtype: str | None = None,
+        dtype: DTypeLike = None,
         trainable: bool = True,
         name: str | None = None,
         **further: Any,
@@ -312,8 +313,8 @@ class Variable(_core.Variable, Scattered):
         if _is_plain(initializer):
             value = initializer()
         elif callable(initializer) and not hasattr(initializer, "__array__"):
-            made = COMPUTED.get(str(dtype), dtype) if dtype else "float32"
-            value = initializer(tuple(shape or ()), dtype=made)
+            made = stored_dtype(dtype or "float32")
+            value = initializer(tuple(shape or ()), dtype=COMPUTED.get(made, made))
         else:
             value = initializer
         kept = None if dtype is None else stored_dtype(dtype)
@@ -323,7 +324,7 @@ class Variable(_core.Variable, Scattered):
         self,
         initializer: Any = None,
         shape: Sequence[int] | None = None,
-        dtype: str | None = None,
+        dtype: DTypeLike = None,
         trainable: bool = True,
         name: str | None = None,
         *,
@@ -494,7 +495,7 @@ class Variable(_core.Variable, Scattered):
         found: np.ndarray[Any, Any] = own_array(self.__array__())
         return found
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if current_scope() is not None:
             return self.value.__array__(dtype, copy)
         if held:

@@ -14,7 +14,8 @@ import numpy as np
 
 from fastnn import constraints as _constraints, initializers, regularizers
 from fastnn.base.arguments import as_number
-from fastnn.config import COMPUTED
+from fastnn.base.typing import DTypeLike, Identifier
+from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import ShapeError, check_arguments
 from fastnn.random import SeedGenerator
 from fastnn.serialization.file_budget import file_budget
@@ -113,12 +114,12 @@ class Module:
     def add_weight(
         self,
         shape: Sequence[int] | None = None,
-        initializer: Any = None,
-        dtype: str | None = None,
+        initializer: Identifier = None,
+        dtype: DTypeLike = None,
         trainable: bool = True,
         autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
+        regularizer: Identifier = None,
+        constraint: Identifier = None,
         aggregation: str = "none",
         name: str | None = None,
         **accepted: Any,
@@ -149,7 +150,7 @@ class Module:
         if accepted:
             where = f"{type(self).__name__}.add_weight()"
             check_arguments(where, accepted, _ACCEPTED, Module.add_weight)
-        dtype = dtype or "float32"
+        dtype = stored_dtype(dtype or "float32")
         shape = as_number(shape)
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         start = initializer if initializer is not None else (
