@@ -72,7 +72,7 @@ PARAMETERS = {
 }  # fmt: skip
 # The same name means something else here.
 EXCEPTIONS = {
-    "Dim.named.name": "str",
+    "Dim.named.name": "str", "tensor.dtype": "DTypeLike | None",
     "Function.check.shapes": "Sequence[Sequence[int]]",
     "SizeGuards.__new__.sizes": "dict[str, int]", "SizeGuards.hold.sizes": "dict[str, int]",
     "Tensor.astype.dtype": "str",
@@ -166,7 +166,7 @@ PREAMBLE = """from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self, TypeAlias, final
 
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastnn.base.tensors import DType, TensorShape
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self, TypeAlias, final
 
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastnn.base.tensors import DType, TensorShape
 
@@ -419,5 +419,5 @@ def set_num_threads(n: int) -> None:
     """Sets the number of threads that computations use, 1 to 256. Results do not depend on it."""
 def snapshots(variables: Sequence[Variable]) -> list[Tensor]:
     """The values of several Variables at one moment, as tensors that later updates do not change."""
-def tensor(value: Any, dtype: str | None = None, copy: bool | None = None) -> Tensor:
+def tensor(value: Any, dtype: DTypeLike | None = None, copy: bool | None = None) -> Tensor:
     """A tensor of a value: arrays, numbers, nested lists, anything with `__array__` or `__dlpack__`."""

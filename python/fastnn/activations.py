@@ -12,7 +12,7 @@ from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, hints_arguments
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import Registry, table
 from fastnn.tracing.known_ops import enter_ops
@@ -30,7 +30,7 @@ _c = _core.ops
 
 
 @keras_op
-def linear(x: Any) -> Any:
+def linear(x: TensorLike) -> Any:
     """`x` itself.
 
     Args:
@@ -595,7 +595,7 @@ enter_ops("activations", {k: v for k, v in TABLE.names.items() if callable(v)})
 
 
 @hints_arguments
-def get(identifier: Any) -> Callable[..., Any]:
+def get(identifier: Identifier) -> Callable[..., Tensor]:
     """The activation that a name, function, layer or None stands for.
 
     Args:
@@ -639,7 +639,7 @@ def serialize(activation: Callable[..., Any]) -> Any:
 
 
 @hints_arguments
-def deserialize(config: Any) -> Callable[..., Any]:
+def deserialize(config: Any) -> Callable[..., Tensor]:
     """The activation that a name or config describes.
 
     Args:

@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import _core, losses, ops, random
 from fastnn.base.absent import missing
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike
 from fastnn.config import (
     backend,
     clear_session,
@@ -188,7 +189,7 @@ version.VERSION = version()  # type: ignore[attr-defined]  # as `tf.version.VERS
 
 
 @hints_arguments
-def is_float_dtype(dtype: Any) -> bool:
+def is_float_dtype(dtype: DTypeLike) -> bool:
     """Whether a type is a floating one.
 
     Args:
@@ -205,7 +206,7 @@ def is_float_dtype(dtype: Any) -> bool:
 
 
 @hints_arguments
-def is_int_dtype(dtype: Any) -> bool:
+def is_int_dtype(dtype: DTypeLike) -> bool:
     """Whether a type is an integer one, signed or not.
 
     Args:
@@ -257,11 +258,15 @@ def _switch(condition: Any, then: Any, otherwise: Any) -> Any:
     return ops.where(condition, a, b)
 
 
-def _variable(value: Any, dtype: Any = None, name: Any = None, constraint: Any = None) -> Any:
+def _variable(
+    value: Any, dtype: DTypeLike = None, name: str | None = None, constraint: Any = None
+) -> Any:
     return Variable(value, dtype=dtype or "float32", name=name)
 
 
-def _constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None) -> Any:
+def _constant(
+    value: Any, dtype: DTypeLike = None, shape: Any = None, name: str | None = None
+) -> Any:
     x = ops.convert_to_tensor(value, dtype or "float32")
     return x if shape is None else ops.broadcast_to(x, shape=list(shape))
 

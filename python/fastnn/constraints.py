@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon
@@ -33,12 +34,12 @@ class Constraint(Configurable):
         array([0.5, 1. ], dtype=float32)
     """
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         """Brings a weight back to the condition; subclasses override it."""
         return w
 
 
-def _norms(w: Any, axis: int | Sequence[int]) -> Any:
+def _norms(w: Tensor, axis: int | Sequence[int]) -> Tensor:
     return ops.norm(w, axis=axis, keepdims=True)
 
 
@@ -61,7 +62,7 @@ class MaxNorm(Constraint):
     def __init__(self, max_value: float = 2, axis: int | Sequence[int] = 0) -> None:
         self.max_value, self.axis = max_value, axis
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         """Brings a weight back to the condition."""
         norms = _norms(w, self.axis)
         return w * (ops.clip(norms, 0, self.max_value) / (epsilon() + norms))
@@ -75,7 +76,7 @@ class NonNeg(Constraint):
         array([0., 2.], dtype=float32)
     """
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         """Brings a weight back to the condition."""
         return ops.maximum(w, 0.0)
 
@@ -95,7 +96,7 @@ class UnitNorm(Constraint):
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         self.axis = axis
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         """Brings a weight back to the condition."""
         return w / (epsilon() + _norms(w, self.axis))
 
@@ -129,7 +130,7 @@ class MinMaxNorm(Constraint):
     ) -> None:
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         """Brings a weight back to the condition."""
         norms = _norms(w, self.axis)
         goal = self.rate * ops.clip(norms, self.min_value, self.max_value)

@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core, random
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike
 from fastnn.serialization.encoding import Configurable
 from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
@@ -43,7 +44,7 @@ class Initializer(Configurable):
         array([[2., 4.]], dtype=float32)
     """
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
         """Gives an array of this shape."""
         raise NotImplementedError(
             f"{type(self).__name__} must define __call__(self, shape, dtype)"
@@ -67,7 +68,7 @@ class Zeros(Initializer):
         array([0., 0.], dtype=float32)
     """
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
         """Gives an array of this shape."""
         return np.zeros(shape, np.float32 if dtype is None else dtype)
 
@@ -80,7 +81,7 @@ class Ones(Initializer):
         array([1., 1.], dtype=float32)
     """
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
         """Gives an array of this shape."""
         return np.ones(shape, np.float32 if dtype is None else dtype)
 
@@ -99,7 +100,7 @@ class Constant(Initializer):
     def __init__(self, value: Any = 0.0) -> None:
         self.value = value
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
         """Gives an array of this shape."""
         return np.full(shape, self.value, np.float32 if dtype is None else dtype)
 
@@ -122,7 +123,7 @@ class Identity(Initializer):
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
         """Gives an array of this shape."""
         if len(shape) != 2:
             raise ValueError(
@@ -180,7 +181,7 @@ class RandomNormal(RandomInitializer):
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
         return random.normal(shape, self.mean, self.stddev, seed=self.draw_seed)
 
@@ -207,7 +208,7 @@ class TruncatedNormal(RandomInitializer):
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
         return random.truncated_normal(shape, self.mean, self.stddev, seed=self.draw_seed)
 
@@ -234,7 +235,7 @@ class RandomUniform(RandomInitializer):
         self.minval, self.maxval = minval, maxval
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
         return random.uniform(shape, self.minval, self.maxval, dtype, seed=self.draw_seed)
 
@@ -319,7 +320,7 @@ class VarianceScaling(RandomInitializer):
         self.distribution = "truncated_normal" if distribution == "normal" else distribution
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
@@ -479,7 +480,7 @@ class Orthogonal(RandomInitializer):
         self.gain = gain
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
         """Gives an array of this shape."""
         if len(shape) < 2:
             raise ValueError(
@@ -537,7 +538,7 @@ class STFT(Initializer):
         self.side, self.window, self.scaling = side, window, scaling
         self.periodic = periodic
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape: (samples of a frame, 1, terms)."""
         if len(shape) != 3 or shape[1] != 1 or shape[2] < 2:
             raise ValueError(
@@ -602,7 +603,7 @@ TABLE = Registry(
 )  # fmt: skip
 
 
-def _given(value: Any, shape: Shape, dtype: str | None = None) -> Any:
+def _given(value: Any, shape: Shape, dtype: DTypeLike = None) -> Any:
     """A ready value as an initialiser."""
     if tuple(value.shape) != tuple(shape):
         raise ValueError(

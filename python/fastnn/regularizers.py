@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.errors import hinted
 from fastnn.serialization.encoding import Configurable
 from fastnn.serialization.objects import written
@@ -45,7 +47,7 @@ class Regularizer(Configurable):
         0.30000001192092896
     """
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: TensorLike) -> Tensor:
         """Gives the penalty of a weight."""
         raise NotImplementedError(
             f"{type(self).__name__} must define __call__(self, x)"
@@ -71,7 +73,7 @@ class L1L2(Regularizer):
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = validate_float_arg(l1, "l1"), validate_float_arg(l2, "l2")
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: TensorLike) -> Tensor:
         """Gives the penalty of a weight."""
         total = ops.convert_to_tensor(0.0)
         if self.l1:
@@ -97,7 +99,7 @@ class L1(Regularizer):
     def __init__(self, l1: float = 0.01) -> None:
         self.l1 = validate_float_arg(l1, "l1")
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: TensorLike) -> Tensor:
         """Gives the penalty of a weight."""
         return self.l1 * ops.sum(ops.abs(x))
 
@@ -118,7 +120,7 @@ class L2(Regularizer):
     def __init__(self, l2: float = 0.01) -> None:
         self.l2 = validate_float_arg(l2, "l2")
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: TensorLike) -> Tensor:
         """Gives the penalty of a weight."""
         return self.l2 * ops.sum(ops.square(x))
 
@@ -153,7 +155,7 @@ class OrthogonalRegularizer(Regularizer):
             )
         self.mode = mode
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Tensor) -> Any:
         """Gives the penalty of a weight."""
         if len(x.shape) != 2:
             raise hinted(

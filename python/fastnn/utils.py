@@ -18,6 +18,7 @@ from fastnn.base.messages import (
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
+from fastnn.base.typing import DTypeLike
 from fastnn.config import clear_session, stored_dtype
 from fastnn.data.arrays import numbers_of, unmasked
 from fastnn.data.batches import (
@@ -112,7 +113,7 @@ def set_random_seed(seed: int) -> None:
 
 
 @hints_arguments
-def standardize_dtype(dtype: Any) -> str:
+def standardize_dtype(dtype: DTypeLike) -> str:
     """The type that fastnn stores for a type of NumPy or Keras.
 
     Args:

@@ -8,6 +8,7 @@ from fastnn import layers
 from fastnn.applications.imagenet_utils import decode_predictions as decode_predictions
 from fastnn.applications.network import axis_of_channels, made, preprocess_input as preprocess_input
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.initializers import Constant
 from fastnn.models import Model, Sequential
 
@@ -44,12 +45,12 @@ class LayerScale(layers.Layer):
         self.gamma = self.add_weight((self.projection_dim,), start, name="gamma")
         self.built = True
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: TensorLike) -> Any:
         """X * gamma."""
         return x * self.gamma.value
 
 
-def _block(x: Any, channels: int, name: str) -> Any:
+def _block(x: TensorLike, channels: int, name: str) -> Any:
     """A 7x7 convolution of each channel, then two dense layers; beside it the input."""
     y = layers.Conv2D(
         channels, 7, padding="same", groups=channels, name=f"{name}_depthwise_conv"
@@ -63,7 +64,7 @@ def _block(x: Any, channels: int, name: str) -> Any:
 
 
 def _body(name: str, depths: tuple[int, ...], widths: tuple[int, ...], scaled: bool) -> Any:
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         if axis_of_channels() == 1:
             raise ValueError(
                 "ConvNeXt does not support the `channels_first` image data format\n"
@@ -97,8 +98,8 @@ def _body(name: str, depths: tuple[int, ...], widths: tuple[int, ...], scaled: b
     return body
 
 
-def _top(name: str, classes: int, activation: Any) -> Any:
-    def top(x: Any) -> Any:
+def _top(name: str, classes: int, activation: Identifier) -> Any:
+    def top(x: TensorLike) -> Any:
         x = layers.GlobalAveragePooling2D(name=f"{name}_head_gap")(x)
         x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_head_layernorm")(x)
         return layers.Dense(classes, activation=activation, name=f"{name}_head_dense")(x)
@@ -106,7 +107,7 @@ def _top(name: str, classes: int, activation: Any) -> Any:
     return top
 
 
-def _end(x: Any) -> Any:
+def _end(x: TensorLike) -> Any:
     return layers.LayerNormalization(epsilon=1e-6)(x)
 
 
@@ -115,11 +116,11 @@ def ConvNeXtTiny(
     include_top: bool = True,
     include_preprocessing: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "convnext_tiny",
 ) -> Model:
     """ConvNeXtTiny (Liu et al. 2022): blocks as transformers have them, 28.6 million weights.
@@ -166,11 +167,11 @@ def ConvNeXtSmall(
     include_top: bool = True,
     include_preprocessing: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "convnext_small",
 ) -> Model:
     """ConvNeXtSmall (Liu et al. 2022): blocks as transformers have them, 50.2 million weights.
@@ -217,11 +218,11 @@ def ConvNeXtBase(
     include_top: bool = True,
     include_preprocessing: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "convnext_base",
 ) -> Model:
     """ConvNeXtBase (Liu et al. 2022): blocks as transformers have them, 88.6 million weights.
@@ -268,11 +269,11 @@ def ConvNeXtLarge(
     include_top: bool = True,
     include_preprocessing: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "convnext_large",
 ) -> Model:
     """ConvNeXtLarge (Liu et al. 2022): blocks as transformers have them, 197.8 million weights.
@@ -319,11 +320,11 @@ def ConvNeXtXLarge(
     include_top: bool = True,
     include_preprocessing: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "convnext_xlarge",
 ) -> Model:
     """ConvNeXtXLarge (Liu et al. 2022): blocks as transformers have them, 350.2 million weights.

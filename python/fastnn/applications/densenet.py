@@ -11,17 +11,18 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["DenseNet121", "DenseNet169", "DenseNet201", "decode_predictions", "preprocess_input"]
 
 
-def _active(x: Any, name: str) -> Any:
+def _active(x: TensorLike, name: str) -> Any:
     x = layers.BatchNormalization(axis=axis_of_channels(), epsilon=1.001e-5, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
-def _block(x: Any, name: str) -> Any:
+def _block(x: TensorLike, name: str) -> Any:
     """32 channels more: 1x1 and 3x3 convolutions, beside what was there."""
     y = layers.Conv2D(128, 1, use_bias=False, name=f"{name}_1_conv")(_active(x, f"{name}_0"))
     y = _active(y, f"{name}_1")
@@ -30,7 +31,7 @@ def _block(x: Any, name: str) -> Any:
 
 
 def _body(depths: tuple[int, ...]) -> Any:
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         x = layers.ZeroPadding2D(3)(x)
         x = layers.Conv2D(64, 7, strides=2, use_bias=False, name="conv1_conv")(x)
         x = layers.BatchNormalization(axis=axis_of_channels(), epsilon=1.001e-5, name="conv1_bn")(x)
@@ -55,11 +56,11 @@ def _body(depths: tuple[int, ...]) -> Any:
 def DenseNet121(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "densenet121",
 ) -> Model:
     """DenseNet121 (Huang et al. 2016): each layer sees all before it, 8.1 million weights.
@@ -105,11 +106,11 @@ def DenseNet121(
 def DenseNet169(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "densenet169",
 ) -> Model:
     """DenseNet169 (Huang et al. 2016): each layer sees all before it, 14.3 million weights.
@@ -155,11 +156,11 @@ def DenseNet169(
 def DenseNet201(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "densenet201",
 ) -> Model:
     """DenseNet201 (Huang et al. 2016): each layer sees all before it, 20.2 million weights.
@@ -202,7 +203,7 @@ def DenseNet201(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from 0 to 1, then mean 0 and deviation 1.
 

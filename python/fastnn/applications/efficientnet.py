@@ -15,6 +15,7 @@ from fastnn.applications.network import (
     whole,
 )
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = [
@@ -46,11 +47,11 @@ def conv(filters: int, kernel: int, name: str, **how: Any) -> Any:
     return layers.Conv2D(filters, kernel, name=name, **how)
 
 
-def _normed(x: Any, name: str) -> Any:
+def _normed(x: TensorLike, name: str) -> Any:
     return layers.BatchNormalization(axis=axis_of_channels(), name=name)(x)
 
 
-def gated(x: Any, name: str, wide: int, few: int) -> Any:
+def gated(x: TensorLike, name: str, wide: int, few: int) -> Any:
     """`x` times a gate for each of its `wide` channels, made of their means through `few` ones."""
     gate = layers.GlobalAveragePooling2D(name=f"{name}se_squeeze")(x)
     shape = (wide, 1, 1) if axis_of_channels() == 1 else (1, 1, wide)
@@ -61,7 +62,7 @@ def gated(x: Any, name: str, wide: int, few: int) -> Any:
 
 
 def _block(
-    x: Any, name: str, kernel: int, channels: int, filters: int, expansion: int, stride: int,
+    x: TensorLike, name: str, kernel: int, channels: int, filters: int, expansion: int, stride: int,
     drop: float,
 ) -> Any:  # fmt: skip
     """1x1 wider, depthwise, a gate, 1x1 narrow again; beside it the input, where shapes agree."""
@@ -93,7 +94,7 @@ def _body(width: float, depth: float, trained: bool, drop_rate: float = 0.2) -> 
     def often(count: int) -> int:
         return math.ceil(depth * count)
 
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         axis = axis_of_channels()
         x = layers.Rescaling(1.0 / 255.0)(x)
         x = layers.Normalization(axis=axis)(x)
@@ -120,10 +121,10 @@ def _body(width: float, depth: float, trained: bool, drop_rate: float = 0.2) -> 
     return body
 
 
-def classifier(classes: int, activation: Any, dropout: float) -> Any:
+def classifier(classes: int, activation: Identifier, dropout: float) -> Any:
     """The layers on top."""
 
-    def top(x: Any) -> Any:
+    def top(x: TensorLike) -> Any:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dropout(dropout, name="top_dropout")(x)
         return layers.Dense(
@@ -137,11 +138,11 @@ def classifier(classes: int, activation: Any, dropout: float) -> Any:
 def EfficientNetB0(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb0",
 ) -> Model:
     """EfficientNetB0 (Tan and Le 2019): depthwise blocks with gates, 5.3 million weights.
@@ -186,11 +187,11 @@ def EfficientNetB0(
 def EfficientNetB1(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb1",
 ) -> Model:
     """EfficientNetB1 (Tan and Le 2019): depthwise blocks with gates, 7.9 million weights.
@@ -235,11 +236,11 @@ def EfficientNetB1(
 def EfficientNetB2(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb2",
 ) -> Model:
     """EfficientNetB2 (Tan and Le 2019): depthwise blocks with gates, 9.2 million weights.
@@ -283,11 +284,11 @@ def EfficientNetB2(
 def EfficientNetB3(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb3",
 ) -> Model:
     """EfficientNetB3 (Tan and Le 2019): depthwise blocks with gates, 12.3 million weights.
@@ -331,11 +332,11 @@ def EfficientNetB3(
 def EfficientNetB4(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb4",
 ) -> Model:
     """EfficientNetB4 (Tan and Le 2019): depthwise blocks with gates, 19.5 million weights.
@@ -379,11 +380,11 @@ def EfficientNetB4(
 def EfficientNetB5(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb5",
 ) -> Model:
     """EfficientNetB5 (Tan and Le 2019): depthwise blocks with gates, 30.6 million weights.
@@ -427,11 +428,11 @@ def EfficientNetB5(
 def EfficientNetB6(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb6",
 ) -> Model:
     """EfficientNetB6 (Tan and Le 2019): depthwise blocks with gates, 43.3 million weights.
@@ -475,11 +476,11 @@ def EfficientNetB6(
 def EfficientNetB7(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "efficientnetb7",
 ) -> Model:
     """EfficientNetB7 (Tan and Le 2019): depthwise blocks with gates, 66.7 million weights.

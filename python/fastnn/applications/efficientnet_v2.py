@@ -10,6 +10,7 @@ from fastnn.applications.efficientnet import KERNELS, classifier, conv, gated
 from fastnn.applications.imagenet_utils import decode_predictions as decode_predictions
 from fastnn.applications.network import axis_of_channels, made, preprocess_input as preprocess_input
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = [
@@ -45,13 +46,13 @@ _L: tuple[Stage, ...] = (
 )  # fmt: skip
 
 
-def _normed(x: Any, name: str, activation: str | None = None) -> Any:
+def _normed(x: TensorLike, name: str, activation: str | None = None) -> Any:
     x = layers.BatchNormalization(axis=axis_of_channels(), momentum=0.9, name=f"{name}bn")(x)
     return layers.Activation("swish", name=f"{name}{activation}")(x) if activation else x
 
 
 def _block(
-    x: Any, name: str, whole: bool, channels: int, filters: int, expansion: int, gates: bool,
+    x: TensorLike, name: str, whole: bool, channels: int, filters: int, expansion: int, gates: bool,
     stride: int, drop: float,
 ) -> Any:  # fmt: skip
     """Wider, depthwise, a gate, narrow again; a whole block widens by its 3x3 convolution, or has
@@ -84,7 +85,7 @@ def _body(plan: tuple[Stage, ...], scaled: bool, width: float = 1.0, depth: floa
     def sized(filters: int) -> int:
         return max(8, int(filters * width + 4) // 8 * 8)
 
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         axis = axis_of_channels()
         if scaled and plan is _B and x.shape[axis] == 3:
             x = layers.Rescaling(1.0 / 255)(x)
@@ -111,11 +112,11 @@ def _body(plan: tuple[Stage, ...], scaled: bool, width: float = 1.0, depth: floa
 def EfficientNetV2B0(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "efficientnetv2-b0",
 ) -> Model:
@@ -162,11 +163,11 @@ def EfficientNetV2B0(
 def EfficientNetV2B1(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "efficientnetv2-b1",
 ) -> Model:
@@ -213,11 +214,11 @@ def EfficientNetV2B1(
 def EfficientNetV2B2(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "efficientnetv2-b2",
 ) -> Model:
@@ -264,11 +265,11 @@ def EfficientNetV2B2(
 def EfficientNetV2B3(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "efficientnetv2-b3",
 ) -> Model:
@@ -315,11 +316,11 @@ def EfficientNetV2B3(
 def EfficientNetV2S(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "efficientnetv2-s",
 ) -> Model:
@@ -366,11 +367,11 @@ def EfficientNetV2S(
 def EfficientNetV2M(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "efficientnetv2-m",
 ) -> Model:
@@ -417,11 +418,11 @@ def EfficientNetV2M(
 def EfficientNetV2L(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "efficientnetv2-l",
 ) -> Model:

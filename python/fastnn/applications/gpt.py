@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn import activations, ops
 from fastnn.applications.language import Array, LanguageModel, SelfAttention
+from fastnn.base.typing import TensorLike
 from fastnn.layers import Dense, Dropout, Embedding, LayerNormalization
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.variables import Variable
@@ -38,13 +39,13 @@ class _Block(Layer):
         self.narrow.build((None, None, self.hidden))
         self.built = True
 
-    def call(self, x: Any, start: Any = 0, cache: Any = None) -> Any:
+    def call(self, x: TensorLike, start: Any = 0, cache: Any = None) -> Any:
         """The block's output for `x` (batch, steps, width)."""
         x = x + self._dropped(self.attention(self.attention_norm(x), start, cache))
         y = activations.gelu(self.wide(self.ffn_norm(x)), approximate=True)
         return x + self._dropped(self.narrow(y))
 
-    def _dropped(self, x: Any) -> Any:
+    def _dropped(self, x: TensorLike) -> Any:
         return x if self.drop is None else self.drop(x)
 
 

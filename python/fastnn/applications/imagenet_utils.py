@@ -15,6 +15,7 @@ import numpy as np
 from fastnn import ops
 from fastnn.applications.network import find
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.config import floatx, standardize_data_format
 from fastnn.data.arrays import numbers_of
 from fastnn.errors import DataError, FormatError, ShapeError
@@ -26,7 +27,7 @@ _DEVIATIONS = (0.229, 0.224, 0.225)
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe") -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None, mode: str = "caffe") -> Any:
     """Pixels from 0 to 255 as a network wants them.
 
     Args:

@@ -11,6 +11,7 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["CustomScaleLayer", "InceptionResNetV2", "decode_predictions", "preprocess_input"]
@@ -35,13 +36,13 @@ class CustomScaleLayer(layers.Layer):
         super().__init__(**kwargs)
         self.scale = scale
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Any:
         """inputs[0] + inputs[1] * scale."""
         return inputs[0] + inputs[1] * self.scale
 
 
 def _conv(
-    x: Any, filters: int, kernel: Any, strides: int = 1, padding: str = "same",
+    x: TensorLike, filters: int, kernel: Any, strides: int = 1, padding: str = "same",
     name: str | None = None,
 ) -> Any:  # fmt: skip
     x = layers.Conv2D(
@@ -53,7 +54,7 @@ def _conv(
     return layers.Activation("relu", name=name and f"{name}_ac")(x)
 
 
-def _chain(x: Any, *steps: tuple[int, Any]) -> Any:
+def _chain(x: TensorLike, *steps: tuple[int, Any]) -> Any:
     for filters, kernel in steps:
         x = _conv(x, filters, kernel)
     return x
@@ -67,7 +68,9 @@ _BRANCHES: dict[str, tuple[tuple[tuple[int, Any], ...], ...]] = {
 }
 
 
-def _block(x: Any, scale: float, kind: str, number: int, activation: str | None = "relu") -> Any:
+def _block(
+    x: TensorLike, scale: float, kind: str, number: int, activation: str | None = "relu"
+) -> Any:
     """Branches beside each other, of which a part is added to the input."""
     axis, name = axis_of_channels(), f"{kind}_{number}"
     branches = [_chain(x, *steps) for steps in _BRANCHES[kind]]
@@ -77,7 +80,7 @@ def _block(x: Any, scale: float, kind: str, number: int, activation: str | None 
     return layers.Activation(activation, name=f"{name}_ac")(x) if activation else x
 
 
-def _body(x: Any) -> Any:
+def _body(x: TensorLike) -> Any:
     axis = axis_of_channels()
     x = _conv(x, 32, 3, 2, "valid")
     x = _conv(x, 32, 3, 1, "valid")
@@ -114,11 +117,11 @@ _FILE = "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels"
 def InceptionResNetV2(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "inception_resnet_v2",
 ) -> Model:
     """InceptionResNetV2 (Szegedy et al. 2017): branches beside a residual, 55.9 million weights.
@@ -160,7 +163,7 @@ def InceptionResNetV2(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as numbers from -1 to 1.
 
     Args:

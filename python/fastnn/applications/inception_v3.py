@@ -11,13 +11,14 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["InceptionV3", "decode_predictions", "preprocess_input"]
 
 
 def _conv(
-    x: Any, filters: int, rows: int, columns: int, padding: str = "same", strides: int = 1
+    x: TensorLike, filters: int, rows: int, columns: int, padding: str = "same", strides: int = 1
 ) -> Any:
     """A convolution without bias, normalised without scale."""
     x = layers.Conv2D(filters, (rows, columns), strides=strides, padding=padding, use_bias=False)(x)
@@ -29,11 +30,11 @@ def _joined(branches: list[Any], name: str | None = None) -> Any:
     return layers.Concatenate(axis=axis_of_channels(), name=name)(branches)
 
 
-def _pooled(x: Any, filters: int) -> Any:
+def _pooled(x: TensorLike, filters: int) -> Any:
     return _conv(layers.AveragePooling2D(3, strides=1, padding="same")(x), filters, 1, 1)
 
 
-def _sevens(x: Any, inner: int, name: str) -> Any:
+def _sevens(x: TensorLike, inner: int, name: str) -> Any:
     """Branches of 1x7 and 7x1 convolutions."""
     one = _conv(x, 192, 1, 1)
     two = _conv(x, inner, 1, 1)
@@ -45,7 +46,7 @@ def _sevens(x: Any, inner: int, name: str) -> Any:
     return _joined([one, two, four, _pooled(x, 192)], name)
 
 
-def _body(x: Any) -> Any:
+def _body(x: TensorLike) -> Any:
     x = _conv(x, 32, 3, 3, "valid", 2)
     x = _conv(x, 32, 3, 3, "valid")
     x = _conv(x, 64, 3, 3)
@@ -81,11 +82,11 @@ def _body(x: Any) -> Any:
 def InceptionV3(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "inception_v3",
 ) -> Model:
     """InceptionV3 (Szegedy et al. 2015): branches side by side, 23.9 million weights.
@@ -128,7 +129,7 @@ def InceptionV3(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.
 

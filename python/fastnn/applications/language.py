@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import _core, ops
 from fastnn.base.messages import escaped
+from fastnn.base.typing import TensorLike
 from fastnn.devices import choice
 from fastnn.errors import DataError, FormatError, ShapeError
 from fastnn.files.keras.archive import read_json
@@ -100,7 +101,7 @@ class SelfAttention(Layer):
             setattr(self, f"{name}_dense", dense)
         self.built = True
 
-    def call(self, x: Any, start: Any = 0, cache: Cache | None = None) -> Any:
+    def call(self, x: TensorLike, start: Any = 0, cache: Cache | None = None) -> Any:
         """The attention of `x` (batch, steps, width), whose first step is at position `start`; with
         a cache it sees what the cache holds before, and leaves its keys and values there.
         """

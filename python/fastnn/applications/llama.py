@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn import activations, ops
 from fastnn.applications.language import Array, LanguageModel, SelfAttention
+from fastnn.base.typing import TensorLike
 from fastnn.layers import Dense, Embedding, RMSNormalization
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.transformer.positions import rotary_rates
@@ -46,7 +47,7 @@ class _Block(Layer):
             setattr(self, name, dense)
         self.built = True
 
-    def call(self, x: Any, start: Any = 0, cache: Any = None) -> Any:
+    def call(self, x: TensorLike, start: Any = 0, cache: Any = None) -> Any:
         """The block's output for `x` (batch, steps, width)."""
         x = x + self.attention(self.attention_norm(x), start, cache)
         y = self.ffn_norm(x)

@@ -11,12 +11,13 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, made, trained_side
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["MobileNet", "decode_predictions", "preprocess_input"]
 
 
-def _active(x: Any, name: str) -> Any:
+def _active(x: TensorLike, name: str) -> Any:
     x = layers.BatchNormalization(axis=axis_of_channels(), name=f"{name}_bn")(x)
     return layers.ReLU(6.0, name=f"{name}_relu")(x)
 
@@ -25,7 +26,7 @@ def _body(alpha: float, depth_multiplier: int) -> Any:
     plan = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5,
             (1024, 2), (1024, 1))  # fmt: skip
 
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         x = layers.Conv2D(
             int(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="conv1"
         )(x)
@@ -47,8 +48,8 @@ def _body(alpha: float, depth_multiplier: int) -> Any:
     return body
 
 
-def _top(classes: int, activation: Any, dropout: float) -> Any:
-    def top(x: Any) -> Any:
+def _top(classes: int, activation: Identifier, dropout: float) -> Any:
+    def top(x: TensorLike) -> Any:
         x = layers.GlobalAveragePooling2D(keepdims=True)(x)
         x = layers.Dropout(dropout, name="dropout")(x)
         x = layers.Conv2D(classes, 1, padding="same", name="conv_preds")(x)
@@ -66,10 +67,10 @@ def MobileNet(
     dropout: float = 1e-3,
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str | None = None,
 ) -> Model:
     """MobileNet (Howard et al. 2017): depthwise and 1x1 convolutions, 4.3 million weights.
@@ -118,7 +119,7 @@ def MobileNet(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.
 

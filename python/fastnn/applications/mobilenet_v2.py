@@ -19,12 +19,13 @@ from fastnn.applications.network import (
     whole,
 )
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["MobileNetV2", "decode_predictions", "preprocess_input"]
 
 
-def _block(x: Any, filters: int, stride: int, expansion: int, index: int) -> Any:
+def _block(x: TensorLike, filters: int, stride: int, expansion: int, index: int) -> Any:
     """1x1 wider, 3x3 depthwise, 1x1 narrow again; beside it the input, where shapes agree."""
     channels = x.shape[axis_of_channels()]
     name = f"block_{index}" if index else "expanded_conv"
@@ -50,7 +51,7 @@ def _body(alpha: float) -> Any:
     plan = ((16, 1, 1, 1), (24, 2, 6, 2), (32, 2, 6, 3), (64, 2, 6, 4), (96, 1, 6, 3),
             (160, 2, 6, 3), (320, 1, 6, 1))  # fmt: skip
 
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         x = layers.Conv2D(
             whole(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="Conv1"
         )(x)
@@ -74,10 +75,10 @@ def MobileNetV2(
     alpha: float = 1.0,
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str | None = None,
 ) -> Model:
     """MobileNetV2 (Sandler et al. 2018): wide depthwise blocks between narrow shortcuts, 3.5
@@ -126,7 +127,7 @@ def MobileNetV2(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.
 

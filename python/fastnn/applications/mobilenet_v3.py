@@ -15,25 +15,26 @@ from fastnn.applications.network import (
     whole,
 )
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["MobileNetV3Large", "MobileNetV3Small", "decode_predictions", "preprocess_input"]
 
 
-def _swish(x: Any) -> Any:
+def _swish(x: TensorLike) -> Any:
     """X relu6(x + 3) / 6."""
     return layers.Activation("hard_swish")(x)
 
 
-def _relu(x: Any, name: str | None = None) -> Any:
+def _relu(x: TensorLike, name: str | None = None) -> Any:
     return layers.ReLU(name=name)(x)
 
 
-def _hard_sigmoid(x: Any) -> Any:
+def _hard_sigmoid(x: TensorLike) -> Any:
     return layers.ReLU(6.0)(x + 3.0) * (1.0 / 6.0)
 
 
-def _gate(x: Any, filters: int, name: str) -> Any:
+def _gate(x: TensorLike, filters: int, name: str) -> Any:
     """Squeeze and excitation: a factor for each channel, from its mean."""
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze_excite_avg_pool")(x)
     y = layers.Conv2D(whole(filters * 0.25), 1, padding="same", name=f"{name}_squeeze_excite_conv")(
@@ -45,9 +46,15 @@ def _gate(x: Any, filters: int, name: str) -> Any:
 
 
 def _block(
-    x: Any, expansion: float, filters: int, kernel: int, stride: int, gate: bool, active: Any,
+    x: TensorLike,
+    expansion: float,
+    filters: int,
+    kernel: int,
+    stride: int,
+    gate: bool,
+    active: Any,
     index: int,
-) -> Any:  # fmt: skip
+) -> Any:
     """1x1 wider, depthwise, a gate, 1x1 narrow again; beside it the input, where shapes agree."""
     channels = x.shape[axis_of_channels()]
     name = f"expanded_conv_{index}" if index else "expanded_conv"
@@ -91,7 +98,7 @@ def _minimal(block: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _body(plan: Any, alpha: float, minimalistic: bool, preprocessing: bool) -> Any:
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         if preprocessing:
             x = layers.Rescaling(1.0 / 127.5, offset=-1.0)(x)
         swish = _relu if minimalistic else _swish
@@ -112,9 +119,14 @@ def _body(plan: Any, alpha: float, minimalistic: bool, preprocessing: bool) -> A
 
 
 def _top(
-    points: int, alpha: float, minimalistic: bool, classes: int, dropout: float, activation: Any
+    points: int,
+    alpha: float,
+    minimalistic: bool,
+    classes: int,
+    dropout: float,
+    activation: Identifier,
 ) -> Any:
-    def top(x: Any) -> Any:
+    def top(x: TensorLike) -> Any:
         wide = whole(points * alpha) if alpha > 1.0 else points
         x = layers.GlobalAveragePooling2D(keepdims=True)(x)
         x = layers.Conv2D(wide, 1, padding="same", name="conv_2")(x)
@@ -135,11 +147,11 @@ def MobileNetV3Small(
     minimalistic: bool = False,
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     classes: int = 1000,
     pooling: str | None = None,
     dropout_rate: float = 0.2,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "MobileNetV3Small",
 ) -> Model:
@@ -195,11 +207,11 @@ def MobileNetV3Large(
     minimalistic: bool = False,
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     classes: int = 1000,
     pooling: str | None = None,
     dropout_rate: float = 0.2,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     include_preprocessing: bool = True,
     name: str = "MobileNetV3Large",
 ) -> Model:

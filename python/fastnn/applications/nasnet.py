@@ -11,22 +11,23 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, even_padding, made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["NASNetLarge", "NASNetMobile", "decode_predictions", "preprocess_input"]
 
 
-def _normed(x: Any, name: str) -> Any:
+def _normed(x: TensorLike, name: str) -> Any:
     return layers.BatchNormalization(momentum=0.9997, epsilon=1e-3, name=name)(x)
 
 
-def _narrow(x: Any, filters: int, name: str) -> Any:
+def _narrow(x: TensorLike, filters: int, name: str) -> Any:
     return layers.Conv2D(
         filters, 1, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
     )(x)
 
 
-def _separable(x: Any, filters: int, kernel: int, at: str, stride: int = 1) -> Any:
+def _separable(x: TensorLike, filters: int, kernel: int, at: str, stride: int = 1) -> Any:
     """Two separable convolutions, the first one with steps of `stride`."""
     x = layers.Activation("relu")(x)
     if stride == 2:
@@ -42,7 +43,7 @@ def _separable(x: Any, filters: int, kernel: int, at: str, stride: int = 1) -> A
     return _normed(x, f"separable_conv_2_bn_{at}")
 
 
-def _adjusted(p: Any, x: Any, filters: int, at: str) -> Any:
+def _adjusted(p: Any, x: TensorLike, filters: int, at: str) -> Any:
     """The cell before, with the positions of `x` and `filters` channels."""
     if p is None:
         return x
@@ -62,15 +63,15 @@ def _adjusted(p: Any, x: Any, filters: int, at: str) -> Any:
     return p
 
 
-def _mean(x: Any, name: str, stride: int = 1, padding: str = "same") -> Any:
+def _mean(x: TensorLike, name: str, stride: int = 1, padding: str = "same") -> Any:
     return layers.AveragePooling2D(3, strides=stride, padding=padding, name=name)(x)
 
 
-def _largest(x: Any, name: str) -> Any:
+def _largest(x: TensorLike, name: str) -> Any:
     return layers.MaxPooling2D(3, strides=2, padding="valid", name=name)(x)
 
 
-def _normal(x: Any, p: Any, filters: int, at: str) -> tuple[Any, Any]:
+def _normal(x: TensorLike, p: Any, filters: int, at: str) -> tuple[Any, Any]:
     """A cell that keeps the positions; gives its output and its input."""
     p = _adjusted(p, x, filters, at)
     h = _narrow(layers.Activation("relu")(x), filters, f"normal_conv_1_{at}")
@@ -90,7 +91,7 @@ def _normal(x: Any, p: Any, filters: int, at: str) -> tuple[Any, Any]:
     return layers.Concatenate(name=f"normal_concat_{at}")([p, x1, x2, x3, x4, x5]), x
 
 
-def _reduction(x: Any, p: Any, filters: int, at: str) -> tuple[Any, Any]:
+def _reduction(x: TensorLike, p: Any, filters: int, at: str) -> tuple[Any, Any]:
     """A cell that halves the positions; gives its output and its input."""
     p = _adjusted(p, x, filters, at)
     h = _narrow(layers.Activation("relu")(x), filters, f"reduction_conv_1_{at}")
@@ -115,7 +116,7 @@ def _reduction(x: Any, p: Any, filters: int, at: str) -> tuple[Any, Any]:
 def _body(last: int, blocks: int, stem: int, skips: bool) -> Any:
     """The network of which the last cells have `last` channels, with `blocks` cells a stage."""
 
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         if axis_of_channels() == 1:
             raise ValueError(
                 "NASNet does not support the `channels_first` image data format\n"
@@ -141,8 +142,8 @@ def _body(last: int, blocks: int, stem: int, skips: bool) -> Any:
     return body
 
 
-def _top(classes: int, activation: Any) -> Any:
-    def top(x: Any) -> Any:
+def _top(classes: int, activation: Identifier) -> Any:
+    def top(x: TensorLike) -> Any:
         x = layers.GlobalAveragePooling2D()(x)
         return layers.Dense(classes, activation=activation, name="predictions")(x)
 
@@ -154,10 +155,10 @@ def NASNetMobile(
     input_shape: Any = None,
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "nasnet_mobile",
 ) -> Model:
     """NASNetMobile (Zoph et al. 2018): cells that were searched for, 5.3 million weights.
@@ -205,10 +206,10 @@ def NASNetLarge(
     input_shape: Any = None,
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "nasnet_large",
 ) -> Model:
     """NASNetLarge (Zoph et al. 2018): cells that were searched for, 88.9 million weights.
@@ -252,7 +253,7 @@ def NASNetLarge(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as numbers from -1 to 1.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastnn import layers
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.config import image_data_format
 from fastnn.errors import DataError, ShapeError
 from fastnn.models import Model
@@ -48,7 +49,7 @@ def axis_of_channels() -> int:
     return 1 if image_data_format() == "channels_first" else -1
 
 
-def normed(x: Any, name: str) -> Any:
+def normed(x: TensorLike, name: str) -> Any:
     """Batch normalisation as MobileNets have it."""
     return layers.BatchNormalization(
         axis=axis_of_channels(), epsilon=1e-3, momentum=0.999, name=name
@@ -61,7 +62,7 @@ def whole(value: float, least: int = 8) -> int:
     return number + 8 if number < 0.9 * value else number
 
 
-def even_padding(x: Any, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def even_padding(x: TensorLike, kernel: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Borders with which a window of steps of 2 covers an image as TensorFlow's "same" would."""
     sides = x.shape[2:] if axis_of_channels() == 1 else x.shape[1:3]
     half = kernel // 2
@@ -77,10 +78,10 @@ def trained_side(shape: Any, known: tuple[int, ...]) -> int:
     return rows if rows == columns and rows in known else known[-1]
 
 
-def dense_top(classes: int, activation: Any, dropout: float = 0.0, **names: str) -> Body:
+def dense_top(classes: int, activation: Identifier, dropout: float = 0.0, **names: str) -> Body:
     """The mean over all positions and a dense layer, as most of the networks end."""
 
-    def top(x: Any) -> Any:
+    def top(x: TensorLike) -> Any:
         x = layers.GlobalAveragePooling2D(name=names.get("pool", "avg_pool"))(x)
         if dropout:
             x = layers.Dropout(dropout, name=names.get("dropout"))(x)
@@ -160,7 +161,7 @@ def made(
     model_name: str,
     include_top: bool,
     weights: Any,
-    input_tensor: Any,
+    input_tensor: TensorLike,
     input_shape: Any,
     pooling: str | None,
     classes: int,
@@ -239,7 +240,7 @@ def made(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels as they are: this network scales them itself.
 
     Args:

@@ -11,12 +11,13 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["ResNet50", "ResNet101", "ResNet152", "decode_predictions", "preprocess_input"]
 
 
-def _block(x: Any, filters: int, stride: int, shortcut: bool, name: str) -> Any:
+def _block(x: TensorLike, filters: int, stride: int, shortcut: bool, name: str) -> Any:
     """1x1, 3x3 and 1x1 convolutions beside a shortcut."""
     axis = axis_of_channels()
 
@@ -37,7 +38,7 @@ def _block(x: Any, filters: int, stride: int, shortcut: bool, name: str) -> Any:
 
 
 def _body(depths: tuple[int, ...]) -> Any:
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
         x = layers.Conv2D(64, 7, strides=2, name="conv1_conv")(x)
         x = layers.BatchNormalization(axis=axis_of_channels(), epsilon=1.001e-5, name="conv1_bn")(x)
@@ -58,11 +59,11 @@ def _body(depths: tuple[int, ...]) -> Any:
 def ResNet50(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "resnet50",
 ) -> Model:
     """ResNet50 (He et al. 2015): residual blocks, 25.6 million weights.
@@ -108,11 +109,11 @@ def ResNet50(
 def ResNet101(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "resnet101",
 ) -> Model:
     """ResNet101 (He et al. 2015): residual blocks, 44.7 million weights.
@@ -158,11 +159,11 @@ def ResNet101(
 def ResNet152(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "resnet152",
 ) -> Model:
     """ResNet152 (He et al. 2015): residual blocks, 60.4 million weights.
@@ -205,7 +206,7 @@ def ResNet152(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.
 

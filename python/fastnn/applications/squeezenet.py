@@ -11,12 +11,13 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["SqueezeNet", "decode_predictions", "preprocess_input"]
 
 
-def _fire(x: Any, name: str, squeeze: int, expand: int) -> Any:
+def _fire(x: TensorLike, name: str, squeeze: int, expand: int) -> Any:
     """1x1 convolutions to few channels, then 1x1 and 3x3 ones side by side."""
 
     def conv(y: Any, part: str, filters: int, kernel: int) -> Any:
@@ -43,7 +44,7 @@ def _known(version: str) -> str:
 def _body(version: str) -> Any:
     filters, kernel, halved = _PLANS[version]
 
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         x = layers.Conv2D(filters, kernel, strides=2, name="conv1")(x)
         x = layers.Activation("relu", name="relu_conv1")(x)
         x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
@@ -56,8 +57,8 @@ def _body(version: str) -> Any:
     return body
 
 
-def _top(classes: int, activation: Any) -> Any:
-    def top(x: Any) -> Any:
+def _top(classes: int, activation: Identifier) -> Any:
+    def top(x: TensorLike) -> Any:
         x = layers.Conv2D(classes, 1, name="conv10")(x)
         x = layers.Activation("relu", name="relu_conv10")(x)
         x = layers.GlobalAveragePooling2D()(x)
@@ -70,11 +71,11 @@ def _top(classes: int, activation: Any) -> Any:
 def SqueezeNet(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "squeezenet",
     version: str = "1.1",
 ) -> Model:
@@ -120,7 +121,7 @@ def SqueezeNet(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.
 

@@ -11,6 +11,7 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["VGG16", "decode_predictions", "preprocess_input"]
@@ -19,7 +20,7 @@ __all__ = ["VGG16", "decode_predictions", "preprocess_input"]
 def body_of(depths: tuple[int, ...]) -> Any:
     """Blocks of 3x3 convolutions, each followed by a pooling that halves the sides."""
 
-    def body(x: Any) -> Any:
+    def body(x: TensorLike) -> Any:
         for block, count in enumerate(depths):
             filters = min(64 * 2**block, 512)
             for i in range(count):
@@ -33,8 +34,8 @@ def body_of(depths: tuple[int, ...]) -> Any:
     return body
 
 
-def top_of(classes: int, activation: Any) -> Any:
-    def top(x: Any) -> Any:
+def top_of(classes: int, activation: Identifier) -> Any:
+    def top(x: TensorLike) -> Any:
         x = layers.Flatten(name="flatten")(x)
         x = layers.Dense(4096, activation="relu", name="fc1")(x)
         x = layers.Dense(4096, activation="relu", name="fc2")(x)
@@ -47,11 +48,11 @@ def top_of(classes: int, activation: Any) -> Any:
 def VGG16(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "vgg16",
 ) -> Model:
     """VGG16 (Simonyan and Zisserman 2014): 16 layers with weights, 138 million of them.
@@ -94,7 +95,7 @@ def VGG16(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.
 

@@ -11,6 +11,7 @@ from fastnn.applications.imagenet_utils import (
 from fastnn.applications.network import made
 from fastnn.applications.vgg16 import body_of, top_of
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["VGG19", "decode_predictions", "preprocess_input"]
@@ -20,11 +21,11 @@ __all__ = ["VGG19", "decode_predictions", "preprocess_input"]
 def VGG19(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "vgg19",
 ) -> Model:
     """VGG19 (Simonyan and Zisserman 2014): 19 layers with weights, 144 million of them.
@@ -67,7 +68,7 @@ def VGG19(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.
 

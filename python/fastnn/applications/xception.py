@@ -11,12 +11,13 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.models import Model
 
 __all__ = ["Xception", "decode_predictions", "preprocess_input"]
 
 
-def _body(x: Any) -> Any:
+def _body(x: TensorLike) -> Any:
     axis = axis_of_channels()
 
     def normed(y: Any, name: str | None) -> Any:
@@ -33,7 +34,7 @@ def _body(x: Any) -> Any:
         x = layers.Conv2D(filters, 3, strides=stride, use_bias=False, name=name)(x)
         x = layers.Activation("relu", name=f"{name}_act")(normed(x, f"{name}_bn"))
 
-    def down(x: Any, widths: tuple[int, int], block: int, first_active: bool) -> Any:
+    def down(x: TensorLike, widths: tuple[int, int], block: int, first_active: bool) -> Any:
         aside = layers.Conv2D(widths[1], 1, strides=2, padding="same", use_bias=False)(x)
         aside = normed(aside, None)
         x = separable(x, widths[0], f"block{block}_sepconv1", first_active)
@@ -60,11 +61,11 @@ def _body(x: Any) -> Any:
 def Xception(
     include_top: bool = True,
     weights: Any = "imagenet",
-    input_tensor: Any = None,
+    input_tensor: TensorLike = None,
     input_shape: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: Identifier = "softmax",
     name: str = "xception",
 ) -> Model:
     """Xception (Chollet 2017): separable convolutions in residual blocks, 22.9 million weights.
@@ -107,7 +108,7 @@ def Xception(
 
 
 @hints_arguments
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+def preprocess_input(x: TensorLike, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.
 

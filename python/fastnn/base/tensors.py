@@ -298,7 +298,9 @@ def complete(tensor: type[Any], variable: type[Any]) -> None:
         """ValueError unless the tensor has this shape; None fits any size."""
         given_shape(self.shape, shape)
 
-    def to_tensor(self: Any, default_value: Any = None, shape: Any = None, name: Any = None) -> Any:
+    def to_tensor(
+        self: Any, default_value: Any = None, shape: Any = None, name: str | None = None
+    ) -> Any:
         """The tensor itself: rows of unlike lengths are filled up when they are made."""
         return self
 

@@ -33,7 +33,9 @@ class TextArray(np.ndarray[Any, Any]):
     def set_shape(self, shape: Sequence[int | None]) -> None:
         """Nothing: an array has its shape."""
 
-    def to_tensor(self, default_value: Any = "", shape: Any = None, name: Any = None) -> TextArray:
+    def to_tensor(
+        self, default_value: Any = "", shape: Any = None, name: str | None = None
+    ) -> TextArray:
         """The array itself, as rows of unlike lengths are filled up already."""
         return self
 

@@ -46,7 +46,7 @@ class Grouping:
         shift: int | None = None,
         stride: int = 1,
         drop_remainder: bool = False,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """Windows of elements, each of them a data set; of tuples and dicts, one per part.
 
@@ -88,7 +88,7 @@ class Grouping:
         reduce_func: Callable[[Any, Dataset], Dataset],
         window_size: int | None = None,
         window_size_func: Callable[[Any], Any] | None = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """Elements gathered by key; `reduce_func(key, data set)` makes elements of each group.
 
@@ -141,7 +141,7 @@ class Grouping:
         pad_to_bucket_boundary: bool = False,
         no_padding: bool = False,
         drop_remainder: bool = False,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """Batches of elements of similar lengths, filled up to the longest of their batch.
 
@@ -199,7 +199,7 @@ class Grouping:
         block_length: int | None = None,
         num_parallel_calls: Any = None,
         deterministic: Any = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """As `flat_map`, with the elements of several data sets in turn.
 
@@ -242,7 +242,9 @@ class Grouping:
 
         return self._new(make)
 
-    def scan(self, initial_state: Any, scan_func: Callable[..., Any], name: Any = None) -> Dataset:
+    def scan(
+        self, initial_state: Any, scan_func: Callable[..., Any], name: str | None = None
+    ) -> Dataset:
         """The outputs of `scan_func(state, element)`, which gives the next state and an output."""
 
         def make() -> Iterator[Any]:
@@ -254,7 +256,7 @@ class Grouping:
 
         return self._new(make, self._size)
 
-    def unique(self, name: Any = None) -> Dataset:
+    def unique(self, name: str | None = None) -> Dataset:
         """Each of the elements once, where it comes first."""
 
         def make() -> Iterator[Any]:
@@ -267,7 +269,9 @@ class Grouping:
 
         return self._new(make)
 
-    def rebatch(self, batch_size: int, drop_remainder: bool = False, name: Any = None) -> Dataset:
+    def rebatch(
+        self, batch_size: int, drop_remainder: bool = False, name: str | None = None
+    ) -> Dataset:
         """Batches of another size."""
         rows: Dataset = self._new(self._make).unbatch()
         return rows.batch(batch_size, drop_remainder)
@@ -278,7 +282,7 @@ class Grouping:
         target_dist: Sequence[float],
         initial_dist: Sequence[float] | None = None,
         seed: int | None = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """Pairs of a class and an element, with elements left out so that classes come as asked.
 
@@ -308,7 +312,7 @@ class Grouping:
 
         return self._new(make)
 
-    def get_single_element(self, name: Any = None) -> Any:
+    def get_single_element(self, name: str | None = None) -> Any:
         """The only element; DataError when there are none or several."""
         found = list(itertools.islice(self._make(), 2))
         if len(found) != 1:

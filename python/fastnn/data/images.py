@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import escaped
+from fastnn.base.typing import DTypeLike
 from fastnn.config import floatx, standardize_data_format
 from fastnn.errors import DataError
 
@@ -211,7 +212,7 @@ def load_img(
 
 
 @hints_arguments
-def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> Array:
+def img_to_array(img: Any, data_format: str | None = None, dtype: DTypeLike = None) -> Array:
     """A picture as an array.
 
     Args:
@@ -240,7 +241,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
 
 @hints_arguments
 def array_to_img(
-    x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None
+    x: Any, data_format: str | None = None, scale: bool = True, dtype: DTypeLike = None
 ) -> Any:
     """An array as a Pillow image.
 

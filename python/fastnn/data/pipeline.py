@@ -70,7 +70,7 @@ class _Pass:
     def __next__(self) -> Any:
         return self._show(next(self._elements))
 
-    def get_next(self, name: Any = None) -> Any:
+    def get_next(self, name: str | None = None) -> Any:
         """The next element; StopIteration after the last."""
         return next(self)
 
@@ -137,7 +137,7 @@ class Dataset(Grouping):
 
     @staticmethod
     @hints_arguments
-    def from_tensor_slices(tensors: Any, name: Any = None) -> Dataset:
+    def from_tensor_slices(tensors: Any, name: str | None = None) -> Dataset:
         """The slices of the first axis of arrays, in their nesting."""
         arrays = arrays_of(tensors)
         sizes = {len(a) if a.ndim else -1 for a in tree.flatten(arrays)}
@@ -151,7 +151,7 @@ class Dataset(Grouping):
         return _of_rows(arrays, lambda: range(n), n)
 
     @staticmethod
-    def from_tensors(tensors: Any, name: Any = None) -> Dataset:
+    def from_tensors(tensors: Any, name: str | None = None) -> Dataset:
         """One element."""
         arrays = arrays_of(tensors)
         return Dataset(lambda: iter([arrays]), 1)
@@ -163,7 +163,7 @@ class Dataset(Grouping):
         output_shapes: Any = None,
         args: Any = (),
         output_signature: Any = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """What a function's generator yields; the function is called again for each pass."""
         spec = _signature(output_signature, output_types, output_shapes)
@@ -182,13 +182,15 @@ class Dataset(Grouping):
         return Dataset(make, UNKNOWN_CARDINALITY, spec=spec)
 
     @staticmethod
-    def range(*args: int, output_type: Any = None, name: Any = None) -> Dataset:
+    def range(*args: int, output_type: Any = None, name: str | None = None) -> Dataset:
         """The numbers of `range(...)`."""
         return Dataset.from_tensor_slices(np.arange(*(int(a) for a in args)))
 
     @staticmethod
     def random(
-        seed: int | None = None, rerandomize_each_iteration: bool | None = None, name: Any = None
+        seed: int | None = None,
+        rerandomize_each_iteration: bool | None = None,
+        name: str | None = None,
     ) -> Dataset:
         """Whole numbers from 0 below 2**31 at random, without end."""
         start = random.make_default_seed() if seed is None else int(seed)
@@ -204,7 +206,10 @@ class Dataset(Grouping):
 
     @staticmethod
     def list_files(
-        file_pattern: Any, shuffle: bool | None = None, seed: int | None = None, name: Any = None
+        file_pattern: Any,
+        shuffle: bool | None = None,
+        seed: int | None = None,
+        name: str | None = None,
     ) -> Dataset:
         """The paths of files that fit a pattern, or several; in random order unless told."""
         found = files_of(file_pattern, "list_files")
@@ -212,7 +217,7 @@ class Dataset(Grouping):
         return paths if shuffle is False else paths.shuffle(len(found), seed=seed)
 
     @staticmethod
-    def zip(*args: Any, datasets: Any = None, name: Any = None) -> Dataset:
+    def zip(*args: Any, datasets: Any = None, name: str | None = None) -> Dataset:
         """Elements of several data sets side by side, as many as the shortest has."""
         given = datasets if datasets is not None else args[0] if len(args) == 1 else args
         parts = [given] if isinstance(given, Dataset) else tree.flatten(given)
@@ -243,7 +248,7 @@ class Dataset(Grouping):
         map_func: Callable[..., Any],
         num_parallel_calls: Any = None,
         deterministic: Any = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """`map_func` of each element; tuples are spread over its arguments."""
 
@@ -263,7 +268,7 @@ class Dataset(Grouping):
         drop_remainder: bool = False,
         num_parallel_calls: Any = None,
         deterministic: Any = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """`batch_size` elements stacked to one; the last batch may be shorter."""
         count = whole_number("batch_size", batch_size, 1)
@@ -288,7 +293,7 @@ class Dataset(Grouping):
         padded_shapes: Any = None,
         padding_values: Any = None,
         drop_remainder: bool = False,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """As `batch`, with elements of unlike sizes filled up to the largest of their batch.
 
@@ -326,7 +331,7 @@ class Dataset(Grouping):
             f"  hint: padded_batch({batch_size}), which fills rows up with 0"
         )
 
-    def unbatch(self, name: Any = None) -> Dataset:
+    def unbatch(self, name: str | None = None) -> Dataset:
         """The slices of the first axis of each element."""
 
         def make() -> Iterator[Any]:
@@ -342,7 +347,7 @@ class Dataset(Grouping):
         buffer_size: int,
         seed: int | None = None,
         reshuffle_each_iteration: bool | None = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> Dataset:
         """Elements in random order, drawn from the next `buffer_size` ones.
 
@@ -366,7 +371,7 @@ class Dataset(Grouping):
             passes=passes,
         )  # fmt: skip
 
-    def repeat(self, count: int | None = None, name: Any = None) -> Dataset:
+    def repeat(self, count: int | None = None, name: str | None = None) -> Dataset:
         """All elements `count` times; without end when None or -1."""
         endless = count is None or count == -1
         if self._size >= 0 and not endless:
@@ -385,7 +390,7 @@ class Dataset(Grouping):
 
         return self._new(make, size, spec=self._alike)
 
-    def take(self, count: int, name: Any = None) -> Dataset:
+    def take(self, count: int, name: str | None = None) -> Dataset:
         """The first `count` elements; all of them when -1."""
         if count == -1:
             return self
@@ -393,7 +398,7 @@ class Dataset(Grouping):
         size = n if self._size == INFINITE_CARDINALITY else min(n, self._size)
         return self._cut(lambda it: itertools.islice(it, n), size if self._size >= -1 else -2)
 
-    def skip(self, count: int, name: Any = None) -> Dataset:
+    def skip(self, count: int, name: str | None = None) -> Dataset:
         """All but the first `count` elements; none when -1."""
         if count == -1:
             return self.take(0)
@@ -401,7 +406,7 @@ class Dataset(Grouping):
         size = max(self._size - n, 0) if self._size >= 0 else self._size
         return self._cut(lambda it: itertools.islice(it, n, None), size)
 
-    def shard(self, num_shards: int, index: int, name: Any = None) -> Dataset:
+    def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
         """Every `num_shards`-th element, from `index` on."""
         n = whole_number("num_shards", num_shards, 1)
         size = len(range(index, self._size, n)) if self._size >= 0 else self._size
@@ -413,7 +418,7 @@ class Dataset(Grouping):
             return _of_rows(arrays, lambda: pick(order()), size, self)
         return self._new(lambda: iter(pick(self._make())), size, spec=self._alike)
 
-    def filter(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
+    def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements of which `predicate` is true."""
 
         def make() -> Iterator[Any]:
@@ -423,7 +428,7 @@ class Dataset(Grouping):
 
         return self._new(make, UNKNOWN_CARDINALITY, spec=self._alike)
 
-    def take_while(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
+    def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """Elements up to the first of which `predicate` is false."""
 
         def make() -> Iterator[Any]:
@@ -434,7 +439,7 @@ class Dataset(Grouping):
 
         return self._new(make, UNKNOWN_CARDINALITY, spec=self._alike)
 
-    def flat_map(self, map_func: Callable[..., Dataset], name: Any = None) -> Dataset:
+    def flat_map(self, map_func: Callable[..., Dataset], name: str | None = None) -> Dataset:
         """The elements of the data sets that `map_func` makes of each element."""
 
         def make() -> Iterator[Any]:
@@ -443,7 +448,7 @@ class Dataset(Grouping):
 
         return self._new(make, UNKNOWN_CARDINALITY)
 
-    def concatenate(self, dataset: Dataset, name: Any = None) -> Dataset:
+    def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
         """These elements, then those of another data set."""
         sizes = (self._size, dataset._size)
         size = (
@@ -456,7 +461,7 @@ class Dataset(Grouping):
             others=(dataset,),
         )
 
-    def enumerate(self, start: int = 0, name: Any = None) -> Dataset:
+    def enumerate(self, start: int = 0, name: str | None = None) -> Dataset:
         """Pairs of a number and an element."""
 
         def make() -> Iterator[Any]:
@@ -467,7 +472,7 @@ class Dataset(Grouping):
             make, self._size, spec=lambda: (TensorSpec((), "int64"), self.element_spec)
         )
 
-    def cache(self, filename: str = "", name: Any = None) -> Dataset:
+    def cache(self, filename: str = "", name: str | None = None) -> Dataset:
         """The elements as the first whole pass made them, kept in memory."""
         if filename:
             raise ValueError(f"cache: a file ({filename!r}) is not supported\n  hint: cache()")
@@ -489,7 +494,7 @@ class Dataset(Grouping):
         # It keeps the order of one pass, so it does not count as coming through what draws orders.
         return Dataset(make, self._size, spec=self._alike)
 
-    def prefetch(self, buffer_size: Any = AUTOTUNE, name: Any = None) -> Dataset:
+    def prefetch(self, buffer_size: Any = AUTOTUNE, name: str | None = None) -> Dataset:
         """This data set: `fit` reads ahead on a thread anyway."""
         return self
 
@@ -497,7 +502,7 @@ class Dataset(Grouping):
         """No options."""
         return Options()
 
-    def with_options(self, options: Any, name: Any = None) -> Dataset:
+    def with_options(self, options: Any, name: str | None = None) -> Dataset:
         """This data set: options have no effect."""
         return self
 
@@ -505,7 +510,9 @@ class Dataset(Grouping):
         """What a function makes of this data set."""
         return transformation_func(self)
 
-    def reduce(self, initial_state: Any, reduce_func: Callable[..., Any], name: Any = None) -> Any:
+    def reduce(
+        self, initial_state: Any, reduce_func: Callable[..., Any], name: str | None = None
+    ) -> Any:
         """`reduce_func(state, element)` over all elements; gives the last state."""
         state = initial_state
         for element in self._make():

@@ -9,6 +9,8 @@ import numpy as np
 
 from fastnn.base import tree
 from fastnn.base.tensors import TYPES, TensorShape
+from fastnn.base.typing import DTypeLike
+from fastnn.config import stored_dtype
 
 __all__ = [
     "TensorSpec",
@@ -29,9 +31,11 @@ class TensorSpec:
     dtype: str
     name: str | None
 
-    def __init__(self, shape: Sequence[int | None], dtype: Any = "float32", name: Any = None):
+    def __init__(
+        self, shape: Sequence[int | None], dtype: DTypeLike = "float32", name: str | None = None
+    ):
         self.shape, self.name = TensorShape(() if shape is None else shape), name
-        self.dtype = TYPES[dtype] if isinstance(dtype, str) else dtype
+        self.dtype = TYPES[dtype if isinstance(dtype, str) else stored_dtype(dtype or "float32")]
 
     def __eq__(self, other: object) -> bool:
         return (

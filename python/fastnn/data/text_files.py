@@ -45,7 +45,7 @@ class TextLineDataset(Dataset):
         compression_type: str | None = None,
         buffer_size: Any = None,
         num_parallel_reads: Any = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> None:
         paths = files_of(filenames, "TextLineDataset")
         _check_compression(compression_type)

@@ -19,6 +19,7 @@ from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike
 from fastnn.keras_backend.calls import Unable, compile_calls, is_tracing, notes
 
 __all__ = ["install"]
@@ -116,14 +117,14 @@ def _meets_tensor(given: Any) -> bool:
     return any(_meets_tensor(g) for g in given)
 
 
-def _convert(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
+def _convert(x: Any, dtype: DTypeLike = None, sparse: Any = None, ragged: Any = None) -> Any:
     if sparse or ragged:
         raise Unable("sparse and ragged tensors")
     x = ops.convert_to_tensor(x)
     return x if dtype is None else _cast(x, dtype)
 
 
-def _cast(x: Any, dtype: Any) -> Any:
+def _cast(x: Any, dtype: DTypeLike) -> Any:
     from keras.src.backend import standardize_dtype
 
     dtype = standardize_dtype(dtype)

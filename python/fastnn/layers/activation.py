@@ -8,7 +8,7 @@ from typing import Any
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn._core import Tensor
 from fastnn.base.messages import warn_of_one_unit
-from fastnn.base.typing import Shape, TensorLike
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.errors import ShapeError
 from fastnn.layers.base.axes import check_axes, sizes_along, spread_along
 from fastnn.layers.base.input_spec import InputSpec
@@ -26,7 +26,7 @@ class _Elementwise(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
 
@@ -72,7 +72,7 @@ class ReLU(_Elementwise):
         self.max_value, self.negative_slope = max_value, negative_slope
         self.threshold = threshold
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """activations.relu with the settings."""
         return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)
 
@@ -105,7 +105,7 @@ class LeakyReLU(_Elementwise):
             )
         self.negative_slope = negative_slope
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """activations.leaky_relu with the slope."""
         return activations.leaky_relu(inputs, self.negative_slope)
 
@@ -128,7 +128,7 @@ class ELU(_Elementwise):
         super().__init__(**kwargs)
         self.alpha = alpha
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """activations.elu with alpha."""
         return activations.elu(inputs, self.alpha)
 
@@ -163,9 +163,9 @@ class PReLU(Layer):
 
     def __init__(
         self,
-        alpha_initializer: Any = "Zeros",
-        alpha_regularizer: Any = None,
-        alpha_constraint: Any = None,
+        alpha_initializer: Identifier = "Zeros",
+        alpha_regularizer: Identifier = None,
+        alpha_constraint: Identifier = None,
         shared_axes: int | Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -202,7 +202,7 @@ class PReLU(Layer):
         self.input_spec = InputSpec(ndim=len(input_shape))
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         """relu(x) - alpha relu(-x)."""
         x = ops.convert_to_tensor(inputs, "float32")
         return ops.relu(x) - self.alpha * ops.relu(-x)
@@ -239,9 +239,9 @@ class Snake(Layer):
 
     def __init__(
         self,
-        alpha_initializer: Any = "ones",
-        alpha_regularizer: Any = None,
-        alpha_constraint: Any = "non_neg",
+        alpha_initializer: Identifier = "ones",
+        alpha_regularizer: Identifier = None,
+        alpha_constraint: Identifier = "non_neg",
         axis: int = -1,
         **kwargs: Any,
     ) -> None:
@@ -298,7 +298,7 @@ class Softmax(_Elementwise):
         super().__init__(**kwargs)
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: TensorLike = None) -> Tensor:
         """Probabilities."""
         x = ops.convert_to_tensor(inputs, "float32")
         if isinstance(self.axis, int) and -len(x.shape) <= self.axis < len(x.shape):

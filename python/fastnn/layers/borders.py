@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
@@ -39,7 +41,7 @@ def _pairs(value: Any, axes: int, what: str) -> tuple[tuple[int, int], ...]:
     raise ValueError(f"`{what}` is {value!r}, wanted {wanted}, not negative\n  hint: {what}=1")
 
 
-def _sides(x: Any, first: int, amounts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _sides(x: TensorLike, first: int, amounts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Amounts for all axes of `x`, 0 for those without positions."""
     sides = [(0, 0)] * ops.ndim(x)
     sides[first : first + len(amounts)] = amounts
@@ -72,7 +74,7 @@ class ZeroPadding1D(Layer):
         self.input_spec = InputSpec(ndim=3)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Padded inputs."""
         first = first_axis(self.data_format)
         return ops.pad(inputs, _sides(inputs, first, [self.padding]))
@@ -104,7 +106,7 @@ class ZeroPadding2D(Layer):
         self.input_spec = InputSpec(ndim=4)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Padded inputs."""
         first = first_axis(self.data_format)
         return ops.pad(inputs, _sides(inputs, first, self.padding))
@@ -141,7 +143,7 @@ class ZeroPadding3D(Layer):
         self.input_spec = InputSpec(ndim=5)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Padded inputs."""
         first = first_axis(self.data_format)
         return ops.pad(inputs, _sides(inputs, first, self.padding))
@@ -173,7 +175,7 @@ class Cropping1D(Layer):
         self.input_spec = InputSpec(ndim=3)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Cropped inputs."""
         x = ops.convert_to_tensor(inputs)
         a, b = _cut(x.shape, 1, self.cropping, CROP_1D)
@@ -211,7 +213,7 @@ class Cropping2D(Layer):
         self.input_spec = InputSpec(ndim=4)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Cropped inputs."""
         x = ops.convert_to_tensor(inputs)
         first = first_axis(self.data_format)
@@ -254,7 +256,7 @@ class Cropping3D(Layer):
         self.input_spec = InputSpec(ndim=5)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Cropped inputs."""
         x = ops.convert_to_tensor(inputs)
         first = first_axis(self.data_format)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn._core import Tensor
 from fastnn.base.arguments import positive_size
 from fastnn.base.finder import answer_earlier
 from fastnn.base.messages import warn_of_one_unit
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -68,22 +70,22 @@ class Dense(LowRank):
     bias_constraint: Any
     bias: Any
     input_spec: Any
-    activation: Callable[..., Any]
+    activation: Callable[..., Tensor]
     _adapted = "kernel"
     kernel: Adapted = Adapted("kernel")
 
     def __init__(
         self,
         units: int,
-        activation: Any = None,
+        activation: Identifier = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         lora_rank: int | None = None,
         lora_alpha: float | None = None,
         **kwargs: Any,
@@ -104,7 +106,7 @@ class Dense(LowRank):
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Kernel (in, units) and bias (units,)."""
         if input_shape[-1] is None:
             raise ShapeError(
@@ -134,7 +136,7 @@ class Dense(LowRank):
         self.built = True
         self._adapt_as_given()
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """activation(inputs @ kernel + bias)."""
         kernel = self.__dict__["kernel"]
         if isinstance(kernel, StoredVariable):  # codes are read as they lie in memory
@@ -149,7 +151,7 @@ class Dense(LowRank):
             x = x + self.bias.value
         return x if self.activation is None else self.activation(x)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(…, units)."""
         return (*tuple(input_shape)[:-1], self.units)
 
@@ -171,22 +173,22 @@ class Activation(Layer):
         array([0., 2.], dtype=float32)
     """
 
-    activation: Callable[..., Any]
+    activation: Callable[..., Tensor]
 
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
+    def __init__(self, activation: Identifier, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
         self.supports_masking = True
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         """activation(inputs)."""
         if self.activation is activations.softmax:
             shape = tuple(ops.convert_to_tensor(inputs).shape)
             warn_of_one_unit(f"Activation {self.name!r}", shape[-1] if shape else None)
         return self.activation(inputs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
 
@@ -209,7 +211,7 @@ class Identity(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """`inputs` themselves."""
         return inputs
 
@@ -258,7 +260,7 @@ class Lambda(Layer):
         self.supports_masking = mask is not None
         self._build_at_init()
 
-    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, mask: TensorLike = None, training: bool | None = None) -> Any:
         """function(inputs, **arguments)."""
         given = {"mask": mask, "training": training}
         return self.function(inputs, **{**self.arguments, **{k: given[k] for k in self._passes}})
@@ -268,7 +270,7 @@ class Lambda(Layer):
         state = super().__getstate__()
         return state | {"function": _Code(self), "_init_arguments": ((), {})}
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """The `mask` given: a value or a function of inputs and mask."""
         if callable(self.mask) or self.mask is None:
             return self.mask and self.mask(inputs, previous_mask)
@@ -347,14 +349,14 @@ class Masking(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
         """True where some feature differs from the mask value."""
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
 
-    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+    def _mask_sources(self, inputs: TensorLike, masks: TensorLike) -> Any:
         return ((inputs,),)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """The inputs, zero at masked steps."""
         keep = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
         return inputs * ops.cast(keep, "float32")
@@ -386,7 +388,7 @@ class Wrapper(Layer):
         super().__init__(**kwargs)
         self.layer = layer
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Builds the inner layer."""
         if not self.layer.built:
             self.layer.build(input_shape)

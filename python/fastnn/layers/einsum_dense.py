@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier, Shape
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.low_rank import Adapted, LowRank
@@ -64,20 +66,20 @@ class EinsumDense(LowRank):
     kernel_constraint: Any
     bias_constraint: Any
     input_spec: Any
-    activation: Callable[..., Any]
+    activation: Callable[..., Tensor]
 
     def __init__(
         self,
         equation: str,
         output_shape: Sequence[int | None] | int,
-        activation: Any = None,
+        activation: Identifier = None,
         bias_axes: str | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         lora_rank: int | None = None,
         lora_alpha: float | None = None,
         **kwargs: Any,
@@ -98,7 +100,7 @@ class EinsumDense(LowRank):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Kernel and bias, shaped as the equation says."""
         kernel, bias, _ = _weights(
             self.equation, self.bias_axes, tuple(input_shape), self.partial_output_shape
@@ -124,13 +126,13 @@ class EinsumDense(LowRank):
         self.built = True
         self._adapt_as_given()
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """As the equation says."""
         return _weights(
             self.equation, self.bias_axes, tuple(input_shape), self.partial_output_shape
         )[2]
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """activation(einsum(equation, inputs, kernel) + bias)."""
         x = ops.einsum(self.equation, inputs, self._with_adapters())
         if self.bias is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import constraints, initializers, ops, regularizers
 from fastnn._core import Tensor
 from fastnn.base.arguments import positive_size
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.layers.base.low_rank import Adapted, LowRank
 from fastnn.tracing.tables import outside_table
 from fastnn.tracing.variables import current_scope
@@ -57,9 +58,9 @@ class Embedding(LowRank):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
+        embeddings_initializer: Identifier = "uniform",
+        embeddings_regularizer: Identifier = None,
+        embeddings_constraint: Identifier = None,
         mask_zero: bool = False,
         weights: Any = None,
         lora_rank: int | None = None,
@@ -80,7 +81,7 @@ class Embedding(LowRank):
         if weights is not None:
             self.build(None)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Embeddings (input_dim, output_dim)."""
         table = self.embeddings = self.add_weight(
             name="embeddings",
@@ -95,7 +96,7 @@ class Embedding(LowRank):
         self.built = True
         self._adapt_as_given()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """embeddings[inputs]; a number outside the table is a DataError when the step runs."""
         ids = ops.cast(inputs, "int32")
         if isinstance(ids, Tensor) and not ids.is_traced:
@@ -116,11 +117,11 @@ class Embedding(LowRank):
             place = tuple(int(i) for i in np.argwhere(outside)[0])
             raise outside_table(self.name, int(ids[place]), place, self.input_dim)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
         """True where the number is not 0, with mask_zero."""
         return ops.cast(inputs, "int32") != 0 if self.mask_zero else None
 
-    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+    def _mask_sources(self, inputs: TensorLike, masks: TensorLike) -> Any:
         return (inputs,)
 
     def get_config(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike
 from fastnn.config import stored_dtype, unique_name
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.symbolic import KerasTensor, Node, wrap
@@ -45,7 +46,7 @@ class InputLayer(Layer):
         self,
         shape: Sequence[int | None] | int | None = None,
         batch_size: int | None = None,
-        dtype: str | None = None,
+        dtype: DTypeLike = None,
         sparse: Any = None,
         ragged: Any = None,
         batch_shape: Sequence[int | None] | None = None,
@@ -162,7 +163,7 @@ class InputLayer(Layer):
 def Input(
     shape: Sequence[int | None] | int | None = None,
     batch_size: int | None = None,
-    dtype: str | None = None,
+    dtype: DTypeLike = None,
     sparse: Any = None,
     batch_shape: Sequence[int | None] | None = None,
     name: str | None = None,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.errors import ShapeError
 from fastnn.layers.base.axes import check_axes
 from fastnn.layers.base.layer import Layer
@@ -39,7 +41,7 @@ class _Merge(Layer):
         rank = max(ops.ndim(x) for x in inputs)
         return self._join([_lift(x, rank) for x in inputs])
 
-    def _listed(self, inputs: Any) -> list[Any]:
+    def _listed(self, inputs: TensorLike) -> list[Any]:
         kind = type(self).__name__
         if not isinstance(inputs, list | tuple) or not inputs:
             raise ValueError(
@@ -54,7 +56,7 @@ class _Merge(Layer):
             )
         return [ops.convert_to_tensor(x) for x in inputs]
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """Positions that are valid in some input, as in Keras; None when an input has no mask."""
         masks = _mask_list(inputs, previous_mask)
         if not masks or any(m is None for m in masks):
@@ -64,7 +66,7 @@ class _Merge(Layer):
             out = ops.logical_or(out, m)
         return out
 
-    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+    def _mask_sources(self, inputs: TensorLike, masks: TensorLike) -> Any:
         return functools.reduce(lambda a, b: (a, b), masks)
 
     def _fold(self, inputs: list[Any], fold: Callable[[Any, Any], Any], identity: float) -> Any:
@@ -83,7 +85,7 @@ class _Merge(Layer):
         return ops.where(functools.reduce(ops.logical_or, wide), out, 0.0)
 
 
-def _mask_list(inputs: Any, masks: Any) -> list[Any]:
+def _mask_list(inputs: TensorLike, masks: TensorLike) -> list[Any]:
     """The masks of the inputs; ValueError unless there is one entry per input."""
     if masks is None:
         return []
@@ -101,7 +103,7 @@ def _mask_list(inputs: Any, masks: Any) -> list[Any]:
     return list(masks)
 
 
-def _lift(x: Any, rank: int) -> Any:
+def _lift(x: TensorLike, rank: int) -> Any:
     while ops.ndim(x) < rank:
         x = ops.expand_dims(x, axis=1)
     return x
@@ -256,7 +258,7 @@ class Concatenate(_Merge):
         super().__init__(**kwargs)
         self.axis = axis
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The joined inputs."""
         inputs = self._listed(inputs)
         shapes = [known_sizes(x.shape) for x in inputs]  # open sizes may meet any
@@ -273,7 +275,7 @@ class Concatenate(_Merge):
             )
         return ops.concatenate(inputs, axis=self.axis)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """Masks joined, or combined when features are joined."""
         masks = _mask_list(inputs, previous_mask)
         if not any(m is not None for m in masks):
@@ -286,7 +288,7 @@ class Concatenate(_Merge):
         ]  # fmt: skip
         return ops.any(ops.concatenate(wide, axis=self.axis), axis=-1)
 
-    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+    def _mask_sources(self, inputs: TensorLike, masks: TensorLike) -> Any:
         pairs = zip(inputs, masks, strict=True)
         return (tuple((x,) if m is None else ((m,), (x,)) for x, m in pairs),)
 
@@ -320,7 +322,7 @@ class Dot(_Merge):
         self.axes = axes if isinstance(axes, int) else list(axes)
         self.normalize = normalize
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Products per sample."""
         a, b = self._listed(inputs)
         i, j = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
@@ -351,12 +353,12 @@ class Dot(_Merge):
             return out
         return ops.reshape(out, (-1, *((*left, *right) or (1,))))
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """None: positions are summed away."""
         return None
 
 
-def add(inputs: Any, **kwargs: Any) -> Any:
+def add(inputs: TensorLike, **kwargs: Any) -> Any:
     """The sum of several inputs: `Add(**kwargs)(inputs)`.
 
     Args:
@@ -373,7 +375,7 @@ def add(inputs: Any, **kwargs: Any) -> Any:
     return Add(**kwargs)(inputs)
 
 
-def subtract(inputs: Any, **kwargs: Any) -> Any:
+def subtract(inputs: TensorLike, **kwargs: Any) -> Any:
     """The first of two inputs minus the second: `Subtract(**kwargs)(inputs)`.
 
     Args:
@@ -390,7 +392,7 @@ def subtract(inputs: Any, **kwargs: Any) -> Any:
     return Subtract(**kwargs)(inputs)
 
 
-def multiply(inputs: Any, **kwargs: Any) -> Any:
+def multiply(inputs: TensorLike, **kwargs: Any) -> Any:
     """The product of several inputs: `Multiply(**kwargs)(inputs)`.
 
     Args:
@@ -407,7 +409,7 @@ def multiply(inputs: Any, **kwargs: Any) -> Any:
     return Multiply(**kwargs)(inputs)
 
 
-def average(inputs: Any, **kwargs: Any) -> Any:
+def average(inputs: TensorLike, **kwargs: Any) -> Any:
     """The mean of several inputs: `Average(**kwargs)(inputs)`.
 
     Args:
@@ -424,7 +426,7 @@ def average(inputs: Any, **kwargs: Any) -> Any:
     return Average(**kwargs)(inputs)
 
 
-def maximum(inputs: Any, **kwargs: Any) -> Any:
+def maximum(inputs: TensorLike, **kwargs: Any) -> Any:
     """The largest of several inputs: `Maximum(**kwargs)(inputs)`.
 
     Args:
@@ -441,7 +443,7 @@ def maximum(inputs: Any, **kwargs: Any) -> Any:
     return Maximum(**kwargs)(inputs)
 
 
-def minimum(inputs: Any, **kwargs: Any) -> Any:
+def minimum(inputs: TensorLike, **kwargs: Any) -> Any:
     """The smallest of several inputs: `Minimum(**kwargs)(inputs)`.
 
     Args:
@@ -458,7 +460,7 @@ def minimum(inputs: Any, **kwargs: Any) -> Any:
     return Minimum(**kwargs)(inputs)
 
 
-def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
+def concatenate(inputs: TensorLike, axis: int = -1, **kwargs: Any) -> Any:
     """Several inputs joined along one axis: `Concatenate(axis, **kwargs)(inputs)`.
 
     Args:
@@ -476,7 +478,7 @@ def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
     return Concatenate(axis=axis, **kwargs)(inputs)
 
 
-def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
+def dot(inputs: TensorLike, axes: Any = -1, **kwargs: Any) -> Any:
     """Dot products of two inputs: `Dot(axes, **kwargs)(inputs)`.
 
     Args:

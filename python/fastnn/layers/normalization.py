@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import constraints, initializers, ops, regularizers
+from fastnn._core import Tensor
 from fastnn.base.finder import answer_earlier
+from fastnn.base.typing import DTypeLike, Identifier, Shape, TensorLike
 from fastnn.layers.base.axes import sizes_along, spread_along
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -65,7 +67,7 @@ class _Affine(Layer):
                     ),
                 )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
 
@@ -163,14 +165,14 @@ class BatchNormalization(_Affine):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        moving_mean_initializer: Identifier = "zeros",
+        moving_variance_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
         renorm: bool = False,
         renorm_clipping: Any = None,
         renorm_momentum: float = 0.99,
@@ -197,7 +199,7 @@ class BatchNormalization(_Affine):
             return config
         return {k: v for k, v in config.items() if not k.startswith("renorm")}
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """gamma, beta, moving_mean, moving_variance, each of the size of the axis; with `renorm`
         moving_stddev, renorm_mean and renorm_stddev too.
         """
@@ -219,10 +221,12 @@ class BatchNormalization(_Affine):
         self.input_spec = InputSpec(min_ndim=2, axes={self.axis: size})
         self.built = True
 
-    def _first_stddev(self, shape: Any, dtype: Any = None) -> Any:
+    def _first_stddev(self, shape: Any, dtype: DTypeLike = None) -> Any:
         return ops.sqrt(self.moving_variance_initializer(shape, dtype))
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: TensorLike, training: bool | None = None, mask: TensorLike = None
+    ) -> Tensor:
         """Normalised inputs; in training the moving averages follow."""
         x = ops.convert_to_tensor(inputs, "float32")
         rank = ops.ndim(x)
@@ -276,7 +280,9 @@ class BatchNormalization(_Affine):
         variance = ops.square(self.moving_stddev.value) - self.epsilon
         self.moving_variance.assign(ops.relu(variance))
 
-    def _batch_moments(self, x: Any, axes: list[int], mask: Any, shrink: float) -> tuple[Any, Any]:
+    def _batch_moments(
+        self, x: TensorLike, axes: list[int], mask: TensorLike, shrink: float
+    ) -> tuple[Any, Any]:
         """The mean, and the variance of `x * shrink`, over the rows of all ranks."""
         step = current_step()
         if step is not None:
@@ -340,12 +346,12 @@ class LayerNormalization(_Affine):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
         rms_scaling: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -364,13 +370,13 @@ class LayerNormalization(_Affine):
     def _axes(self) -> list[int]:
         return sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Gamma and beta of the sizes of the axes."""
         sizes = sizes_along(input_shape, self._axes(), f"LayerNormalization {self.name!r}")
         self._add_affine(sizes, only_gamma=self.rms_scaling)
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """(x - mean) / sqrt(variance + epsilon) * gamma + beta."""
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self._axes()
@@ -413,14 +419,14 @@ class RMSNormalization(Layer):
         self.epsilon = epsilon
         self.input_spec = InputSpec()
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """One scale per element of the axes."""
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
         sizes = sizes_along(input_shape, axes, f"RMSNormalization {self.name!r}")
         self.scale = self.add_weight(sizes, "ones", name="scale")
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """X / sqrt(mean(x²) + epsilon) * scale."""
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
@@ -472,12 +478,12 @@ class GroupNormalization(_Affine):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -492,7 +498,7 @@ class GroupNormalization(_Affine):
         self._set_affine(center, scale, locals())
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Gamma and beta of the size of the axis."""
         (size,) = sizes_along(input_shape, [self.axis], f"GroupNormalization {self.name!r}")
         if self.groups == -1:
@@ -506,7 +512,7 @@ class GroupNormalization(_Affine):
         self._add_affine((size,))
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Normalised over positions and the channels of a group."""
         x = ops.convert_to_tensor(inputs, "float32")
         rank = ops.ndim(x)
@@ -550,7 +556,7 @@ class UnitNormalization(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """X / |x|."""
         x = ops.convert_to_tensor(inputs, "float32")
         x = x * scale_of_squares(x, self.axis)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.keras_config import deserialize
@@ -47,7 +49,7 @@ class Pipeline(Layer):
         """The layers, in order."""
         return list(self._steps)
 
-    def call(self, inputs: Any, training: bool | None = True, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = True, mask: TensorLike = None) -> Tensor:
         """What the last layer gives."""
         x = inputs
         with masked(tree.flatten(inputs), mask, training):
@@ -55,7 +57,7 @@ class Pipeline(Layer):
                 x = layer(x, training=training)
         return x
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shapes that the last layer gives."""
         for layer in self._steps:
             input_shape = layer.compute_output_shape(input_shape)

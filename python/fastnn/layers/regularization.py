@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops, random, regularizers
+from fastnn._core import Tensor
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -30,7 +32,7 @@ class _Noisy(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
 
@@ -110,7 +112,7 @@ class Dropout(_Noisy):
         self.rate = _checked_rate(rate, f"{type(self).__name__} {self.name!r}")
         self.noise_shape = _checked_noise_shape(noise_shape)
 
-    def call(self, inputs: Any, training: bool | None = False) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         """Dropped inputs in training, else the inputs."""
         if not training or self.rate == 0:
             return inputs
@@ -118,7 +120,7 @@ class Dropout(_Noisy):
             return ops.zeros_like(inputs)
         return random.dropout(inputs, self.rate, self._noise(inputs), self.seed_generator)
 
-    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+    def _noise(self, inputs: TensorLike) -> Sequence[int | None] | None:
         return self.noise_shape
 
 
@@ -149,7 +151,7 @@ class SpatialDropout1D(Dropout):
         super().__init__(rate, None, seed, **kwargs)
         self.input_spec = InputSpec(ndim=3)
 
-    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+    def _noise(self, inputs: TensorLike) -> Sequence[int | None] | None:
         return (None, 1, None)
 
 
@@ -186,7 +188,7 @@ class SpatialDropout2D(Dropout):
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=4)
 
-    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+    def _noise(self, inputs: TensorLike) -> Sequence[int | None] | None:
         return (None, 1, 1, None) if self.data_format != "channels_first" else (None, None, 1, 1)
 
 
@@ -222,7 +224,7 @@ class SpatialDropout3D(Dropout):
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=5)
 
-    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+    def _noise(self, inputs: TensorLike) -> Sequence[int | None] | None:
         if self.data_format == "channels_first":
             return (None, None, 1, 1, 1)
         return (None, 1, 1, 1, None)
@@ -254,7 +256,7 @@ class GaussianNoise(_Noisy):
             raise ValueError(f"stddev is {stddev}, wanted >= 0\n  hint: GaussianNoise(0.1)")
         self.stddev = stddev
 
-    def call(self, inputs: Any, training: bool | None = False) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         """Noisy inputs in training, else the inputs."""
         if not training or self.stddev == 0:
             return inputs
@@ -288,7 +290,7 @@ class GaussianDropout(_Noisy):
         super().__init__(seed, **kwargs)
         self.rate = _checked_rate(rate, f"GaussianDropout {self.name!r}")
 
-    def call(self, inputs: Any, training: bool | None = False) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         """Noisy inputs in training, else the inputs."""
         if not training or self.rate == 0:
             return inputs
@@ -334,7 +336,7 @@ class AlphaDropout(_Noisy):
         self.rate = _checked_rate(rate, f"AlphaDropout {self.name!r}")
         self.noise_shape = _checked_noise_shape(noise_shape)
 
-    def call(self, inputs: Any, training: bool | None = False) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = False) -> Any:
         """Inputs with dropped elements at the saturation value, rescaled."""
         if not training or self.rate == 0:
             return inputs
@@ -377,6 +379,6 @@ class ActivityRegularization(Layer):
         self.l1, self.l2 = l1, l2
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """`inputs` themselves."""
         return inputs

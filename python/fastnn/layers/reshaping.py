@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
@@ -55,7 +57,7 @@ class Flatten(Layer):
         self.input_spec = InputSpec(min_ndim=1)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """One row per sample."""
         x = ops.convert_to_tensor(inputs)
         if self.data_format == "channels_first" and ops.ndim(x) > 1:
@@ -101,7 +103,7 @@ class Reshape(Layer):
             )
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """(n, *target_shape)."""
         x = ops.convert_to_tensor(inputs)
         have, want = math.prod(x.shape[1:]), list(self.target_shape)
@@ -167,7 +169,7 @@ class Permute(Layer):
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Transposed samples."""
         return ops.transpose(inputs, (0, *self.dims))
 
@@ -202,7 +204,7 @@ class RepeatVector(Layer):
         self.input_spec = InputSpec(ndim=2)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Repeated rows."""
         x = ops.expand_dims(ops.convert_to_tensor(inputs), axis=1)
         return ops.broadcast_to(x, shape=[x.shape[0], self.n, x.shape[2]])

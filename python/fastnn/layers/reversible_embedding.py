@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.layers.embedding import Embedding
 from fastnn.tracing.call_context import set_mask
 
@@ -45,9 +47,9 @@ class ReversibleEmbedding(Embedding):
         input_dim: int,
         output_dim: int,
         tie_weights: bool = True,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
+        embeddings_initializer: Identifier = "uniform",
+        embeddings_regularizer: Identifier = None,
+        embeddings_constraint: Identifier = None,
         mask_zero: bool = False,
         reverse_dtype: Any = None,
         logit_soft_cap: float | None = None,
@@ -66,7 +68,7 @@ class ReversibleEmbedding(Embedding):
         self.reverse_dtype = reverse_dtype
         self.logit_soft_cap = logit_soft_cap
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         """Embeddings (input_dim, output_dim); in reverse (output_dim, input_dim) if not tied."""
         super().build(input_shape)
         if not self.tie_weights:
@@ -76,7 +78,7 @@ class ReversibleEmbedding(Embedding):
                 initializer=self.embeddings_initializer,
             )
 
-    def call(self, inputs: Any, reverse: bool = False) -> Any:
+    def call(self, inputs: TensorLike, reverse: bool = False) -> Tensor:
         """embeddings[inputs], or with `reverse` the products of vectors with all embeddings."""
         if not reverse:
             vectors = super().call(inputs)
@@ -89,14 +91,14 @@ class ReversibleEmbedding(Embedding):
         cap = self.logit_soft_cap
         return scores if cap is None else ops.tanh(scores / cap) * cap
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
         """None: the mask of padding is attached in the call, which knows its direction."""
         return None
 
-    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+    def _mask_sources(self, inputs: TensorLike, masks: TensorLike) -> Any:
         return None
 
-    def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> Any:
+    def compute_output_shape(self, input_shape: Shape, reverse: bool = False) -> Shape:
         """(…, output_dim), or (…, input_dim) with `reverse`."""
         shape = tuple(input_shape)
         return (*shape[:-1], self.input_dim) if reverse else (*shape, self.output_dim)

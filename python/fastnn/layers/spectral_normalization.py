@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import initializers, ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Shape
 from fastnn.errors import DataError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -71,7 +73,7 @@ class SpectralNormalization(Wrapper):
             name="vector_u",
         )
 
-    def call(self, inputs: Any, training: bool | None = False) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = False) -> Any:
         """The inner layer, in training with its kernel normalised first."""
         if training:
             vector, kernel = self.normalized_weights()
@@ -79,7 +81,7 @@ class SpectralNormalization(Wrapper):
             self.kernel.assign(kernel)
         return self.layer(inputs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Any:
         """That of the inner layer."""
         return self.layer.compute_output_shape(input_shape)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -43,7 +45,7 @@ class UpSampling1D(Layer):
         self.input_spec = InputSpec(ndim=3)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Repeated steps."""
         return _repeat(ops.convert_to_tensor(inputs), self.size, 1)
 
@@ -92,7 +94,7 @@ class UpSampling2D(Layer):
         self.input_spec = InputSpec(ndim=4)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Repeated or interpolated rows and columns."""
         first = first_axis(self.data_format)
         x = ops.convert_to_tensor(inputs)
@@ -132,7 +134,7 @@ class UpSampling3D(Layer):
         self.input_spec = InputSpec(ndim=5)
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """Repeated positions."""
         x = ops.convert_to_tensor(inputs)
         first = first_axis(self.data_format)
@@ -141,7 +143,7 @@ class UpSampling3D(Layer):
         return x
 
 
-def _repeat(x: Any, times: int, axis: int) -> Any:
+def _repeat(x: Tensor, times: int, axis: int) -> Tensor:
     sizes = list(x.shape)
     wide = ops.expand_dims(x, axis=axis + 1)
     wide = ops.broadcast_to(wide, shape=[*sizes[: axis + 1], times, *sizes[axis + 1 :]])

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.config import snake_case as _snake, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.errors import DataError, ShapeError
@@ -45,7 +47,7 @@ class Reduction:
     AUTO, NONE, SUM, SUM_OVER_BATCH_SIZE = "auto", "none", "sum", "sum_over_batch_size"
 
 
-def reduce_values(values: Any, sample_weight: Any, reduction: str | None) -> Any:
+def reduce_values(values: TensorLike, sample_weight: TensorLike, reduction: str | None) -> Any:
     """Per-sample values to a number by the reduction's rule."""
     if reduction in (None, "none"):
         return values
@@ -64,7 +66,9 @@ def reduce_values(values: Any, sample_weight: Any, reduction: str | None) -> Any
     return ops.mean(values)
 
 
-def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str | None) -> Any:
+def reduce_weighted(
+    values: TensorLike, sample_weight: TensorLike, mask: TensorLike, reduction: str | None
+) -> Any:
     """Values times weights, reduced; a mask removes positions and shrinks the divisor."""
     values = ops.convert_to_tensor(values, "float32")
     share = None
@@ -87,7 +91,7 @@ def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str |
     return out
 
 
-def weight_of_mask(sample_weight: Any, mask: Any) -> Any:
+def weight_of_mask(sample_weight: TensorLike, mask: TensorLike) -> Any:
     """The weight of each position that a mask leaves: that of its sample, or 1."""
     keep = ops.cast(mask, "float32")
     if sample_weight is None:
@@ -96,7 +100,7 @@ def weight_of_mask(sample_weight: Any, mask: Any) -> Any:
     return weight * keep
 
 
-def match_weights(weight: Any, values: Any) -> tuple[Any, Any]:
+def match_weights(weight: Any, values: TensorLike) -> tuple[Any, Any]:
     """A weight per sample shaped to broadcast over the values' further axes."""
     if ops.ndim(weight) == ops.ndim(values) + 1 and weight.shape[-1] == 1:
         weight = ops.squeeze(weight, -1)
@@ -140,7 +144,7 @@ class Loss(Configurable):
         self,
         name: str | None = None,
         reduction: str | None = "sum_over_batch_size",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         self.name = name or unique_name(_snake(type(self).__name__))
         reduction = Reduction.SUM_OVER_BATCH_SIZE if reduction == "auto" else reduction
@@ -176,7 +180,7 @@ class Loss(Configurable):
         """The type that losses compute in."""
         return "float32"
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """One number a sample; subclasses define it.
 
         Args:
@@ -196,7 +200,9 @@ class Loss(Configurable):
         )
 
     @hints_arguments
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> Tensor:
         """Gives the reduced loss."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         mask = mask_of(y_pred)
@@ -206,10 +212,12 @@ class Loss(Configurable):
             mask = own if mask is None else ops.logical_and(own, mask)
         return reduce_weighted(values, sample_weight, mask, self.reduction)
 
-    def _checked(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+    def _checked(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike, mask: TensorLike
+    ) -> Any:
         return self._values(y_true, y_pred)
 
-    def _values(self, y_true: Any, y_pred: Any) -> Any:
+    def _values(self, y_true: TensorLike, y_pred: TensorLike) -> Any:
         values = self.call(y_true, y_pred)
         if values is None:
             raise DataError(
@@ -247,7 +255,7 @@ class LossFunctionWrapper(Loss):
         fn: Callable[..., Any],
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
@@ -260,12 +268,14 @@ class LossFunctionWrapper(Loss):
             self._fn_kwargs[name] = value
         super().__setattr__(name, value)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """The function's values."""
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
-    def _checked(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+    def _checked(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike, mask: TensorLike
+    ) -> Any:
         """The losses of targets that are checked: here, as the function does not know weights."""
         targets = targets_of(self)
         if targets is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn.base.typing import TensorLike
 from fastnn.errors import ShapeError
 from fastnn.tracing.symbolic import known_size
 
@@ -19,7 +20,9 @@ __all__ = [
 ]
 
 
-def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True) -> tuple[Any, Any]:
+def squeeze_or_expand_to_same_rank(
+    x1: TensorLike, x2: TensorLike, expand_rank_1: bool = True
+) -> tuple[Any, Any]:
     """Brings (n,) and (n, 1) to one rank, as Keras does before losses and metrics."""
     r1, r2 = ops.ndim(x1), ops.ndim(x2)
     if r1 == r2:
@@ -35,7 +38,7 @@ def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True)
     return x1, x2
 
 
-def float_pair(y_true: Any, y_pred: Any, alike: bool = False) -> tuple[Any, Any]:
+def float_pair(y_true: TensorLike, y_pred: TensorLike, alike: bool = False) -> tuple[Any, Any]:
     """Both as floats of one rank, of broadcastable shapes or, when `alike`, of equal ones."""
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     y_true = ops.convert_to_tensor(y_true, "float32")
@@ -44,11 +47,11 @@ def float_pair(y_true: Any, y_pred: Any, alike: bool = False) -> tuple[Any, Any]
     return y_true, y_pred
 
 
-def _check_shapes(y_true: Any, y_pred: Any, alike: bool = False) -> None:
+def _check_shapes(y_true: TensorLike, y_pred: TensorLike, alike: bool = False) -> None:
     check_same_shape(tuple(y_true.shape), tuple(y_pred.shape), (None,) if alike else (None, 1))
 
 
-def check_alike(y_true: Any, y_pred: Any) -> None:
+def check_alike(y_true: TensorLike, y_pred: TensorLike) -> None:
     """ShapeError unless y and p have the same shape, as far as it is known."""
     _check_shapes(y_true, y_pred, alike=True)
 
@@ -91,13 +94,15 @@ def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
     return f"give y the shape {b}"
 
 
-def class_numbers(y_true: Any, y_pred: Any) -> Any:
+def class_numbers(y_true: TensorLike, y_pred: TensorLike) -> Any:
     """Class numbers of shape (…), of (…) or (…, 1)."""
     y = ops.cast(y_true, "int32")
     return ops.squeeze(y, -1) if ops.ndim(y) == ops.ndim(y_pred) and y.shape[-1] == 1 else y
 
 
-def check_sparse(y_true: Any, y_pred: Any, who: str = "sparse_categorical_crossentropy") -> None:
+def check_sparse(
+    y_true: TensorLike, y_pred: TensorLike, who: str = "sparse_categorical_crossentropy"
+) -> None:
     """ShapeError unless y has a class number for every row of scores in p; `who` wants that."""
     a, b = tuple(y_true.shape), tuple(y_pred.shape)
     if len(a) + 1 != len(b) or not all(_agree(m, n, False) for m, n in zip(a, b[:-1], strict=True)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.losses.base import LossFunctionWrapper
 from fastnn.losses.classification import (
     binary_crossentropy,
@@ -63,7 +65,7 @@ class BinaryCrossentropy(LossFunctionWrapper):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             binary_crossentropy,
@@ -107,7 +109,7 @@ class CategoricalCrossentropy(LossFunctionWrapper):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             categorical_crossentropy,
@@ -156,7 +158,7 @@ class BinaryFocalCrossentropy(LossFunctionWrapper):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_focal_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             binary_focal_crossentropy,
@@ -209,7 +211,7 @@ class CategoricalFocalCrossentropy(LossFunctionWrapper):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_focal_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             categorical_focal_crossentropy,
@@ -232,7 +234,9 @@ class CategoricalFocalCrossentropy(LossFunctionWrapper):
 class _OfTheBatch(LossFunctionWrapper):
     """A loss that may be one number of the whole batch, which each weight of a sample weighs."""
 
-    def _checked(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+    def _checked(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike, mask: TensorLike
+    ) -> Any:
         values = super()._checked(y_true, y_pred, sample_weight, mask)
         weights = mask if sample_weight is None else sample_weight
         if weights is None or ops.ndim(values):
@@ -261,7 +265,7 @@ class Dice(_OfTheBatch):
         reduction: str | None = "sum_over_batch_size",
         name: str = "dice",
         axis: Any = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(dice, reduction, name, dtype, axis=axis)
         self.axis = axis
@@ -293,7 +297,7 @@ class Tversky(_OfTheBatch):
         reduction: str | None = "sum_over_batch_size",
         name: str = "tversky",
         axis: Any = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis)
         self.alpha = alpha
@@ -323,7 +327,7 @@ class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):
         q: float = 0.5,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_generalized_cross_entropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(categorical_generalized_cross_entropy, reduction, name, dtype, q=q)
         self.q = q
@@ -348,7 +352,7 @@ class NLL(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "nll",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(nll, reduction, name, dtype)
 
@@ -386,7 +390,7 @@ class Circle(LossFunctionWrapper):
         remove_diagonal: bool = True,
         reduction: str | None = "sum_over_batch_size",
         name: str = "circle",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             circle, reduction, name, dtype,
@@ -394,7 +398,7 @@ class Circle(LossFunctionWrapper):
         )  # fmt: skip
         self.gamma, self.margin, self.remove_diagonal = gamma, margin, remove_diagonal
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """The function's values; class numbers keep their rank."""
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
@@ -433,7 +437,7 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         reduction: str | None = "sum_over_batch_size",
         axis: int = -1,
         name: str = "sparse_categorical_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             sparse_categorical_crossentropy, reduction, name,
@@ -441,6 +445,6 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         )  # fmt: skip
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: TensorLike, y_pred: TensorLike) -> Tensor:
         """The function's values; y keeps its rank."""
         return self.fn(y_true, y_pred, **self._fn_kwargs)

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.losses import (
     classification,
     classification_classes,
@@ -71,7 +72,7 @@ kld = KLD = kl_divergence
 logcosh = log_cosh
 
 
-def check_targets(loss: Any, y_true: Any, y_pred: Any) -> None:
+def check_targets(loss: Any, y_true: TensorLike, y_pred: TensorLike) -> None:
     """ShapeError where a loss of this package would stretch targets over outputs, or the reverse.
 
     Called by itself a loss may, as in Keras; in training it is a mistake that nobody sees.

@@ -134,7 +134,7 @@ def cosine_similarity(y_true: TensorLike, y_pred: TensorLike, axis: int = -1) ->
     return -ops.sum(_unit(y_true, axis) * _unit(y_pred, axis), axis=axis)
 
 
-def _unit(x: Any, axis: int) -> Any:
+def _unit(x: TensorLike, axis: int) -> Any:
     """`x` by its length, however small; zero stays zero."""
     return ops.normalize(x * scale_of_squares(x, axis), axis=axis)
 
@@ -222,7 +222,7 @@ def squared_hinge(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     return ops.mean(_c.square(_c.maximum(1.0 - _signed(y_true) * y_pred, 0.0)), axis=-1)
 
 
-def _signed(y: Any) -> Any:
+def _signed(y: TensorLike) -> Any:
     """Labels 0 and 1 as -1 and 1 when all are such; others as they are."""
     binary = ops.all(ops.logical_or(y == 0.0, y == 1.0))
     return _c.where(binary, 2.0 * y - 1.0, y)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from fastnn.base.typing import DTypeLike
 from fastnn.losses.base import LossFunctionWrapper
 from fastnn.losses.regression import (
     categorical_hinge,
@@ -57,7 +56,7 @@ class MeanSquaredError(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "mean_squared_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(mean_squared_error, reduction, name, dtype)
 
@@ -83,7 +82,7 @@ class MeanAbsoluteError(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "mean_absolute_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(mean_absolute_error, reduction, name, dtype)
 
@@ -107,7 +106,7 @@ class MeanAbsolutePercentageError(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "mean_absolute_percentage_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(mean_absolute_percentage_error, reduction, name, dtype)
 
@@ -133,7 +132,7 @@ class MeanSquaredLogarithmicError(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "mean_squared_logarithmic_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(mean_squared_logarithmic_error, reduction, name, dtype)
 
@@ -160,7 +159,7 @@ class CosineSimilarity(LossFunctionWrapper):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "cosine_similarity",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(cosine_similarity, reduction, name, dtype, axis=axis)
         self.axis = axis
@@ -190,7 +189,7 @@ class Huber(LossFunctionWrapper):
         delta: float = 1.0,
         reduction: str | None = "sum_over_batch_size",
         name: str = "huber_loss",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(huber, reduction, name, dtype, delta=delta)
         self.delta = delta
@@ -216,7 +215,7 @@ class LogCosh(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "log_cosh",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(log_cosh, reduction, name, dtype)
 
@@ -240,7 +239,7 @@ class Hinge(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "hinge",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(hinge, reduction, name, dtype)
 
@@ -264,7 +263,7 @@ class SquaredHinge(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "squared_hinge",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(squared_hinge, reduction, name, dtype)
 
@@ -290,7 +289,7 @@ class CategoricalHinge(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_hinge",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(categorical_hinge, reduction, name, dtype)
 
@@ -316,7 +315,7 @@ class KLDivergence(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "kl_divergence",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(kl_divergence, reduction, name, dtype)
 
@@ -342,6 +341,6 @@ class Poisson(LossFunctionWrapper):
         self,
         reduction: str | None = "sum_over_batch_size",
         name: str = "poisson",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(poisson, reduction, name, dtype)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastnn import _core, ops
+from fastnn.base.typing import TensorLike
 from fastnn.config import are_targets_checked
 from fastnn.data.labels import (
     ABOUT,
@@ -57,7 +58,9 @@ class Targets:
     axis: int = -1
     ignore: int | None = None
 
-    def check(self, labels: Any, classes: int | None, what: str = "y", weights: Any = None) -> None:
+    def check(
+        self, labels: TensorLike, classes: int | None, what: str = "y", weights: Any = None
+    ) -> None:
         """DataError when an array of labels holds other targets, but in rows of weight 0."""
         if self.kind == "number":
             check_class_numbers(labels, classes, what, "the model", self.ignore, weights)
@@ -70,7 +73,7 @@ class Targets:
             weights = None if self.kind == "sign" else weights
             check_range(self.kind, labels, self.who, what, weights)
 
-    def inside(self, y: Any, classes: Any) -> Any:
+    def inside(self, y: TensorLike, classes: Any) -> Any:
         """Where targets of a trace are as wanted, in the shape that is left of them; None: not
         asked.
         """
@@ -87,7 +90,7 @@ class Targets:
             )  # fmt: skip
         return None
 
-    def marked(self, values: Any, y: Any, classes: Any, shares: Any = ()) -> Any:
+    def marked(self, values: TensorLike, y: TensorLike, classes: Any, shares: Any = ()) -> Any:
         """Values of a trace, NaN where the target is not as wanted and no share of it is 0."""
         inside = self.inside(y, classes)
         if inside is None:
@@ -134,7 +137,7 @@ def wants(kind: str, axis: int = -1) -> Callable[[F], F]:
     return decorate
 
 
-def _is_share(y: Any, axis: int) -> Any:
+def _is_share(y: TensorLike, axis: int) -> Any:
     """Which rows of a trace `check_one_hot` would take."""
     total = ops.sum(y, axis=axis)
     marks = ops.all(ops.logical_or(ops.equal(y, 0.0), ops.equal(y, 1.0)), axis=axis)
@@ -174,20 +177,25 @@ def targets_of(thing: Any) -> Targets | None:
     return _with(found, getattr(thing, "_fn_kwargs", {}))
 
 
-def classes_of(y_pred: Any, targets: Targets | None) -> int | None:
+def classes_of(y_pred: TensorLike, targets: Targets | None) -> int | None:
     """How many classes predictions have, None where only the data will say."""
     size = _size(y_pred, targets)
     return size if isinstance(size, int) else None
 
 
-def _size(y_pred: Any, targets: Targets | None) -> Any:
+def _size(y_pred: TensorLike, targets: Targets | None) -> Any:
     if targets is None or targets.kind != "number" or not ops.ndim(y_pred):
         return None
     return y_pred.shape[targets.axis]
 
 
 def guarded(
-    targets: Targets | None, values: Any, y: Any, y_pred: Any, weights: Any = None, mask: Any = None
+    targets: Targets | None,
+    values: TensorLike,
+    y: TensorLike,
+    y_pred: TensorLike,
+    weights: Any = None,
+    mask: TensorLike = None,
 ) -> Any:
     """Values that came of targets which are checked here, or marked where they are not known.
 
@@ -213,7 +221,7 @@ def guarded(
     return values
 
 
-def out_of_range(y_pred: Any, who: str, hint: str = "") -> Any:
+def out_of_range(y_pred: TensorLike, who: str, hint: str = "") -> Any:
     """DataError for predictions outside 0 to 1; in a trace 0, or NaN where some are; else None."""
     if not are_targets_checked():
         return None

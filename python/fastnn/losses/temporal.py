@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastnn import ops
 from fastnn._core import Tensor
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.errors import ShapeError
 from fastnn.losses.base import LossFunctionWrapper
 from fastnn.losses.targets import wants
@@ -74,6 +72,6 @@ class CTC(LossFunctionWrapper):
     """
 
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "ctc", dtype: Any = None
+        self, reduction: str = "sum_over_batch_size", name: str = "ctc", dtype: DTypeLike = None
     ) -> None:
         super().__init__(ctc, name=name, reduction=reduction, dtype=dtype)

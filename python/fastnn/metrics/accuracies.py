@@ -7,7 +7,7 @@ from typing import Any
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.losses.checks import check_alike
 from fastnn.losses.targets import wants
 from fastnn.metrics.metric import MeanMetricWrapper, labels_as_numbers, pair_alike
@@ -75,7 +75,7 @@ def sign_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Tensor:
     return ops.cast(ops.equal(y_true > 0.0, y_pred > 0.0), "float32")
 
 
-def _one_hot_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def _one_hot_pair(y_true: TensorLike, y_pred: TensorLike) -> tuple[Any, Any]:
     """One-hot targets and scores; ShapeError when y holds something else, such as numbers."""
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     check_alike(y_true, y_pred)
@@ -196,7 +196,7 @@ class Accuracy(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "accuracy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(accuracy, name or "accuracy", dtype)
 
@@ -221,7 +221,7 @@ class BinaryAccuracy(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "binary_accuracy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         threshold: float = 0.5,
     ) -> None:
         super().__init__(binary_accuracy, name or "binary_accuracy", dtype, threshold=threshold)
@@ -247,7 +247,7 @@ class CategoricalAccuracy(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "categorical_accuracy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(categorical_accuracy, name or "categorical_accuracy", dtype)
 
@@ -272,7 +272,7 @@ class SparseCategoricalAccuracy(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "sparse_categorical_accuracy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(sparse_categorical_accuracy, name or "sparse_categorical_accuracy", dtype)
 
@@ -298,7 +298,7 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
         self,
         k: int = 5,
         name: str | None = "top_k_categorical_accuracy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             top_k_categorical_accuracy, name or "top_k_categorical_accuracy", dtype, k=k
@@ -328,7 +328,7 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         self,
         k: int = 5,
         name: str | None = "sparse_top_k_categorical_accuracy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         from_sorted_ids: bool = False,
     ) -> None:
         super().__init__(

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import _core, ops
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
 from fastnn.losses.base import match_weights
@@ -29,7 +30,7 @@ _c = _core.ops
 _COUNTS = ("true_positives", "true_negatives", "false_positives", "false_negatives")
 
 
-def _weights_like(sample_weight: Any, y_pred: Any) -> Any:
+def _weights_like(sample_weight: TensorLike, y_pred: TensorLike) -> Any:
     """A weight for every element of the scores, None for none."""
     if sample_weight is None:
         return None
@@ -73,7 +74,9 @@ class _Confusion(Metric):
             setattr(self, which, self._add_sum(which, (len(self._cuts), *columns)))
 
     @hints_arguments
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Counts a batch."""
         y, p = pair_alike(y_true, y_pred)
         faults = [nan_of_bad(self, y, p, sample_weight)]
@@ -96,12 +99,12 @@ class _Confusion(Metric):
                 counts = counts * ops.expand_dims(w, axis=1)
             self._accumulate(getattr(self, which), sum(faults, ops.sum(counts, axis=0)))
 
-    def _select(self, y: Any, p: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    def _select(self, y: TensorLike, p: Any, sample_weight: TensorLike) -> tuple[Any, Any, Any]:
         """Labels, scores and weights to count, all in one axis."""
         w = _weights_like(sample_weight, p)
         return ops.ravel(y), ops.ravel(p), None if w is None else ops.ravel(w)
 
-    def _column(self, y: Any, p: Any, w: Any, class_id: int) -> tuple[Any, Any, Any]:
+    def _column(self, y: TensorLike, p: Any, w: Any, class_id: int) -> tuple[Any, Any, Any]:
         """One class of labels and scores (samples, classes)."""
         if ops.ndim(p) != 2:
             raise ShapeError(
@@ -122,7 +125,9 @@ class _Confusion(Metric):
 class _Count(_Confusion):
     thresholds: list[float]
 
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self, thresholds: Any = None, name: str | None = None, dtype: DTypeLike = None
+    ) -> None:
         super().__init__(name=name or unique_name(self._wanted[0]), dtype=dtype)
         self.thresholds = self._cuts = _checked_thresholds(thresholds)
         self._given = thresholds
@@ -224,7 +229,7 @@ class _Share(_Confusion):
         top_k: int | None = None,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.top_k, self.class_id, self._given = top_k, class_id, thresholds
@@ -238,7 +243,7 @@ class _Share(_Confusion):
         """The settings, the thresholds as they were given."""
         return super().get_config() | {"thresholds": self._given}
 
-    def _select(self, y: Any, p: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    def _select(self, y: TensorLike, p: Any, sample_weight: TensorLike) -> tuple[Any, Any, Any]:
         if self.top_k is not None:
             places = ops.top_k(p, self.top_k)[1]
             chosen = ops.sum(ops.one_hot(places, p.shape[-1]), axis=-2)
@@ -323,7 +328,7 @@ class _BestUnder(_Confusion):
         self.thresholds = self._cuts
         self._add_counts()
 
-    def _select(self, y: Any, p: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    def _select(self, y: TensorLike, p: Any, sample_weight: TensorLike) -> tuple[Any, Any, Any]:
         if self.class_id is not None:
             return self._column(y, p, sample_weight, self.class_id)
         return super()._select(y, p, sample_weight)
@@ -365,7 +370,7 @@ class SensitivityAtSpecificity(_BestUnder):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.specificity = specificity
@@ -397,7 +402,7 @@ class SpecificityAtSensitivity(_BestUnder):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.sensitivity = sensitivity
@@ -429,7 +434,7 @@ class PrecisionAtRecall(_BestUnder):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.recall = recall
@@ -461,7 +466,7 @@ class RecallAtPrecision(_BestUnder):
         num_thresholds: int = 200,
         class_id: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.precision = precision
@@ -510,7 +515,7 @@ class AUC(_Confusion):
         curve: str = "ROC",
         summation_method: str = "interpolation",
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         thresholds: Sequence[float] | None = None,
         multi_label: bool = False,
         num_labels: int | None = None,
@@ -560,7 +565,9 @@ class AUC(_Confusion):
         return super().get_config() | {"thresholds": self._inner}
 
     @hints_arguments
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Counts a batch."""
         if not self._built:
             shape = ops.shape(y_pred)
@@ -573,7 +580,7 @@ class AUC(_Confusion):
             self._build(shape[1])
         super().update_state(y_true, y_pred, sample_weight)
 
-    def _select(self, y: Any, p: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    def _select(self, y: TensorLike, p: Any, sample_weight: TensorLike) -> tuple[Any, Any, Any]:
         p = ops.sigmoid(p) if self.from_logits else p
         if self.multi_label:
             return y, p, _weights_like(sample_weight, p)

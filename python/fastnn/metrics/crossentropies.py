@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastnn import losses
+from fastnn.base.typing import DTypeLike
 from fastnn.metrics.metric import MeanMetricWrapper
 
 __all__ = [
@@ -37,7 +36,7 @@ class BinaryCrossentropy(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "binary_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         from_logits: bool = False,
         label_smoothing: float = 0,
     ) -> None:
@@ -74,7 +73,7 @@ class CategoricalCrossentropy(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "categorical_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         from_logits: bool = False,
         label_smoothing: float = 0,
         axis: int = -1,
@@ -114,7 +113,7 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "sparse_categorical_crossentropy",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         from_logits: bool = False,
         ignore_class: int | None = None,
         axis: int = -1,
@@ -151,7 +150,7 @@ class KLDivergence(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "kl_divergence",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.kl_divergence, name or "kl_divergence", dtype)
 
@@ -175,6 +174,6 @@ class Poisson(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "poisson",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.poisson, name or "poisson", dtype)

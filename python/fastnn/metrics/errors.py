@@ -7,7 +7,7 @@ from typing import Any
 from fastnn import losses, ops
 from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.config import epsilon
 from fastnn.metrics.metric import Mean, MeanMetricWrapper, pair_alike
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+def cosine_similarity(y_true: TensorLike, y_pred: TensorLike, axis: int = -1) -> Any:
     """Cos of the angle between y and p along `axis`."""
     return -losses.cosine_similarity(y_true, y_pred, axis)
 
@@ -53,7 +53,7 @@ class MeanSquaredError(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "mean_squared_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.mean_squared_error, name or "mean_squared_error", dtype)
 
@@ -77,7 +77,7 @@ class MeanAbsoluteError(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "mean_absolute_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.mean_absolute_error, name or "mean_absolute_error", dtype)
 
@@ -101,7 +101,7 @@ class MeanAbsolutePercentageError(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "mean_absolute_percentage_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             losses.mean_absolute_percentage_error, name or "mean_absolute_percentage_error", dtype
@@ -127,7 +127,7 @@ class MeanSquaredLogarithmicError(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "mean_squared_logarithmic_error",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(
             losses.mean_squared_logarithmic_error, name or "mean_squared_logarithmic_error", dtype
@@ -154,7 +154,7 @@ class CosineSimilarity(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "cosine_similarity",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         axis: int = -1,
     ) -> None:
         super().__init__(cosine_similarity, name or "cosine_similarity", dtype, axis=axis)
@@ -180,7 +180,7 @@ class LogCoshError(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "logcosh",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.log_cosh, name or "logcosh", dtype)
 
@@ -204,7 +204,7 @@ class Hinge(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "hinge",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.hinge, name or "hinge", dtype)
 
@@ -228,7 +228,7 @@ class SquaredHinge(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "squared_hinge",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.squared_hinge, name or "squared_hinge", dtype)
 
@@ -252,7 +252,7 @@ class CategoricalHinge(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "categorical_hinge",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(losses.categorical_hinge, name or "categorical_hinge", dtype)
 
@@ -305,7 +305,7 @@ def concordance_correlation(y_true: TensorLike, y_pred: TensorLike, axis: int = 
     return ops.mean(2.0 * y * p / (spread + ops.square(shift) + epsilon()), axis=axis)
 
 
-def _centred(x: Any, axis: int) -> Any:
+def _centred(x: TensorLike, axis: int) -> Any:
     x = ops.convert_to_tensor(x, "float32")
     return x - ops.mean(x, axis=axis, keepdims=True)
 
@@ -330,7 +330,7 @@ class PearsonCorrelation(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "pearson_correlation",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         axis: int = -1,
     ) -> None:
         super().__init__(pearson_correlation, name or "pearson_correlation", dtype, axis=axis)
@@ -358,7 +358,7 @@ class ConcordanceCorrelation(MeanMetricWrapper):
     def __init__(
         self,
         name: str | None = "concordance_correlation",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         axis: int = -1,
     ) -> None:
         super().__init__(
@@ -383,12 +383,12 @@ class RootMeanSquaredError(Mean):
 
     _direction = "down"
 
-    def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
+    def __init__(self, name: str = "root_mean_squared_error", dtype: DTypeLike = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
     @hints_arguments
     def update_state(  # type: ignore[override]
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
     ) -> None:
         """Adds squared errors."""
         y_true, y_pred = pair_alike(y_true, y_pred)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastnn import losses, ops
 from fastnn.base.arguments import hints_arguments, whole_number
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.losses.base import match_weights
 from fastnn.metrics.metric import Metric
 from fastnn.tracing.variables import Variable
@@ -46,7 +47,7 @@ class Perplexity(Metric):
         self,
         from_logits: bool = False,
         mask_token_id: int | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         name: str = "perplexity",
     ) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -55,7 +56,9 @@ class Perplexity(Metric):
         self.count = self._add_sum("count")
 
     @hints_arguments
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Adds the losses of a batch's tokens.
 
         Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn import losses, metrics, ops
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.losses import (
     kl_divergence,
     log_cosh,
@@ -75,7 +76,11 @@ def check_name(name: str) -> None:
 
 
 def by_shape(
-    name: str, y_true: Any, y_pred: Any, from_logits: bool = False, targets: str | None = None
+    name: str,
+    y_true: TensorLike,
+    y_pred: TensorLike,
+    from_logits: bool = False,
+    targets: str | None = None,
 ) -> Metric:
     """The accuracy or cross-entropy that fits the shapes, as Keras chooses it, and the loss.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import _core, initializers, losses, ops
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.config import snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.losses.base import match_weights, weight_of_mask
@@ -72,7 +73,7 @@ class Metric(Configurable):
     #: While values come from the caller: what `variables` do not hold is lost between calls.
     _stateless = False
 
-    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+    def __init__(self, dtype: DTypeLike = None, name: str | None = None) -> None:
         self.name = name or unique_name(snake_case(type(self).__name__))
         self._dtype = computing_dtype(dtype, type(self).__name__)
         self._variables: list[Variable] = []
@@ -81,7 +82,7 @@ class Metric(Configurable):
         self,
         shape: Sequence[int] = (),
         initializer: Any = "zeros",
-        dtype: str | None = None,
+        dtype: DTypeLike = None,
         aggregation: str = "sum",
         name: str | None = None,
     ) -> Variable:
@@ -335,7 +336,7 @@ def _variables_in(value: Any) -> Iterator[Variable]:
 
 
 def _weighted(
-    values: Any, sample_weight: Any, reduce: Callable[..., Any] = ops.mean
+    values: TensorLike, sample_weight: TensorLike, reduce: Callable[..., Any] = ops.mean
 ) -> tuple[Any, Any]:
     """Values reduced to the rank of the weights by `reduce`, and weights of that shape."""
     values = ops.convert_to_tensor(values, "float32")
@@ -349,7 +350,7 @@ def _weighted(
     return values, weight
 
 
-def _count_of(x: Any) -> Any:
+def _count_of(x: TensorLike) -> Any:
     """Number of elements of `x`, as a float that follows the batch."""
     return _c.extent(x)
 
@@ -372,13 +373,13 @@ class Mean(Metric):
     total: Any
     count: Any
 
-    def __init__(self, name: str | None = "mean", dtype: Any = None) -> None:
+    def __init__(self, name: str | None = "mean", dtype: DTypeLike = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.total = self._add_sum("total")
         self.count = self._add_sum("count")
 
     @hints_arguments
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+    def update_state(self, values: TensorLike, sample_weight: TensorLike = None) -> None:
         """Adds values, each with its weight."""
         mask = mask_of(values)
         if mask is not None and sample_weight is not None:
@@ -426,12 +427,12 @@ class Sum(Metric):
 
     total: Any
 
-    def __init__(self, name: str = "sum", dtype: Any = None) -> None:
+    def __init__(self, name: str = "sum", dtype: DTypeLike = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.total = self._add_sum("total")
 
     @hints_arguments
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+    def update_state(self, values: TensorLike, sample_weight: TensorLike = None) -> None:
         """Adds values times weights."""
         values, weight = _weighted(values, sample_weight, ops.sum)
         self._accumulate(self.total, ops.sum(values if weight is None else values * weight))
@@ -461,7 +462,11 @@ class MeanMetricWrapper(Mean):
     """
 
     def __init__(
-        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+        self,
+        fn: Callable[..., Any],
+        name: str | None = None,
+        dtype: DTypeLike = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._fn, self._fn_kwargs = fn, kwargs
@@ -474,7 +479,7 @@ class MeanMetricWrapper(Mean):
 
     @hints_arguments
     def update_state(  # type: ignore[override]
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
     ) -> None:
         """Adds the function's values of a batch."""
         mask = mask_of(y_pred)
@@ -503,7 +508,7 @@ class MeanMetricWrapper(Mean):
         }
 
 
-def pair_alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def pair_alike(y_true: TensorLike, y_pred: TensorLike) -> tuple[Any, Any]:
     """Both as floats of one shape; (n,) and (n, 1) are brought together, others are refused."""
     y_true, y_pred = squeeze_or_expand_to_same_rank(
         ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
@@ -512,7 +517,9 @@ def pair_alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
-def nan_of_bad(metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+def nan_of_bad(
+    metric: Metric, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike
+) -> Any:
     """DataError for targets that the metric cannot count; in a trace 0, or NaN where there are
     some; else None.
     """
@@ -524,7 +531,7 @@ def nan_of_bad(metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any) -> 
 _NONE = _core.tensor(0.0)
 
 
-def labels_as_numbers(y_true: Any, y_pred: Any) -> Any:
+def labels_as_numbers(y_true: TensorLike, y_pred: TensorLike) -> Any:
     y_true, y_pred = ops.cast(y_true, "int32"), ops.convert_to_tensor(y_pred)
     if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, -1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.data.labels import check_class_numbers, known_values
 from fastnn.errors import ShapeError
 from fastnn.losses.base import match_weights
@@ -50,7 +51,7 @@ class _Overlap(Metric):
         self,
         num_classes: int,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         ignore_class: int | None = None,
         sparse_y_true: bool = True,
         sparse_y_pred: bool = True,
@@ -69,7 +70,9 @@ class _Overlap(Metric):
                                      trainable=False, name="carries")  # fmt: skip
 
     @hints_arguments
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Counts a batch of class numbers, or of scores per class where it is not sparse."""
         if self.sparse_y_true:
             self.check_labels(y_true)
@@ -81,7 +84,7 @@ class _Overlap(Metric):
             y_pred = self._best("y_pred", y_pred)
         self._count(y_true, y_pred, sample_weight)
 
-    def check_labels(self, labels: Any, what: str = "y") -> None:
+    def check_labels(self, labels: TensorLike, what: str = "y") -> None:
         """Warns of class numbers, as far as they are known, that lie outside the classes."""
         known = known_values(labels) if self.sparse_y_true or what == "y_pred" else None
         if known is None or not known.size:
@@ -102,14 +105,14 @@ class _Overlap(Metric):
     def _targets(self) -> Targets | None:
         return None if self.sparse_y_true else Targets("share", self.name, self.axis)
 
-    def _best_true(self, y_true: Any, sample_weight: Any) -> Any:
+    def _best_true(self, y_true: TensorLike, sample_weight: TensorLike) -> Any:
         """Class numbers of one-hot rows; -1, which is left out, for others in a trace."""
         best = self._best("y_true", y_true)
         numbers = ops.cast(best, "float32")
         checked = guarded(self._targets, numbers, y_true, y_true, sample_weight)
         return best if checked is numbers else ops.where(ops.isnan(checked), -1, best)
 
-    def _best(self, what: str, scores: Any) -> Any:
+    def _best(self, what: str, scores: TensorLike) -> Any:
         """The class with the best score; ShapeError when there are other than `num_classes`."""
         scores = ops.convert_to_tensor(scores)
         shape = tuple(scores.shape)
@@ -120,7 +123,7 @@ class _Overlap(Metric):
             )
         return ops.argmax(scores, axis=self.axis)
 
-    def _count(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
+    def _count(self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike) -> None:
         shapes = [tuple(ops.convert_to_tensor(v).shape) for v in (y_true, y_pred)]
         for at, what in enumerate(("y_true", "y_pred")):
             own, other = shapes[at], shapes[1 - at]
@@ -227,7 +230,7 @@ class IoU(_Overlap):
         num_classes: int,
         target_class_ids: Sequence[int],
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         ignore_class: int | None = None,
         sparse_y_true: bool = True,
         sparse_y_pred: bool = True,
@@ -270,13 +273,15 @@ class BinaryIoU(IoU):
         target_class_ids: Sequence[int] = (0, 1),
         threshold: float = 0.5,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(2, target_class_ids, name, dtype)
         self.threshold = threshold
 
     @hints_arguments
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Counts a batch of scores."""
         self.check_labels(y_true)
         scores = ops.convert_to_tensor(y_pred, "float32")
@@ -332,7 +337,7 @@ class OneHotIoU(IoU):
         num_classes: int,
         target_class_ids: Sequence[int],
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         ignore_class: int | None = None,
         sparse_y_pred: bool = False,
         axis: int = -1,
@@ -364,7 +369,7 @@ class OneHotMeanIoU(MeanIoU):
         self,
         num_classes: int,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         ignore_class: int | None = None,
         sparse_y_pred: bool = False,
         axis: int = -1,

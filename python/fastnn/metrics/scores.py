@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import _core, ops
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.losses.base import match_weights
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import Targets
@@ -79,7 +80,7 @@ class FBetaScore(Metric):
         beta: float = 1.0,
         threshold: float | None = None,
         name: str = "fbeta_score",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         if average not in (None, "micro", "macro", "weighted"):
@@ -113,7 +114,9 @@ class FBetaScore(Metric):
         self._built = True
 
     @hints_arguments
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Counts a batch."""
         y_true = ops.convert_to_tensor(y_true, "float32")
         y_pred = ops.convert_to_tensor(y_pred, "float32")
@@ -177,7 +180,7 @@ class F1Score(FBetaScore):
         average: str | None = None,
         threshold: float | None = None,
         name: str = "f1_score",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(average, 1.0, threshold, name, dtype)
 
@@ -216,7 +219,7 @@ class R2Score(Metric):
         class_aggregation: str | None = "uniform_average",
         num_regressors: int = 0,
         name: str = "r2_score",
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         known = (None, "uniform_average", "variance_weighted_average")
@@ -237,7 +240,9 @@ class R2Score(Metric):
         self._built = False
 
     @hints_arguments
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Adds a batch."""
         y_true = ops.convert_to_tensor(y_true, "float32")
         y_pred = ops.convert_to_tensor(y_pred, "float32")

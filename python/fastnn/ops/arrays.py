@@ -17,6 +17,7 @@ from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number, hints_arguments, whole_number
 from fastnn.base.finder import answer_earlier
+from fastnn.base.typing import DTypeLike
 from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import (
@@ -83,7 +84,7 @@ def copy(x: TensorLike) -> Tensor:
 
 
 @hints_arguments
-def empty(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
+def empty(shape: Sequence[int | None] | int, dtype: DTypeLike = None) -> Tensor:
     """Zeros of this shape.
 
     Args:
@@ -101,7 +102,7 @@ def empty(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor
 
 
 @keras_op
-def empty_like(x: TensorLike, dtype: str | None = None) -> Tensor:
+def empty_like(x: TensorLike, dtype: DTypeLike = None) -> Tensor:
     """Zeros with the shape of `x`.
 
     Args:
@@ -119,7 +120,7 @@ def empty_like(x: TensorLike, dtype: str | None = None) -> Tensor:
 
 
 @keras_op
-def full_like(x: TensorLike, fill_value: TensorLike, dtype: str | None = None) -> Tensor:
+def full_like(x: TensorLike, fill_value: TensorLike, dtype: DTypeLike = None) -> Tensor:
     """`fill_value` everywhere, with the shape and type of `x`.
 
     Args:
@@ -142,7 +143,7 @@ def full_like(x: TensorLike, fill_value: TensorLike, dtype: str | None = None) -
 @keras_op
 def logspace(
     start: TensorLike, stop: TensorLike, num: int | Dim = 50, endpoint: bool = True, base: Any = 10,
-    dtype: Any = None, axis: int = 0,
+    dtype: DTypeLike = None, axis: int = 0,
 ) -> Tensor:  # fmt: skip
     """`num` numbers from base**start to base**stop with even exponents.
 
@@ -173,7 +174,12 @@ def logspace(
 
 @hints_arguments
 def geomspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DTypeLike = None,
+    axis: int = 0,
 ) -> Tensor:
     """`num` numbers from `start` to `stop`, each a constant multiple of the one before.
 

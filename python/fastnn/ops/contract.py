@@ -128,7 +128,7 @@ def _parsed(subscripts: str, tensors: list[Any]) -> tuple[list[Labels], Labels]:
     return labels, out
 
 
-def _without_repeats(x: Any, names: Labels) -> tuple[Any, Labels]:
+def _without_repeats(x: TensorLike, names: Labels) -> tuple[Any, Labels]:
     for name in dict.fromkeys(names):
         while names.count(name) > 1:
             first = names.index(name)
@@ -157,7 +157,7 @@ def _check_sizes(subscripts: str, tensors: list[Any], labels: list[Labels]) -> N
                 sizes[name] = (size, i)
 
 
-def _summed(x: Any, names: Labels, keep: set[str]) -> tuple[Any, Labels]:
+def _summed(x: TensorLike, names: Labels, keep: set[str]) -> tuple[Any, Labels]:
     """`x` summed over the axes that nobody asks for."""
     gone = [i for i, n in enumerate(names) if n not in keep]
     if not gone:
@@ -190,7 +190,7 @@ def _pair(a: Any, la: Labels, b: Any, lb: Labels, later: set[str]) -> tuple[Any,
     return reshape(made, sizes), out
 
 
-def _grouped(x: Any, batch: int, rows: int, columns: int) -> Any:
+def _grouped(x: TensorLike, batch: int, rows: int, columns: int) -> Any:
     """`x` with its axes after the batch ones joined to two."""
     if rows == columns == 1:
         return x
@@ -211,7 +211,7 @@ def _by_elements(a: Any, la: Labels, b: Any, lb: Labels, out: Labels, inner: Lab
     return _c.sum(product, axis=list(range(len(out), len(wanted)))) if inner else product
 
 
-def _spread(x: Any, names: Labels, wanted: Labels) -> Any:
+def _spread(x: TensorLike, names: Labels, wanted: Labels) -> Any:
     held = [n for n in wanted if n in names]
     x = transpose(x, [names.index(n) for n in held]) if held != names else x
     missing = [i for i, n in enumerate(wanted) if n not in names]
@@ -292,7 +292,7 @@ def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
     return product(x1, x2)
 
 
-def _kind(x: Any) -> str:
+def _kind(x: TensorLike) -> str:
     return computed(x).dtype
 
 

@@ -43,7 +43,7 @@ _c = _core.ops
 MOST_ROUNDS = 10_000
 
 
-def _has_value(x: Any) -> bool:
+def _has_value(x: TensorLike) -> bool:
     return not isinstance(x, KerasTensor) and not (isinstance(x, Tensor) and x.is_traced)
 
 
@@ -193,7 +193,7 @@ def while_loop(
     return kind(state) if many else state[0]
 
 
-def _tensor(x: Any) -> Any:
+def _tensor(x: TensorLike) -> Any:
     return convert_to_tensor(x)
 
 

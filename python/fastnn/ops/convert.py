@@ -14,7 +14,7 @@ from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number, hints_arguments, is_whole, whole_number
 from fastnn.base.tensors import TensorShape
 from fastnn.base.text import as_text
-from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
+from fastnn.base.typing import Axis as Axis, DTypeLike, TensorLike as TensorLike
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import DataError
 from fastnn.ops.families import name_ops
@@ -48,7 +48,7 @@ _c = _core.ops
 
 @hints_arguments
 def convert_to_tensor(
-    x: TensorLike, dtype: str | None = None, sparse: bool | None = None, ragged: bool | None = None
+    x: TensorLike, dtype: DTypeLike = None, sparse: bool | None = None, ragged: bool | None = None
 ) -> Tensor:
     """`x` as a tensor; arrays, numbers, nested lists and variables are accepted.
 
@@ -96,7 +96,7 @@ def convert_to_tensor(
 
 
 @hints_arguments
-def tensor(value: Any, dtype: str | None = None, copy: bool | None = None) -> Tensor:
+def tensor(value: Any, dtype: DTypeLike = None, copy: bool | None = None) -> Tensor:
     """A tensor of arrays, numbers, nested lists, anything with `__array__` or `__dlpack__`.
 
     Lists may hold tensors and variables; gradients flow through them.
@@ -133,7 +133,7 @@ def _texts_of(objects: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     return np.asarray(texts).reshape(objects.shape)
 
 
-def computed(x: TensorLike, dtype: str | None = None) -> Tensor:
+def computed(x: TensorLike, dtype: DTypeLike = None) -> Tensor:
     """`x` as a tensor of a type that is computed with: storage types become float32 or int32."""
     x = convert_to_tensor(x, dtype)
     wide = COMPUTED.get(x.dtype)
@@ -141,7 +141,7 @@ def computed(x: TensorLike, dtype: str | None = None) -> Tensor:
 
 
 @hints_arguments
-def array(x: TensorLike, dtype: str | None = None) -> Tensor:
+def array(x: TensorLike, dtype: DTypeLike = None) -> Tensor:
     """`x` as a tensor, as `numpy.array`.
 
     Args:
@@ -192,7 +192,7 @@ def is_tensor(x: object) -> bool:
 
 
 @keras_op
-def cast(x: TensorLike, dtype: str) -> Tensor:
+def cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
     """`x` converted to "float32", "int32", "bool" or a storage type.
 
     Storage types are "bfloat16" and "float16" (rounded to the nearest, ties to even) and "int8" and
@@ -324,7 +324,7 @@ def sizes_of(name: str, shape: Any) -> list[Any]:
 
 
 @keras_op
-def zeros(shape: Sequence[int | Dim | None] | int | Dim, dtype: str | None = None) -> Tensor:
+def zeros(shape: Sequence[int | Dim | None] | int | Dim, dtype: DTypeLike = None) -> Tensor:
     """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet.
 
     Args:
@@ -342,7 +342,7 @@ def zeros(shape: Sequence[int | Dim | None] | int | Dim, dtype: str | None = Non
 
 
 @keras_op
-def ones(shape: Sequence[int | Dim | None] | int | Dim, dtype: str | None = None) -> Tensor:
+def ones(shape: Sequence[int | Dim | None] | int | Dim, dtype: DTypeLike = None) -> Tensor:
     """Ones of this shape; None stands for the batch that `ops.shape` does not know yet.
 
     Args:
@@ -361,7 +361,7 @@ def ones(shape: Sequence[int | Dim | None] | int | Dim, dtype: str | None = None
 
 @keras_op
 def full(
-    shape: Sequence[int | Dim | None] | int | Dim, fill_value: TensorLike, dtype: str | None = None
+    shape: Sequence[int | Dim | None] | int | Dim, fill_value: TensorLike, dtype: DTypeLike = None
 ) -> Tensor:
     """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet.
 
@@ -386,7 +386,7 @@ def full(
 
 
 @keras_op
-def zeros_like(x: TensorLike, dtype: str | None = None) -> Tensor:
+def zeros_like(x: TensorLike, dtype: DTypeLike = None) -> Tensor:
     """Zeros with the shape of `x`.
 
     Args:
@@ -405,7 +405,7 @@ def zeros_like(x: TensorLike, dtype: str | None = None) -> Tensor:
 
 
 @keras_op
-def ones_like(x: TensorLike, dtype: str | None = None) -> Tensor:
+def ones_like(x: TensorLike, dtype: DTypeLike = None) -> Tensor:
     """Ones with the shape of `x`.
 
     Args:
@@ -432,7 +432,7 @@ def arange(
     start: float | Dim,
     stop: float | Dim | None = None,
     step: float | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike = None,
 ) -> Tensor:
     """Evenly spaced values, as `numpy.arange`.
 
@@ -468,7 +468,7 @@ def arange(
 @keras_op
 def linspace(
     start: TensorLike, stop: TensorLike, num: int | Dim = 50, endpoint: bool = True,
-    retstep: bool = False, dtype: Any = None, axis: int = 0,
+    retstep: bool = False, dtype: DTypeLike = None, axis: int = 0,
 ) -> Any:  # fmt: skip
     """`num` evenly spaced values from `start` to `stop`, the last one left out by `endpoint`.
 
@@ -499,7 +499,7 @@ def linspace(
 
 
 def _open_linspace(
-    a: Any, b: Any, num: Dim, endpoint: bool, retstep: bool, dtype: Any, axis: int
+    a: Any, b: Any, num: Dim, endpoint: bool, retstep: bool, dtype: DTypeLike, axis: int
 ) -> Any:
     """`linspace` of a size that is not known yet."""
     a, b = np.broadcast_arrays(a, b)
@@ -517,7 +517,7 @@ def _open_linspace(
 
 
 @keras_op
-def eye(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
+def eye(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: DTypeLike = None) -> Tensor:
     """Ones on the k-th diagonal of N rows and M columns (as many when None).
 
     Args:
@@ -544,7 +544,7 @@ def eye(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: str | None 
 
 
 @keras_op
-def identity(n: int | Dim, dtype: str | None = None) -> Tensor:
+def identity(n: int | Dim, dtype: DTypeLike = None) -> Tensor:
     """The unit matrix of n rows.
 
     Args:

@@ -114,7 +114,7 @@ def ctc_loss(
     first = _c.where(_c.less(order, 2), said[0], _NEVER)
     steps = cast(output_length, "int32")
 
-    def one(carry: Any, x: Any) -> tuple[Any, None]:
+    def one(carry: Any, x: TensorLike) -> tuple[Any, None]:
         alpha, t = carry
         moved = pad(alpha[:, :-1], ((0, 0), (1, 0)), constant_values=_NEVER)
         leapt = pad(alpha[:, :-2], ((0, 0), (2, 0)), constant_values=_NEVER)
@@ -207,7 +207,7 @@ def ctc_decode(
     return tensor(paths), tensor(chances)
 
 
-def _greedy(scores: Any, lengths: Any, merge: bool, nothing: int) -> tuple[Tensor, Tensor]:
+def _greedy(scores: TensorLike, lengths: Any, merge: bool, nothing: int) -> tuple[Tensor, Tensor]:
     said, largest = scores.argmax(-1), scores.max(-1)
     outside = np.arange(scores.shape[1])[None] >= lengths[:, None]
     said[outside] = nothing
@@ -220,7 +220,9 @@ def _greedy(scores: Any, lengths: Any, merge: bool, nothing: int) -> tuple[Tenso
     return tensor(labels[None]), tensor(total)
 
 
-def _beam(scores: Any, width: int, count: int, nothing: int) -> list[tuple[tuple[int, ...], float]]:
+def _beam(
+    scores: TensorLike, width: int, count: int, nothing: int
+) -> list[tuple[tuple[int, ...], float]]:
     """The likeliest labellings of one sample, with the logarithms of their chances.
 
     A prefix has two chances: that it ends in nothing, and that it ends in its last class.

@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike
 from fastnn.ops import reduce, rows
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, known_size, shape
 from fastnn.ops.families import name_ops
@@ -49,7 +50,7 @@ _c = _core.ops
 
 
 @hints_arguments
-def cumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
+def cumsum(x: TensorLike, axis: int | None = None, dtype: DTypeLike = None) -> Tensor:
     """Running sums along `axis`, of all elements in one row when None.
 
     Args:
@@ -73,7 +74,7 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> 
 
 
 @keras_op
-def cumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
+def cumprod(x: TensorLike, axis: int | None = None, dtype: DTypeLike = None) -> Tensor:
     """Running products along `axis`, of all elements in one row when None.
 
     Args:
@@ -245,12 +246,12 @@ def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
 # ---- without NaN -----------------------------------------------------------------------------
 
 
-def _filled(x: Any, fill: float) -> Any:
+def _filled(x: TensorLike, fill: float) -> Any:
     x = computed(x)
     return x if x.dtype != "float32" else _c.where(_c.is_nan(x), fill, x)
 
 
-def _count(x: Any, axis: Axis, keepdims: bool) -> Tensor:
+def _count(x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
     return _c.sum(
         1.0 - cast(_c.is_nan(cast(x, "float32")), "float32"), axis=axis, keepdims=keepdims
     )
@@ -306,7 +307,7 @@ nanprod: Callable[..., Tensor] = _passing(
 
 
 @keras_op
-def nancumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
+def nancumsum(x: TensorLike, axis: int | None = None, dtype: DTypeLike = None) -> Tensor:
     """Running sums, NaN counting as 0.
 
     Args:
@@ -325,7 +326,7 @@ def nancumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) 
 
 
 @keras_op
-def nancumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
+def nancumprod(x: TensorLike, axis: int | None = None, dtype: DTypeLike = None) -> Tensor:
     """Running products, NaN counting as 1.
 
     Args:
@@ -343,7 +344,9 @@ def nancumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None)
     return cumprod(_filled(x, 1.0), axis, dtype)
 
 
-def _extreme(x: Any, axis: Axis, keepdims: bool, which: Callable[..., Tensor], fill: float) -> Any:
+def _extreme(
+    x: TensorLike, axis: Axis, keepdims: bool, which: Callable[..., Tensor], fill: float
+) -> Any:
     x = computed(x)
     out = which(_filled(x, fill), axis=axis, keepdims=keepdims)
     if x.dtype != "float32":
@@ -453,7 +456,7 @@ def nanstd(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return root if keepdims else _c.sum(root, axis=axis)
 
 
-def _position(x: Any, axis: int | None, keepdims: bool, which: Any, fill: float) -> Any:
+def _position(x: TensorLike, axis: int | None, keepdims: bool, which: Any, fill: float) -> Any:
     x = computed(x)
     out = which(_filled(x, fill), axis=axis, keepdims=keepdims)
     if x.dtype != "float32":

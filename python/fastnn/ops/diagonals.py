@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
+from fastnn.base.typing import DTypeLike
 from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import (
@@ -45,7 +46,7 @@ _c = _core.ops
 
 
 @keras_op
-def tri(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
+def tri(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: DTypeLike = None) -> Tensor:
     """Ones on and below the k-th diagonal.
 
     Args:
@@ -67,7 +68,7 @@ def tri(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: str | None 
     return _core.tensor(np.tri(N, M, k, np.float32), dtype=stored_dtype(dtype) if dtype else None)
 
 
-def as_matrix(name: str, x: Any) -> Any:
+def as_matrix(name: str, x: TensorLike) -> Any:
     """`x` as a tensor; ShapeError unless it has two axes or more."""
     x = convert_to_tensor(x)
     if x.ndim < 2:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.finder import answer_earlier
+from fastnn.base.typing import DTypeLike
 from fastnn.config import stored_dtype
 from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, cast, computed, promoted
@@ -197,6 +198,10 @@ def nan_to_num(
     return where(_c.equal(x, -np.inf), low, x)
 
 
+@overload
+def where(condition: TensorLike) -> tuple[Any, ...]: ...
+@overload
+def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor: ...
 @keras_op
 def where(condition: TensorLike, x1: TensorLike = None, x2: TensorLike = None) -> Any:
     """x1 where the condition holds, else x2; without them the positions where it holds.
@@ -290,7 +295,7 @@ def array_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 @keras_op
-def saturate_cast(x: TensorLike, dtype: str) -> Tensor:
+def saturate_cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
     """`x` converted; numbers beyond the limits of an integer type become its limits.
 
     Args:
@@ -485,7 +490,7 @@ def fmin(x1: TensorLike, x2: TensorLike) -> Tensor:
     return _other(x1, x2, _c.minimum)
 
 
-def _other(x1: Any, x2: Any, choose: Any) -> Tensor:
+def _other(x1: TensorLike, x2: TensorLike, choose: Any) -> Tensor:
     a, b = computed(x1), computed(x2)
     if "float32" not in (a.dtype, b.dtype):
         return choose(a, b)

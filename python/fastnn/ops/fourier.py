@@ -26,7 +26,7 @@ _c = _core.ops
 Pair = tuple[Tensor, Tensor]
 
 
-def _size(name: str, x: Any) -> int:
+def _size(name: str, x: TensorLike) -> int:
     n = shape(x)[-1] if shape(x) else None
     if not isinstance(n, int) or not n:
         raise ShapeError(
@@ -46,7 +46,7 @@ def waves(n: int, columns: int, sign: float, rows: int | None = None) -> tuple[A
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
-def _transformed(name: str, x: Any, sign: float, scale: float = 1.0) -> Pair:
+def _transformed(name: str, x: TensorLike, sign: float, scale: float = 1.0) -> Pair:
     real, imag = (computed(part, "float32") for part in x)
     n = _size(name, real)
     cos, sin = waves(n, n, sign)
@@ -117,7 +117,7 @@ def ifft2(x: tuple[TensorLike, TensorLike]) -> Pair:
     return _turned(_transformed("ifft2", turned, 1.0, 1.0 / _size("ifft2", turned[0])))
 
 
-def _fitted(x: Any, n: int) -> Any:
+def _fitted(x: TensorLike, n: int) -> Any:
     """The last axis cut, or filled with zeros, to n."""
     have = _size("rfft", x)
     if have >= n:

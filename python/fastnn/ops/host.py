@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
 from fastnn.ops.families import name_ops
@@ -59,7 +60,7 @@ def has_values(*xs: Any) -> bool:
     )
 
 
-def value(name: str, x: Any) -> Any:
+def value(name: str, x: TensorLike) -> Any:
     """`x` as a NumPy array; `name` is the function that asks."""
     if isinstance(x, Variable):
         x = x.value
@@ -84,7 +85,7 @@ def value(name: str, x: Any) -> Any:
     return np.asarray(x)
 
 
-def tensor(x: Any) -> Tensor:
+def tensor(x: TensorLike) -> Tensor:
     """A NumPy result as a tensor: whole numbers as int32, floats as float32."""
     a = np.asarray(x)
     if a.dtype.kind in "iu":
@@ -107,7 +108,7 @@ def on_values(fn: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def _square(name: str, x: Any) -> Any:
+def _square(name: str, x: TensorLike) -> Any:
     from fastnn.errors import ShapeError
 
     a = np.asarray(x, np.float64)
@@ -133,7 +134,7 @@ def _converges(name: str, compute: Callable[[], Any]) -> Any:
 
 @hints_arguments
 @on_values
-def eigh(x: Any) -> Any:
+def eigh(x: TensorLike) -> Any:
     """Eigenvalues, smallest first, and eigenvectors (columns) of symmetric matrices.
 
     Args:
@@ -152,7 +153,7 @@ def eigh(x: Any) -> Any:
 
 @hints_arguments
 @on_values
-def eig(x: Any) -> Any:
+def eig(x: TensorLike) -> Any:
     """Eigenvalues and eigenvectors (columns) of matrices; they must be real.
 
     Args:
@@ -176,7 +177,7 @@ def eig(x: Any) -> Any:
 
 
 @hints_arguments
-def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def svd(x: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """Singular value decomposition `u, s, vh`, or `s` alone.
 
     Args:
@@ -199,7 +200,7 @@ def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 @hints_arguments
 @on_values
-def lu_factor(x: Any) -> Any:
+def lu_factor(x: TensorLike) -> Any:
     """LU decomposition with row exchanges, packed in one matrix, and the exchanges, as SciPy's.
 
     Args:
@@ -228,7 +229,7 @@ def lu_factor(x: Any) -> Any:
 
 
 @hints_arguments
-def matrix_rank(x: Any, tol: float | None = None) -> Tensor:
+def matrix_rank(x: TensorLike, tol: float | None = None) -> Tensor:
     """The number of singular values above `tol`.
 
     Args:
@@ -247,7 +248,7 @@ def matrix_rank(x: Any, tol: float | None = None) -> Tensor:
 
 
 @hints_arguments
-def pinv(x: Any, rcond: float | None = None) -> Tensor:
+def pinv(x: TensorLike, rcond: float | None = None) -> Tensor:
     """The Moore-Penrose inverse by singular values.
 
     Args:
@@ -273,7 +274,7 @@ def pinv(x: Any, rcond: float | None = None) -> Tensor:
 def _bits(name: str, numpy_name: str, doc: str) -> Callable[..., Tensor]:
     function = getattr(np, numpy_name)
 
-    def call(x: Any, y: Any) -> Tensor:
+    def call(x: TensorLike, y: TensorLike) -> Tensor:
         a, b = value(name, x), value(name, y)
         for given in (a, b):
             if given.dtype.kind not in "iub":
@@ -417,7 +418,7 @@ lcm: Callable[..., Tensor] = _bits(
 
 @hints_arguments
 @on_values
-def bitwise_not(x: Any) -> Any:
+def bitwise_not(x: TensorLike) -> Any:
     """All bits turned round.
 
     Args:
@@ -446,7 +447,7 @@ bitwise_invert = bitwise_not
 
 @hints_arguments
 @on_values
-def nonzero(x: Any) -> Any:
+def nonzero(x: TensorLike) -> Any:
     """The positions of elements that are not zero, one vector per axis.
 
     Args:
@@ -464,7 +465,7 @@ def nonzero(x: Any) -> Any:
 
 @hints_arguments
 def unique(
-    x: Any,
+    x: TensorLike,
     sorted: bool = True,
     return_index: bool = False,
     return_inverse: bool = False,
@@ -516,7 +517,7 @@ def unique(
 
 
 @hints_arguments
-def histogram(x: Any, bins: int = 10, range: tuple[float, float] | None = None) -> Any:
+def histogram(x: TensorLike, bins: int = 10, range: tuple[float, float] | None = None) -> Any:
     """Counts of elements in `bins` equal intervals, and the edges of the intervals.
 
     Args:
@@ -542,7 +543,7 @@ def histogram(x: Any, bins: int = 10, range: tuple[float, float] | None = None) 
 
 
 @hints_arguments
-def unravel_index(indices: Any, shape: Any) -> Any:
+def unravel_index(indices: TensorLike, shape: Any) -> Any:
     """Positions per axis of flat positions in an array of `shape`; negative ones count back.
 
     Args:
@@ -568,7 +569,7 @@ def unravel_index(indices: Any, shape: Any) -> Any:
 
 @hints_arguments
 @on_values
-def nextafter(x1: Any, x2: Any) -> Any:
+def nextafter(x1: TensorLike, x2: TensorLike) -> Any:
     """The float32 after x1 in the direction of x2.
 
     Args:

@@ -49,7 +49,7 @@ __all__ = [
 _c = _core.ops
 
 
-def _last(name: str, images: Any, data_format: str | None) -> tuple[Any, bool]:
+def _last(name: str, images: TensorLike, data_format: str | None) -> tuple[Any, bool]:
     """Images with channels last, and whether they came with channels first."""
     x = convert_to_tensor(images, "float32")
     form = data_format or image_data_format()
@@ -61,7 +61,7 @@ def _last(name: str, images: Any, data_format: str | None) -> tuple[Any, bool]:
     return (moveaxis(x, -3, -1), True) if form == "channels_first" else (x, False)
 
 
-def _back(x: Any, first: bool) -> Any:
+def _back(x: TensorLike, first: bool) -> Any:
     return moveaxis(x, -1, -3) if first else x
 
 
@@ -74,7 +74,7 @@ def rgb_to_grayscale(images: TensorLike, data_format: str | None = None) -> Tens
     return _back(_c.matmul(x, weights), first)
 
 
-def _colours(name: str, x: Any) -> None:
+def _colours(name: str, x: TensorLike) -> None:
     if x.shape[-1] != 3:
         raise ShapeError(
             f"{name}: {x.shape[-1]} channels, wanted 3\n  hint: red, green and blue in that order"
@@ -230,7 +230,7 @@ def resize(
     return _back(x, first)
 
 
-def _sides(x: Any, what: str) -> tuple[int, int]:
+def _sides(x: TensorLike, what: str) -> tuple[int, int]:
     height, width = x.shape[-3], x.shape[-2]
     if not isinstance(height, int) or not isinstance(width, int):
         raise ShapeError(
@@ -240,7 +240,7 @@ def _sides(x: Any, what: str) -> tuple[int, int]:
     return height, width
 
 
-def _middle(x: Any, size: Any) -> Any:
+def _middle(x: TensorLike, size: Any) -> Any:
     """The largest part in the middle that has the ratio of sides of `size`."""
     height, width = _sides(x, "crop_to_aspect_ratio")
     high = max(min(height, int(width * size[0] / size[1])), 1)
@@ -249,7 +249,7 @@ def _middle(x: Any, size: Any) -> Any:
     return x[..., top : top + high, left : left + wide, :]
 
 
-def _bordered(x: Any, size: Any, value: float) -> Any:
+def _bordered(x: TensorLike, size: Any, value: float) -> Any:
     """The whole image with equal borders that bring it near the ratio of sides of `size`."""
     height, width = _sides(x, "pad_to_aspect_ratio")
     rows = (max(height, int(width * size[0] / size[1])) - height) // 2

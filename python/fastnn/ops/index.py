@@ -15,6 +15,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import DTypeLike
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
 from fastnn.ops.convert import (
@@ -244,7 +245,7 @@ def bincount(
 
 @keras_op
 def multi_hot(
-    inputs: TensorLike, num_classes: int | None = None, axis: int = -1, dtype: str | None = None,
+    inputs: TensorLike, num_classes: int | None = None, axis: int = -1, dtype: DTypeLike = None,
     sparse: bool = False, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
     """Ones at all the classes that the last axis of `inputs` names.
@@ -279,7 +280,7 @@ def multi_hot(
 # ---- scatters --------------------------------------------------------------------------------
 
 
-def _flat_places(name: str, indices: Any, sizes: Sequence[Any]) -> tuple[Any, int, int]:
+def _flat_places(name: str, indices: TensorLike, sizes: Sequence[Any]) -> tuple[Any, int, int]:
     """Positions of indices (…, k) in the first k axes of an array, how many there are, the rest."""
     indices = cast(indices, "int32")
     k = shape(indices)[-1] if ndim(indices) else None

@@ -26,9 +26,15 @@ _c = _core.ops
 
 
 def similarity(
-    name: str, x: Any, y: Any, max_val: float, filter_size: int, filter_sigma: float, k1: float,
+    name: str,
+    x: TensorLike,
+    y: TensorLike,
+    max_val: float,
+    filter_size: int,
+    filter_sigma: float,
+    k1: float,
     k2: float,
-) -> Any:  # fmt: skip
+) -> Any:
     """The structural similarity around each pixel of images (…, rows, columns, channels)."""
     size = whole_number("filter_size", filter_size, 1, f"{name}: ")
     if any(isinstance(n, int) and n < size for n in x.shape[-3:-1]):

@@ -237,7 +237,7 @@ def _root(x: Tensor, degree: float = 2) -> Tensor:
     return _c.where(flat, 0.0 if degree > 0 else _c.power(x, 1.0 / degree), root)
 
 
-def _norm_axes(x: Any, ord: Any, axis: Axis) -> tuple[int, ...]:
+def _norm_axes(x: TensorLike, ord: Any, axis: Axis) -> tuple[int, ...]:
     axes = tuple(places("norm", axis, shape(x)))
     if ord is None or len(axes) in (1, 2):
         return axes

@@ -45,7 +45,7 @@ LARGEST = 64
 _c = _core.ops
 
 
-def _square(name: str, x: Any) -> tuple[Any, int]:
+def _square(name: str, x: TensorLike) -> tuple[Any, int]:
     x = computed(x, "float32")
     sizes = shape(x)
     if len(sizes) < 2 or sizes[-1] != sizes[-2] or sizes[-1] is None:

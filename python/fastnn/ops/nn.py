@@ -11,6 +11,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_from
 from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.base.typing import DTypeLike
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
@@ -65,7 +66,7 @@ def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
 
 @keras_op
 def one_hot(
-    x: TensorLike, num_classes: int, axis: int = -1, dtype: str | None = None, sparse: bool = False
+    x: TensorLike, num_classes: int, axis: int = -1, dtype: DTypeLike = None, sparse: bool = False
 ) -> Tensor:
     """Rows with a one at the place that `x` names.
 
@@ -128,7 +129,7 @@ def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     return _over(_c.log_softmax, x, axis)
 
 
-def _over(row: Any, x: Any, axis: Axis) -> Tensor:
+def _over(row: Any, x: TensorLike, axis: Axis) -> Tensor:
     axis = as_number(axis)
     if isinstance(axis, int):
         return row(x, axis=axis)
@@ -294,7 +295,7 @@ def _marked(given: Any, target: Any, classes: Any, loss: Any) -> Any:
 # ---- normalisation -----------------------------------------------------------------------------
 
 
-def _along(x: Any, value: Any, axis: Any) -> Any:
+def _along(x: TensorLike, value: Any, axis: Any) -> Any:
     """A parameter of the sizes of `axis` spread over the rank of `x`."""
     if value is None:
         return None
@@ -565,7 +566,7 @@ def _capped_attention(
     return transpose(_c.matmul(_c.softmax(scores, axis=-1), v), [0, 2, 1, 3])
 
 
-def _blocks(name: str, x: Any, data_format: str | None) -> tuple[Any, bool]:
+def _blocks(name: str, x: TensorLike, data_format: str | None) -> tuple[Any, bool]:
     x = computed(x)
     form = data_format or image_data_format()
     if x.ndim != 4 or form not in ("channels_last", "channels_first"):

@@ -36,7 +36,7 @@ _c = _core.ops
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _row(name: str, x: Any, axis: Axis) -> tuple[Any, list[int]]:
+def _row(name: str, x: TensorLike, axis: Axis) -> tuple[Any, list[int]]:
     """`x` with the axes that are reduced joined as the last one, and which these were."""
     x = computed(x, "float32")
     over = sorted(places(name, axis, shape(x)))
@@ -48,7 +48,7 @@ def _row(name: str, x: Any, axis: Axis) -> tuple[Any, list[int]]:
 
 
 def _quantile(
-    name: str, x: Any, q: Any, axis: Axis, method: str, keepdims: bool, skip_nan: bool
+    name: str, x: TensorLike, q: Any, axis: Axis, method: str, keepdims: bool, skip_nan: bool
 ) -> Tensor:
     if method not in METHODS:
         raise ValueError(f"{name}: method is {method!r}\n  hint: {', '.join(METHODS)}")

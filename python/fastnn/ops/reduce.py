@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
+from fastnn.base.typing import DTypeLike
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, ndim, ones_like, shape
 from fastnn.ops.families import name_ops
@@ -139,7 +140,7 @@ amin = min
 
 @keras_op
 def prod(
-    x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: str | None = None
+    x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeLike = None
 ) -> Tensor:
     """Product over `axis`, all axes when None; whole numbers stay whole.
 

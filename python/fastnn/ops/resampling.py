@@ -31,11 +31,11 @@ Arrays = Any
 _OPS = SimpleNamespace(maximum=maximum, sinc=sinc, where=where)
 
 
-def _triangle(m: Arrays, x: Any) -> Any:
+def _triangle(m: Arrays, x: TensorLike) -> Any:
     return m.maximum(0.0, 1.0 - x)
 
 
-def _cubic(m: Arrays, x: Any) -> Any:
+def _cubic(m: Arrays, x: TensorLike) -> Any:
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     return m.where(x < 1.0, near, m.where(x < 2.0, far, 0.0))
@@ -73,7 +73,7 @@ def weights(size: Any, new: Any, kind: str, antialias: bool = False) -> Any:
     return values / sum(values, axis=1, keepdims=True)
 
 
-def shrunk(x: Any, axis: int, matrix: Any) -> Any:
+def shrunk(x: TensorLike, axis: int, matrix: Any) -> Any:
     """`x` with the elements along `axis` that `matrix` makes, where they are no more than before
     and each is made of one or two; else None. What is not finite stays where it is read.
     """
@@ -99,7 +99,7 @@ def nearest(size: Any, new: int) -> Any:
     return (2 * arange(new) + 1) * size // (2 * new)
 
 
-def resized(x: Any, axis: int, new: Any, kind: str) -> Any:
+def resized(x: TensorLike, axis: int, new: Any, kind: str) -> Any:
     """`x` with `axis` (after the batch) brought to `new` elements."""
     batch, lead, size, tail = shape(x)[0], x.shape[1:axis], x.shape[axis], x.shape[axis + 1 :]
     rows = reshape(x, (math.prod((batch, *lead)), size, math.prod(tail)))

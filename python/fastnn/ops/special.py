@@ -56,7 +56,7 @@ def _float(x: TensorLike) -> Any:
     return convert_to_tensor(x, "float32")
 
 
-def _odd(x: Any, of_size: Any) -> Tensor:
+def _odd(x: TensorLike, of_size: Any) -> Tensor:
     """`of_size` with the sign of `x`; zero and NaN stay."""
     return _c.where(_c.less(x, 0.0), -of_size, of_size)
 
@@ -147,7 +147,7 @@ def arctan2(x1: TensorLike, x2: TensorLike) -> Tensor:
     return _c.where(_c.logical_or(_c.is_nan(x), _c.is_nan(y)), math.nan, out)
 
 
-def _sign(x: Any) -> Any:
+def _sign(x: TensorLike) -> Any:
     """1 or -1, by the sign bit: -1 for -0."""
     zero = _c.equal(x, 0.0)
     return _c.where(_c.less(_c.where(zero, 1.0 / _c.where(zero, x, 1.0), x), 0.0), -1.0, 1.0)
@@ -489,7 +489,7 @@ _I0_FAR = (
 )  # fmt: skip
 
 
-def _poly(coefficients: tuple[float, ...], x: Any) -> Any:
+def _poly(coefficients: tuple[float, ...], x: TensorLike) -> Any:
     total: Any = coefficients[0]
     for c in coefficients[1:]:
         total = total * x + c
@@ -567,7 +567,7 @@ def i0(x: TensorLike) -> Tensor:
 # ---- windows ---------------------------------------------------------------------------------
 
 
-def _window(name: str, x: Any, *more: float) -> Tensor:
+def _window(name: str, x: TensorLike, *more: float) -> Tensor:
     return _core.tensor(getattr(np, name)(int(x), *more).astype(np.float32))
 
 

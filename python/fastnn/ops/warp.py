@@ -40,7 +40,7 @@ INTERPOLATIONS = ("nearest", "bilinear")
 FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
 
-def _deeper(x: Any, axis: int) -> Any:
+def _deeper(x: TensorLike, axis: int) -> Any:
     return _c.expand_dims(x, axis=[axis])
 
 
@@ -67,7 +67,7 @@ def _nearest(at: Any) -> Any:
 
 
 def sampled(
-    images: Any, rows: Any, columns: Any, interpolation: str, mode: str, fill_value: Any
+    images: TensorLike, rows: Any, columns: Any, interpolation: str, mode: str, fill_value: Any
 ) -> Any:
     """Values of images (n, height, width, channels) at points (n, …, …).
 
@@ -105,7 +105,7 @@ def sampled(
     return upper * (1.0 - down) + lower * down
 
 
-def _opened(name: str, images: Any, data_format: str | None) -> tuple[Any, bool, bool]:
+def _opened(name: str, images: TensorLike, data_format: str | None) -> tuple[Any, bool, bool]:
     """Images (n, height, width, channels), whether there was a batch, and channels first."""
     x = convert_to_tensor(images, "float32")
     if x.ndim not in (3, 4):
@@ -120,7 +120,7 @@ def _opened(name: str, images: Any, data_format: str | None) -> tuple[Any, bool,
     return (moveaxis(x, 1, -1) if first else x), single, first
 
 
-def _closed(x: Any, single: bool, first: bool) -> Any:
+def _closed(x: TensorLike, single: bool, first: bool) -> Any:
     x = moveaxis(x, -1, 1) if first else x
     return x[0] if single else x
 
@@ -136,14 +136,14 @@ def _checked(interpolation: str, fill_mode: str) -> None:
             )
 
 
-def _grid(x: Any) -> tuple[Any, Any]:
+def _grid(x: TensorLike) -> tuple[Any, Any]:
     """Row and column of each pixel, (1, height, 1) and (1, 1, width)."""
     rows = cast(arange(shape(x)[1]), "float32")
     columns = cast(arange(shape(x)[2]), "float32")
     return reshape(rows, (1, -1, 1)), reshape(columns, (1, 1, -1))
 
 
-def _projected(x: Any, transform: Any) -> tuple[Any, Any]:
+def _projected(x: TensorLike, transform: Any) -> tuple[Any, Any]:
     """Where each pixel's value comes from, by the 8 numbers of a projection."""
     rows, columns = _grid(x)
     a0, a1, a2, b0, b1, b2, c0, c1 = (
@@ -287,7 +287,7 @@ def gaussian_blur(
 
 
 def displaced(
-    images: Any, moves: Any, interpolation: str, fill_mode: str, fill_value: float,
+    images: TensorLike, moves: Any, interpolation: str, fill_mode: str, fill_value: float,
     data_format: str | None,
 ) -> Any:  # fmt: skip
     """Images whose pixels come from so far down and right: `moves` (n, height, width, 2)."""

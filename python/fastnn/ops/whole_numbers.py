@@ -19,7 +19,7 @@ __all__ = ["hard_tanh", "power", "relu", "relu6", "square", "trunc"]
 _c = _core.ops
 
 
-def as_whole(x: Any) -> Any:
+def as_whole(x: TensorLike) -> Any:
     """`x` as int32 when it holds whole numbers or truth values, else None."""
     x = computed(x)
     return None if x.dtype == "float32" else _c.cast(x, dtype="int32")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.base.typing import TensorLike
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import _flushed
 from fastnn.tracing.variables import Variable
@@ -60,7 +61,7 @@ class Adafactor(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         beta_2_decay: float = -0.8,
         epsilon_1: float = 1e-30,
         epsilon_2: float = 1e-3,
@@ -81,7 +82,9 @@ class Adafactor(Optimizer):
             return ()
         return shape[:-1] if name == "row" else (*shape[:-2], shape[-1])
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Shazeer's update."""
         t = ops.cast(self._step(), "float32") + 1.0
         slow = 1.0 / ops.sqrt(t)
@@ -170,7 +173,7 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         adam_beta_1: float = 0.9,
         adam_beta_2: float = 0.999,
         adam_weight_decay: float | None = 0.004,
@@ -225,7 +228,9 @@ class Muon(Optimizer):
         """AdamW's weights have a decay of their own."""
         return self.adam_weight_decay if self._is_adams(variable) else self.weight_decay
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Jordan's update, or AdamW's."""
         momentum, *squares = self._slots[variable]
         if squares:
@@ -288,7 +293,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.0025,
+        learning_rate: TensorLike = 0.0025,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -305,7 +310,9 @@ class ScheduleFreeAdamW(Optimizer):
             slot.store(variable.stored())
         return slot
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Defazio's update."""
         moved, velocity = self._slots[variable]
         t = ops.cast(self._step(), "float32") + 1.0

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from fastnn import _core, ops
+from fastnn.base.typing import TensorLike
 from fastnn.config import snake_case, unique_name
 from fastnn.constraints import KeptZeros
 from fastnn.errors import check_arguments, reject_arguments
@@ -68,7 +69,7 @@ class Optimizer(OptimizerState):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -276,7 +277,9 @@ class Optimizer(OptimizerState):
         for g, v in zip(gs, vs, strict=True):
             self.update_step(g, v, rate)
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Assigns the new value of one variable and of its slots; subclasses define it.
 
         Args:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.base.typing import TensorLike
 from fastnn.errors import hinted
 from fastnn.optimizers.base import Optimizer
 from fastnn.tracing.variables import Variable
@@ -52,7 +53,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.01,
+        learning_rate: TensorLike = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         **kwargs: Any,
@@ -69,7 +70,9 @@ class SGD(Optimizer):
         """`momentum` when there is some."""
         return ("momentum",) if self.momentum else ()
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """The core's row `sgd`."""
         hyper = {"momentum": float(self.momentum), "nesterov": bool(self.nesterov)}
         self._by_core("sgd", hyper, gradient, variable, learning_rate)
@@ -105,7 +108,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,
@@ -122,7 +125,9 @@ class RMSprop(Optimizer):
         )
         return ["velocity", *extra]
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """The core's row `rmsprop`."""
         hyper = {
             "rho": float(self.rho),
@@ -165,7 +170,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -179,7 +184,9 @@ class Adam(Optimizer):
         """`momentum`, `velocity` and, with amsgrad, the largest velocity."""
         return ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """The core's row `adam`."""
         hyper = {
             "beta_1": float(self.beta_1),
@@ -213,7 +220,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -271,7 +278,7 @@ class Nadam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -292,7 +299,9 @@ class Nadam(Optimizer):
         self._u_product.assign(self._u_product * (self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t))))
         super().update_all(gs, vs, rate)
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Dozat's update."""
         m, v = self._slots[variable]
         t = ops.cast(self._step(), "float32") + 1.0
@@ -334,7 +343,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         **kwargs: Any,
@@ -346,7 +355,9 @@ class Adagrad(Optimizer):
         """The initial accumulator value."""
         return self.initial_accumulator_value if name == "accumulator" else 0.0
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Duchi's update."""
         (a,) = self._slots[variable]
         a.assign(a.value + _c.square(gradient))
@@ -377,12 +388,18 @@ class Adadelta(Optimizer):
     hyper_names: tuple[str, ...] = ("rho", "epsilon")
 
     def __init__(
-        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
+        self,
+        learning_rate: TensorLike = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.rho, self.epsilon = rho, epsilon
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Zeiler's update."""
         g2, d2 = self._slots[variable]
         rho = self.rho
@@ -423,7 +440,7 @@ class Adamax(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -432,7 +449,9 @@ class Adamax(Optimizer):
         super().__init__(learning_rate, **kwargs)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Kingma & Ba, section 7.1."""
         m, u = self._slots[variable]
         t = ops.cast(self._step(), "float32") + 1.0
@@ -466,7 +485,11 @@ class Lion(Optimizer):
     hyper_names: tuple[str, ...] = ("beta_1", "beta_2")
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
+        self,
+        learning_rate: TensorLike = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         if not 0 < beta_1 <= 1:
@@ -476,7 +499,9 @@ class Lion(Optimizer):
             )
         self.beta_1, self.beta_2 = beta_1, beta_2
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """Chen's update."""
         (m,) = self._slots[variable]
         direction = _c.sign(m.value * self.beta_1 + gradient * (1.0 - self.beta_1))
@@ -512,7 +537,7 @@ class Lamb(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
@@ -521,7 +546,9 @@ class Lamb(Optimizer):
         super().__init__(learning_rate, **kwargs)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """You's update."""
         m, v = self._slots[variable]
         t = ops.cast(self._step(), "float32") + 1.0
@@ -566,7 +593,7 @@ class Ftrl(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: TensorLike = 0.001,
         learning_rate_power: float = -0.5,
         initial_accumulator_value: float = 0.1,
         l1_regularization_strength: float = 0.0,
@@ -606,7 +633,9 @@ class Ftrl(Optimizer):
         """The initial accumulator value."""
         return self.initial_accumulator_value if name == "accumulator" else 0.0
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: TensorLike, variable: Variable, learning_rate: TensorLike
+    ) -> None:
         """McMahan's update."""
         a, z = self._slots[variable]
         w, lr, p = variable.value, learning_rate, float(self.learning_rate_power)

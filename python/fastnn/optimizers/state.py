@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastnn import _core, initializers, ops
+from fastnn.base.typing import TensorLike
 from fastnn.optimizers.schedules import TABLE as SCHEDULES, LearningRateSchedule
 from fastnn.serialization.encoding import Configurable
 from fastnn.tracing.late import made_variables, waiting
@@ -40,7 +41,7 @@ class OptimizerState(Configurable):
     #: How many slots of one variable stand side by side in `variables`; the others follow by kind.
     slots_together: int | None = None
 
-    def _init_state(self, learning_rate: Any) -> None:
+    def _init_state(self, learning_rate: TensorLike) -> None:
         """What there is before `build`: the step number and the learning rate."""
         self.built = False
         self._iterations = Variable(0, dtype="int32", trainable=False, name="iteration")

@@ -143,7 +143,7 @@ class FastNNClassifier(ClassifierMixin, Classes):
         dropout: float = 0.0,
         l2: float = 0.0,
         optimizer: Any = "adam",
-        learning_rate: Any = None,
+        learning_rate: float | Callable[..., Any] | None = None,
         epochs: int = 200,
         batch_size: Any = "auto",
         shuffle: bool = True,

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import Axis, TensorLike
 from fastnn.errors import DataError, ShapeError
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _matrix(name: str, x: Any, axes: int = 2) -> Any:
+def _matrix(name: str, x: TensorLike, axes: int = 2) -> Any:
     x = ops.convert_to_tensor(x)
     if len(x.shape) < axes:
         raise ShapeError(
@@ -41,19 +41,21 @@ def _only(name: str, **given: Any) -> None:
             )
 
 
-def diag(diagonal: TensorLike, name: Any = None, k: int = 0) -> Tensor:
+def diag(diagonal: TensorLike, name: str | None = None, k: int = 0) -> Tensor:
     """Matrices with the last axis on their diagonal."""
     _only("diag", k=(k, 0))
     x = _matrix("diag", diagonal, 1)
     return ops.expand_dims(x, axis=-1) * ops.eye(x.shape[-1], dtype=x.dtype)
 
 
-def diag_part(input: TensorLike, name: Any = None, k: int = 0) -> Tensor:
+def diag_part(input: TensorLike, name: str | None = None, k: int = 0) -> Tensor:
     """The diagonals of matrices."""
     return ops.diagonal(_matrix("diag_part", input), offset=k, axis1=-2, axis2=-1)
 
 
-def set_diag(input: TensorLike, diagonal: TensorLike, name: Any = None, k: int = 0) -> Tensor:
+def set_diag(
+    input: TensorLike, diagonal: TensorLike, name: str | None = None, k: int = 0
+) -> Tensor:
     """Matrices with another diagonal."""
     _only("set_diag", k=(k, 0))
     x, new = _matrix("set_diag", input), ops.convert_to_tensor(diagonal)
@@ -70,13 +72,13 @@ def set_diag(input: TensorLike, diagonal: TensorLike, name: Any = None, k: int =
     return ops.where(ops.eye(rows, columns) > 0.5, ops.expand_dims(wide, axis=-2), x)
 
 
-def tensor_diag(diagonal: TensorLike, name: Any = None) -> Tensor:
+def tensor_diag(diagonal: TensorLike, name: str | None = None) -> Tensor:
     """Elements where both halves of the place are alike, 0 elsewhere: all axes, twice."""
     x = ops.convert_to_tensor(diagonal)
     return ops.reshape(diag(ops.reshape(x, (-1,))), (*x.shape, *x.shape))
 
 
-def tensor_diag_part(input: TensorLike, name: Any = None) -> Tensor:
+def tensor_diag_part(input: TensorLike, name: str | None = None) -> Tensor:
     """The elements where both halves of the place are alike: half of the axes."""
     x = _matrix("tensor_diag_part", input)
     half = len(x.shape) // 2
@@ -90,7 +92,7 @@ def tensor_diag_part(input: TensorLike, name: Any = None) -> Tensor:
     return ops.reshape(diag_part(ops.reshape(x, (count, count))), sizes)
 
 
-def eigvalsh(tensor: TensorLike, name: Any = None) -> Tensor:
+def eigvalsh(tensor: TensorLike, name: str | None = None) -> Tensor:
     """The eigenvalues of symmetric matrices, smallest first."""
     values: Tensor = ops.eigh(_matrix("eigvalsh", tensor))[0]
     return values
@@ -100,7 +102,7 @@ def eigvalsh(tensor: TensorLike, name: Any = None) -> Tensor:
 _SQUARINGS, _TERMS = 14, 9
 
 
-def expm(input: TensorLike, name: Any = None) -> Tensor:
+def expm(input: TensorLike, name: str | None = None) -> Tensor:
     """The exponentials of square matrices: a series of the matrix over 2^n, squared n times."""
     x: Any = ops.convert_to_tensor(_matrix("expm", input), "float32")
     if x.shape[-1] != x.shape[-2]:
@@ -125,12 +127,12 @@ def expm(input: TensorLike, name: Any = None) -> Tensor:
     return result
 
 
-def trace(x: TensorLike, name: Any = None) -> Tensor:
+def trace(x: TensorLike, name: str | None = None) -> Tensor:
     """The sums of the diagonals."""
     return ops.trace(_matrix("trace", x), axis1=-2, axis2=-1)
 
 
-def band_part(input: TensorLike, num_lower: Any, num_upper: Any, name: Any = None) -> Tensor:
+def band_part(input: TensorLike, num_lower: Any, num_upper: Any, name: str | None = None) -> Tensor:
     """Matrices with zeros but for so many diagonals below and above; -1 keeps all."""
     x = _matrix("band_part", input)
     rows, columns = ops.shape(x)[-2:]
@@ -144,19 +146,24 @@ def band_part(input: TensorLike, num_lower: Any, num_upper: Any, name: Any = Non
     return ops.where(keep, x, ops.zeros_like(x))
 
 
-def adjoint(matrix: TensorLike, name: Any = None) -> Tensor:
+def adjoint(matrix: TensorLike, name: str | None = None) -> Tensor:
     """The last two axes exchanged; numbers are real."""
     return ops.swapaxes(_matrix("adjoint", matrix), -2, -1)
 
 
-def matvec(a: TensorLike, b: TensorLike, transpose_a: bool = False, name: Any = None) -> Tensor:
+def matvec(
+    a: TensorLike, b: TensorLike, transpose_a: bool = False, name: str | None = None
+) -> Tensor:
     """Matrices times vectors."""
     x = adjoint(a) if transpose_a else ops.convert_to_tensor(a)
     return ops.squeeze(ops.matmul(x, ops.expand_dims(b, axis=-1)), axis=-1)
 
 
 def svd(
-    tensor: TensorLike, full_matrices: bool = False, compute_uv: bool = True, name: Any = None
+    tensor: TensorLike,
+    full_matrices: bool = False,
+    compute_uv: bool = True,
+    name: str | None = None,
 ) -> Any:
     """(singular values, left vectors, right vectors), or the values alone."""
     x = _matrix("svd", tensor)
@@ -168,7 +175,7 @@ def svd(
 
 def triangular_solve(
     matrix: TensorLike, rhs: TensorLike, lower: bool = True, adjoint: bool = False,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """X with matrix x = rhs, of a lower triangle unless told."""
     a = _matrix("triangular_solve", matrix)
@@ -177,14 +184,14 @@ def triangular_solve(
     return ops.solve_triangular(a, rhs, lower=lower)
 
 
-def cholesky_solve(chol: TensorLike, rhs: TensorLike, name: Any = None) -> Tensor:
+def cholesky_solve(chol: TensorLike, rhs: TensorLike, name: str | None = None) -> Tensor:
     """X with A x = rhs, of the Cholesky factor of A."""
     return triangular_solve(chol, triangular_solve(chol, rhs), adjoint=True)
 
 
 def lstsq(
     matrix: TensorLike, rhs: TensorLike, l2_regularizer: float = 0.0, fast: bool = True,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """X of the least squares of matrix x - rhs."""
     _only("lstsq", l2_regularizer=(l2_regularizer, 0.0))
@@ -192,7 +199,7 @@ def lstsq(
 
 
 def normalize(
-    tensor: Any, ord: Any = "euclidean", axis: Any = None, name: Any = None
+    tensor: TensorLike, ord: Any = "euclidean", axis: Axis = None, name: str | None = None
 ) -> tuple[Tensor, Tensor]:
     """A tensor over its norm, and the norm, whose axes stay."""
     x = ops.convert_to_tensor(tensor, "float32")
@@ -205,7 +212,9 @@ def normalize(
     return x / size, size
 
 
-def lu(input: TensorLike, output_idx_type: Any = None, name: Any = None) -> tuple[Tensor, Tensor]:
+def lu(
+    input: TensorLike, output_idx_type: Any = None, name: str | None = None
+) -> tuple[Tensor, Tensor]:
     """Both triangles in one matrix, without the ones, and which row stands where."""
     x = _matrix("lu", input)
     factors, swaps = ops.lu_factor(x)
@@ -220,7 +229,7 @@ def lu(input: TensorLike, output_idx_type: Any = None, name: Any = None) -> tupl
 _ROOT_STEPS = 20
 
 
-def sqrtm(input: TensorLike, name: Any = None) -> Tensor:
+def sqrtm(input: TensorLike, name: str | None = None) -> Tensor:
     """Matrices whose squares the matrices are, by Newton steps for root and inverse together; NaN
     where there is no real one.
     """

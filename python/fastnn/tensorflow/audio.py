@@ -25,7 +25,7 @@ class DecodeWav(NamedTuple):
 
 
 def decode_wav(
-    contents: Any, desired_channels: int = -1, desired_samples: int = -1, name: Any = None
+    contents: Any, desired_channels: int = -1, desired_samples: int = -1, name: str | None = None
 ) -> DecodeWav:
     """The samples of a WAV file's bytes.
 
@@ -65,7 +65,7 @@ def decode_wav(
     return DecodeWav(ops.convert_to_tensor(samples), ops.convert_to_tensor(rate, "int32"))
 
 
-def encode_wav(audio: TensorLike, sample_rate: Any, name: Any = None) -> bytes:
+def encode_wav(audio: TensorLike, sample_rate: Any, name: str | None = None) -> bytes:
     """A WAV file of 16 bits a sample, as bytes.
 
     Args:

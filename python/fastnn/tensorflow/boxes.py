@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from fastnn import ops
 from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError, ShapeError
 
 __all__ = ["combined_non_max_suppression", "crop_and_resize", "non_max_suppression"]
@@ -38,7 +39,9 @@ def _overlap(box: Any, boxes: Any) -> Any:
 _OUT = -1e30
 
 
-def _picked(boxes: Any, scores: Any, count: int, overlap: float, least: float) -> tuple[Any, Any]:
+def _picked(
+    boxes: Any, scores: TensorLike, count: int, overlap: float, least: float
+) -> tuple[Any, Any]:
     """The best boxes one after the other, without those that overlap a better one.
 
     Of boxes (…, n, 4) and scores (…, n): positions (…, count), and scores, `_OUT` where none is
@@ -60,8 +63,8 @@ def _picked(boxes: Any, scores: Any, count: int, overlap: float, least: float) -
 
 
 def non_max_suppression(
-    boxes: Any, scores: Any, max_output_size: Any, iou_threshold: float = 0.5,
-    score_threshold: float = float("-inf"), name: Any = None,
+    boxes: Any, scores: TensorLike, max_output_size: Any, iou_threshold: float = 0.5,
+    score_threshold: float = float("-inf"), name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Positions of the best boxes, best first, without those that overlap a better one."""
     b, s = ops.convert_to_tensor(boxes, "float32"), ops.convert_to_tensor(scores, "float32")
@@ -79,9 +82,9 @@ def non_max_suppression(
 
 
 def combined_non_max_suppression(
-    boxes: Any, scores: Any, max_output_size_per_class: Any, max_total_size: Any,
+    boxes: Any, scores: TensorLike, max_output_size_per_class: Any, max_total_size: Any,
     iou_threshold: float = 0.5, score_threshold: float = float("-inf"), pad_per_class: bool = False,
-    clip_boxes: bool = True, name: Any = None,
+    clip_boxes: bool = True, name: str | None = None,
 ) -> Detections:  # fmt: skip
     """The best boxes of each class of each picture, those of all classes together cut to a number.
 
@@ -119,8 +122,8 @@ def combined_non_max_suppression(
 
 
 def crop_and_resize(
-    image: Any, boxes: Any, box_indices: Any, crop_size: Any, method: str = "bilinear",
-    extrapolation_value: float = 0.0, name: Any = None,
+    image: TensorLike, boxes: Any, box_indices: Any, crop_size: Any, method: str = "bilinear",
+    extrapolation_value: float = 0.0, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Boxes of pictures, in shares of their sides, brought to one size: (boxes, rows, columns, …).
 

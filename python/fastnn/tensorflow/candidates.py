@@ -31,7 +31,7 @@ def sampled_softmax_loss(
     sampled_values: Any = None,
     remove_accidental_hits: bool = True,
     seed: int | None = None,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:
     """Cross entropies among the right classes and drawn ones, (batch,)."""
     logits, wanted = _of_candidates(
@@ -51,7 +51,7 @@ def nce_loss(
     num_true: int = 1,
     sampled_values: Any = None,
     remove_accidental_hits: bool = False,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:
     """Noise contrastive estimates: right classes against drawn ones, each by itself, (batch,)."""
     logits, wanted = _of_candidates(
@@ -62,9 +62,17 @@ def nce_loss(
 
 
 def _of_candidates(
-    weights: Any, biases: Any, labels: Any, inputs: Any, count: int, classes: int, true: int,
-    sampled: Any, no_hits: bool, seed: int | None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    weights: Any,
+    biases: Any,
+    labels: TensorLike,
+    inputs: TensorLike,
+    count: int,
+    classes: int,
+    true: int,
+    sampled: Any,
+    no_hits: bool,
+    seed: int | None,
+) -> tuple[Tensor, Tensor]:
     """Logits of the right classes, then of the drawn ones, less the logarithm of how often each is
     drawn; and what is wanted of them.
     """

@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.absent import missing
+from fastnn.base.typing import TensorLike
 from fastnn.errors import ShapeError
 
 __all__ = ["debugging"]
@@ -23,7 +24,13 @@ def _holds(found: Any) -> bool:
 
 
 def _checked(name: str, test: Callable[[Any, Any], Any], says: str) -> Callable[..., Any]:
-    def check(x: Any, y: Any, message: Any = None, summarize: Any = None, name: Any = None) -> None:
+    def check(
+        x: TensorLike,
+        y: TensorLike,
+        message: Any = None,
+        summarize: Any = None,
+        name: str | None = None,
+    ) -> None:
         if not _holds(test(x, y)):
             raise ValueError(f"{message or says}\n  hint: look at x and y")
 
@@ -33,7 +40,9 @@ def _checked(name: str, test: Callable[[Any, Any], Any], says: str) -> Callable[
 
 
 def _against_zero(name: str, test: Callable[[Any, Any], Any], says: str) -> Callable[..., Any]:
-    def check(x: Any, message: Any = None, summarize: Any = None, name: Any = None) -> None:
+    def check(
+        x: TensorLike, message: Any = None, summarize: Any = None, name: str | None = None
+    ) -> None:
         if not _holds(test(x, 0)):
             raise ValueError(f"{message or says}\n  hint: look at x")
 
@@ -77,7 +86,7 @@ class _Debugging(ModuleType):
     )
 
     @staticmethod
-    def assert_all_finite(x: Any, message: str = "", name: Any = None) -> Any:
+    def assert_all_finite(x: TensorLike, message: str = "", name: str | None = None) -> Any:
         """`x`, unless NaN or an infinity is in it."""
         x = ops.convert_to_tensor(x)
         if not _holds(ops.isfinite(x)):
@@ -88,8 +97,8 @@ class _Debugging(ModuleType):
 
     @staticmethod
     def assert_near(
-        x: Any, y: Any, rtol: Any = 1e-6, atol: Any = 1e-6, message: Any = None,
-        summarize: Any = None, name: Any = None,
+        x: TensorLike, y: TensorLike, rtol: Any = 1e-6, atol: Any = 1e-6, message: Any = None,
+        summarize: Any = None, name: str | None = None,
     ) -> None:  # fmt: skip
         """ValueError unless elements are close to each other."""
         a, b = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
@@ -97,7 +106,7 @@ class _Debugging(ModuleType):
             raise ValueError(f"{message or 'tensors differ'}\n  hint: look at x and y")
 
     @staticmethod
-    def assert_rank(x: Any, rank: int, message: Any = None, name: Any = None) -> None:
+    def assert_rank(x: TensorLike, rank: int, message: Any = None, name: str | None = None) -> None:
         """ShapeError unless a tensor has so many axes."""
         if ops.ndim(x) != rank:
             raise ShapeError(
@@ -121,7 +130,7 @@ class _Debugging(ModuleType):
                 )
 
     @staticmethod
-    def is_numeric_tensor(tensor: Any) -> bool:
+    def is_numeric_tensor(tensor: TensorLike) -> bool:
         """Whether a tensor is of numbers."""
         return isinstance(tensor, Tensor | np.ndarray) and str(tensor.dtype) != "bool"
 

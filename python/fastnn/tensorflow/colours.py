@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import ops, random
 from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError, ShapeError
 
 __all__ = [
@@ -33,7 +34,7 @@ _FROM_YIQ = np.array(
 )
 
 
-def _colours(images: Any, name: str) -> Any:
+def _colours(images: TensorLike, name: str) -> Any:
     x = ops.convert_to_tensor(images, "float32")
     if len(x.shape) not in (3, 4) or x.shape[-1] != 3:
         raise ShapeError(
@@ -43,48 +44,48 @@ def _colours(images: Any, name: str) -> Any:
     return x
 
 
-def rgb_to_hsv(images: Any, name: Any = None) -> Tensor:
+def rgb_to_hsv(images: TensorLike, name: str | None = None) -> Tensor:
     """Hue, saturation and value of red, green and blue, all from 0 to 1."""
     return ops.image.rgb_to_hsv(_colours(images, "rgb_to_hsv"), data_format="channels_last")
 
 
-def hsv_to_rgb(images: Any, name: Any = None) -> Tensor:
+def hsv_to_rgb(images: TensorLike, name: str | None = None) -> Tensor:
     """Red, green and blue of hue, saturation and value, all from 0 to 1."""
     return ops.image.hsv_to_rgb(_colours(images, "hsv_to_rgb"), data_format="channels_last")
 
 
-def rgb_to_yuv(images: Any, name: Any = None) -> Tensor:
+def rgb_to_yuv(images: TensorLike, name: str | None = None) -> Tensor:
     """Brightness and two differences of colours, of red, green and blue from 0 to 1."""
     return ops.matmul(_colours(images, "rgb_to_yuv"), _YUV)
 
 
-def yuv_to_rgb(images: Any, name: Any = None) -> Tensor:
+def yuv_to_rgb(images: TensorLike, name: str | None = None) -> Tensor:
     """The inverse of `rgb_to_yuv`."""
     return ops.matmul(_colours(images, "yuv_to_rgb"), _FROM_YUV)
 
 
-def rgb_to_yiq(images: Any, name: Any = None) -> Tensor:
+def rgb_to_yiq(images: TensorLike, name: str | None = None) -> Tensor:
     """Brightness, in-phase and quadrature, of red, green and blue from 0 to 1."""
     return ops.matmul(_colours(images, "rgb_to_yiq"), _YIQ)
 
 
-def yiq_to_rgb(images: Any, name: Any = None) -> Tensor:
+def yiq_to_rgb(images: TensorLike, name: str | None = None) -> Tensor:
     """The inverse of `rgb_to_yiq`."""
     return ops.matmul(_colours(images, "yiq_to_rgb"), _FROM_YIQ)
 
 
-def _scaled(images: Any, name: str) -> tuple[Any, bool]:
+def _scaled(images: TensorLike, name: str) -> tuple[Any, bool]:
     """Pictures from 0 to 1, and whether they came as whole numbers from 0 to 255."""
     whole = str(ops.convert_to_tensor(images).dtype) != "float32"
     x = _colours(images, name)
     return (x / 255.0, True) if whole else (x, False)
 
 
-def _back(x: Any, whole: bool) -> Any:
+def _back(x: TensorLike, whole: bool) -> Any:
     return ops.cast(ops.round(ops.clip(x * 255.0, 0.0, 255.0)), "int32") if whole else x
 
 
-def adjust_hue(image: Any, delta: Any, name: Any = None) -> Tensor:
+def adjust_hue(image: TensorLike, delta: Any, name: str | None = None) -> Tensor:
     """Hues with a number from -1 to 1 added."""
     x, whole = _scaled(image, "adjust_hue")
     hsv = ops.image.rgb_to_hsv(x, data_format="channels_last")
@@ -93,7 +94,7 @@ def adjust_hue(image: Any, delta: Any, name: Any = None) -> Tensor:
     return _back(ops.image.hsv_to_rgb(turned, data_format="channels_last"), whole)
 
 
-def adjust_saturation(image: Any, saturation_factor: Any, name: Any = None) -> Tensor:
+def adjust_saturation(image: TensorLike, saturation_factor: Any, name: str | None = None) -> Tensor:
     """Saturations times a factor, at most 1."""
     x, whole = _scaled(image, "adjust_saturation")
     hsv = ops.image.rgb_to_hsv(x, data_format="channels_last")
@@ -102,7 +103,7 @@ def adjust_saturation(image: Any, saturation_factor: Any, name: Any = None) -> T
     return _back(ops.image.hsv_to_rgb(changed, data_format="channels_last"), whole)
 
 
-def adjust_gamma(image: Any, gamma: Any = 1.0, gain: float = 1.0) -> Tensor:
+def adjust_gamma(image: TensorLike, gamma: Any = 1.0, gain: float = 1.0) -> Tensor:
     """`gain` times pictures from 0 to 1 to a power."""
     if not isinstance(gamma, Tensor) and gamma < 0:
         raise DataError(f"tf.image.adjust_gamma: gamma={gamma}\n  hint: 0 or more")
@@ -112,14 +113,14 @@ def adjust_gamma(image: Any, gamma: Any = 1.0, gain: float = 1.0) -> Tensor:
     return _back(gain * ops.power(x, gamma), whole)
 
 
-def random_hue(image: Any, max_delta: float, seed: Any = None) -> Tensor:
+def random_hue(image: TensorLike, max_delta: float, seed: Any = None) -> Tensor:
     """Hues with one number from `-max_delta` to `max_delta` added."""
     if not 0 <= max_delta <= 0.5:
         raise DataError(f"tf.image.random_hue: max_delta={max_delta}\n  hint: from 0 to 0.5")
     return adjust_hue(image, (random.uniform((), seed=seed) * 2 - 1) * max_delta)
 
 
-def random_saturation(image: Any, lower: float, upper: float, seed: Any = None) -> Tensor:
+def random_saturation(image: TensorLike, lower: float, upper: float, seed: Any = None) -> Tensor:
     """Saturations times one factor from `lower` to `upper`."""
     if not 0 <= lower < upper:
         raise DataError(

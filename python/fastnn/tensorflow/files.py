@@ -19,6 +19,7 @@ from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.text import as_text
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.data.images import pillow
 from fastnn.data.text_files import columns_of_lines
 from fastnn.errors import DataError
@@ -44,13 +45,13 @@ def _content(data: bytes) -> Content:
     return held
 
 
-def read_file(filename: Any, name: Any = None) -> Content:
+def read_file(filename: Any, name: str | None = None) -> Content:
     """What a file holds."""
     with open(_text(filename), "rb") as file:
         return _content(file.read())
 
 
-def write_file(filename: Any, contents: Any, name: Any = None) -> None:
+def write_file(filename: Any, contents: Any, name: str | None = None) -> None:
     """Writes what `read_file` gives or an encoder made; folders are made."""
     path = _text(filename)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -59,7 +60,7 @@ def write_file(filename: Any, contents: Any, name: Any = None) -> None:
         file.write(contents.encode() if isinstance(contents, str) else contents)
 
 
-def matching_files(pattern: Any, name: Any = None) -> Content:
+def matching_files(pattern: Any, name: str | None = None) -> Content:
     """The paths that fit a pattern, in order."""
     return np.array(sorted(_glob.glob(_text(pattern))), str)
 
@@ -74,7 +75,7 @@ def decode_csv(
     use_quote_delim: bool = True,
     na_value: str = "",
     select_cols: Sequence[int] | None = None,
-    name: Any = None,
+    name: str | None = None,
 ) -> list[Any]:
     """The columns of lines of a csv file, as tensors of the lines' shape."""
     lines = texts_of(array_of(records), "tf.io.decode_csv")
@@ -111,7 +112,7 @@ def _decoded(contents: Any, channels: Any, name: str) -> Tensor:
 
 
 def decode_image(
-    contents: Any, channels: int | None = None, dtype: Any = None, name: Any = None,
+    contents: Any, channels: int | None = None, dtype: DTypeLike = None, name: str | None = None,
     expand_animations: bool = True,
 ) -> Tensor:  # fmt: skip
     """A picture of any format as (rows, columns, channels), from 0 to 255, or 1 for floats."""
@@ -122,7 +123,7 @@ def decode_image(
 def decode_jpeg(
     contents: Any, channels: int = 0, ratio: int = 1, fancy_upscaling: bool = True,
     try_recover_truncated: bool = False, acceptable_fraction: float = 1, dct_method: str = "",
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """A picture as (rows, columns, channels), from 0 to 255; 0 channels: as in the file."""
     if ratio != 1:
@@ -130,22 +131,24 @@ def decode_jpeg(
     return _decoded(contents, channels, "decode_jpeg")
 
 
-def decode_png(contents: Any, channels: int = 0, dtype: Any = None, name: Any = None) -> Tensor:
+def decode_png(
+    contents: Any, channels: int = 0, dtype: DTypeLike = None, name: str | None = None
+) -> Tensor:
     """A picture as (rows, columns, channels), from 0 to 255; 0 channels: as in the file."""
     return _decoded(contents, channels, "decode_png")
 
 
-def decode_bmp(contents: Any, channels: int = 0, name: Any = None) -> Tensor:
+def decode_bmp(contents: Any, channels: int = 0, name: str | None = None) -> Tensor:
     """A picture as (rows, columns, channels), from 0 to 255; 0 channels: as in the file."""
     return _decoded(contents, channels, "decode_bmp")
 
 
-def decode_gif(contents: Any, name: Any = None) -> Tensor:
+def decode_gif(contents: Any, name: str | None = None) -> Tensor:
     """The first picture of a file as (1, rows, columns, 3), from 0 to 255."""
     return _decoded(contents, 3, "decode_gif")[None]
 
 
-def _encoded(image: Any, form: str, **options: Any) -> Content:
+def _encoded(image: TensorLike, form: str, **options: Any) -> Content:
     x = np.asarray(image)
     if x.ndim != 3 or x.shape[-1] not in _MODES or x.dtype.kind == "f":
         raise DataError(
@@ -160,12 +163,14 @@ def _encoded(image: Any, form: str, **options: Any) -> Content:
     return _content(held.getvalue())
 
 
-def encode_jpeg(image: Any, format: str = "", quality: int = 95, name: Any = None) -> Content:
+def encode_jpeg(
+    image: TensorLike, format: str = "", quality: int = 95, name: str | None = None
+) -> Content:
     """A picture of whole numbers from 0 to 255 as the content of a JPEG file."""
     return _encoded(image, "jpeg", quality=quality)
 
 
-def encode_png(image: Any, compression: int = -1, name: Any = None) -> Content:
+def encode_png(image: TensorLike, compression: int = -1, name: str | None = None) -> Content:
     """A picture of whole numbers from 0 to 255 as the content of a PNG file."""
     return _encoded(image, "png")
 

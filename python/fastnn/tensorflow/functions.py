@@ -20,7 +20,7 @@ from fastnn._core import Tensor, tensor
 from fastnn.base.tensors import TYPES, DType as DType, TensorShape
 from fastnn.base.text import TextArray, as_text
 from fastnn.base.tree import flatten
-from fastnn.base.typing import Axis, TensorLike
+from fastnn.base.typing import Axis, DTypeLike, TensorLike
 from fastnn.config import stored_dtype
 from fastnn.data.specs import TensorSpec
 from fastnn.errors import DataError, TraceError
@@ -114,25 +114,25 @@ assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
 assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
 
 
-def abs_(x: Any, name: Any = None) -> Tensor:
+def abs_(x: TensorLike, name: str | None = None) -> Tensor:
     """Elements without their signs; of a spectrum its magnitudes."""
     return x.magnitude() if isinstance(x, Spectrum) else ops.abs(x)
 
 
-def _alike(x: Any, y: Any) -> Any:
+def _alike(x: TensorLike, y: TensorLike) -> Any:
     """Whether texts are equal; None where one of two values is no text."""
     if not all(isinstance(v, str | bytes | TextArray) for v in (x, y)):
         return None
     return tensor(np.asarray(np.equal(as_text(x), as_text(y)), bool))
 
 
-def equal(x: Any, y: Any, name: Any = None) -> Tensor:
+def equal(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """Whether elements are equal; texts as well."""
     same: Tensor | None = _alike(x, y)
     return ops.equal(x, y) if same is None else same
 
 
-def not_equal(x: Any, y: Any, name: Any = None) -> Tensor:
+def not_equal(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """Whether elements differ; texts as well."""
     same: Tensor | None = _alike(x, y)
     return ops.not_equal(x, y) if same is None else ops.logical_not(same)
@@ -140,7 +140,7 @@ def not_equal(x: Any, y: Any, name: Any = None) -> Tensor:
 
 def matmul(
     a: TensorLike, b: TensorLike, transpose_a: bool = False, transpose_b: bool = False,
-    adjoint_a: bool = False, adjoint_b: bool = False, name: Any = None,
+    adjoint_a: bool = False, adjoint_b: bool = False, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Products of matrices, each of which may be transposed first."""
     x = ops.swapaxes(a, -2, -1) if transpose_a or adjoint_a else a
@@ -149,15 +149,15 @@ def matmul(
 
 
 def eye(
-    num_rows: Any, num_columns: Any = None, batch_shape: Any = None, dtype: Any = None,
-    name: Any = None,
+    num_rows: Any, num_columns: Any = None, batch_shape: Any = None, dtype: DTypeLike = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Matrices with ones on their diagonal."""
     found = ops.eye(num_rows, num_columns, dtype=dtype)
     return found if batch_shape is None else ops.broadcast_to(found, (*batch_shape, *found.shape))
 
 
-def _running(join: str, x: Any, axis: int, exclusive: bool, reverse: bool) -> Tensor:
+def _running(join: str, x: TensorLike, axis: int, exclusive: bool, reverse: bool) -> Tensor:
     x = ops.convert_to_tensor(x)
     x = ops.flip(x, axis=axis) if reverse else x
     if exclusive:
@@ -171,20 +171,28 @@ def _running(join: str, x: Any, axis: int, exclusive: bool, reverse: bool) -> Te
 
 
 def cumsum(
-    x: TensorLike, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: Any = None
+    x: TensorLike,
+    axis: int = 0,
+    exclusive: bool = False,
+    reverse: bool = False,
+    name: str | None = None,
 ) -> Tensor:
     """Running sums along an axis; exclusive ones leave the element itself out."""
     return _running("cumsum", x, axis, exclusive, reverse)
 
 
 def cumprod(
-    x: TensorLike, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: Any = None
+    x: TensorLike,
+    axis: int = 0,
+    exclusive: bool = False,
+    reverse: bool = False,
+    name: str | None = None,
 ) -> Tensor:
     """Running products along an axis; exclusive ones leave the element itself out."""
     return _running("cumprod", x, axis, exclusive, reverse)
 
 
-def scalar_mul(scalar: Any, x: TensorLike, name: Any = None) -> Tensor:
+def scalar_mul(scalar: Any, x: TensorLike, name: str | None = None) -> Tensor:
     """A number times a tensor."""
     return ops.multiply(scalar, x)
 
@@ -194,7 +202,7 @@ def as_dtype(type_value: Any) -> DType:
     return TYPES[stored_dtype(type_value)]
 
 
-def identity_n(input: Any, name: Any = None) -> list[Tensor]:
+def identity_n(input: TensorLike, name: str | None = None) -> list[Tensor]:
     """The tensors themselves."""
     return [ops.convert_to_tensor(x) for x in input]
 
@@ -210,7 +218,9 @@ atan2, truediv, realdiv = ops.arctan2, ops.true_divide, ops.true_divide
 floordiv, floormod = ops.floor_divide, ops.mod
 
 
-def constant(value: TensorLike, dtype: Any = None, shape: Any = None, name: Any = None) -> Tensor:
+def constant(
+    value: TensorLike, dtype: DTypeLike = None, shape: Any = None, name: str | None = None
+) -> Tensor:
     """`value` as a tensor, spread over `shape` when given."""
     x = ops.convert_to_tensor(value, dtype)
     if shape is None:
@@ -218,33 +228,33 @@ def constant(value: TensorLike, dtype: Any = None, shape: Any = None, name: Any 
     return ops.reshape(x, shape) if x.size == np.prod(shape) else ops.broadcast_to(x, shape=shape)
 
 
-def _shaped(name: str, x: Any, *args: Any, **kwargs: Any) -> Any:
+def _shaped(name: str, x: TensorLike, *args: Any, **kwargs: Any) -> Any:
     """A function of shapes that `ops` and NumPy have alike; text is an array of NumPy's."""
     x = ops.convert_to_tensor(x)
     return getattr(np if isinstance(x, np.ndarray) else ops, name)(x, *args, **kwargs)
 
 
-def expand_dims(input: Any, axis: int, name: Any = None) -> Any:
+def expand_dims(input: TensorLike, axis: int, name: str | None = None) -> Any:
     """A new axis of size 1."""
     return _shaped("expand_dims", input, axis)
 
 
-def reshape(tensor: Any, shape: Any, name: Any = None) -> Any:
+def reshape(tensor: TensorLike, shape: Any, name: str | None = None) -> Any:
     """The same elements under another shape."""
     return _shaped("reshape", tensor, shape)
 
 
-def squeeze(input: Any, axis: Any = None, name: Any = None) -> Any:
+def squeeze(input: TensorLike, axis: Axis = None, name: str | None = None) -> Any:
     """Without axes of size 1."""
     return _shaped("squeeze", input, axis=axis)
 
 
-def identity(input: TensorLike, name: Any = None) -> Tensor:
+def identity(input: TensorLike, name: str | None = None) -> Tensor:
     """The tensor itself."""
     return ops.convert_to_tensor(input)
 
 
-def fill(dims: Sequence[int], value: TensorLike, name: Any = None) -> Tensor:
+def fill(dims: Sequence[int], value: TensorLike, name: str | None = None) -> Tensor:
     """`value` everywhere."""
     if isinstance(value, Tensor | KerasTensor) or hasattr(value, "value"):
         return ops.full(dims, value, str(value.dtype))
@@ -252,7 +262,7 @@ def fill(dims: Sequence[int], value: TensorLike, name: Any = None) -> Tensor:
     return ops.full(dims, value, {"b": "bool", "i": "int32", "u": "int32"}.get(kind))
 
 
-def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> Tensor:
+def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: DTypeLike = None) -> Tensor:
     """Numbers from `start` below `limit`."""
     first, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, limit, delta))
     return ops.arange(first, end, step, dtype)
@@ -260,7 +270,7 @@ def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> 
 
 def _reduction(name: str, ours: Callable[..., Any], doc: str) -> Callable[..., Tensor]:
     def reduce(
-        input_tensor: TensorLike, axis: Axis = None, keepdims: bool = False, name: Any = None
+        input_tensor: TensorLike, axis: Axis = None, keepdims: bool = False, name: str | None = None
     ) -> Tensor:
         return ours(input_tensor, axis=axis, keepdims=keepdims)
 
@@ -301,7 +311,7 @@ def argmin(input: TensorLike, axis: int | None = 0, output_type: Any = None) -> 
     return ops.argmin(input, axis=0 if axis is None else axis)
 
 
-def transpose(a: TensorLike, perm: Sequence[int] | None = None, name: Any = None) -> Tensor:
+def transpose(a: TensorLike, perm: Sequence[int] | None = None, name: str | None = None) -> Tensor:
     """Axes in another order, reversed when None."""
     return ops.transpose(a, perm)
 
@@ -321,7 +331,7 @@ def split(value: TensorLike, num_or_size_splits: Any, axis: int = 0) -> list[Ten
 
 def one_hot(
     indices: TensorLike, depth: int, on_value: Any = 1, off_value: Any = 0, axis: int = -1,
-    dtype: Any = None,
+    dtype: DTypeLike = None,
 ) -> Tensor:  # fmt: skip
     """Rows with `on_value` at the place that `indices` names."""
     hot = ops.one_hot(indices, depth, axis=axis)
@@ -523,7 +533,7 @@ def sigmoid_cross_entropy_with_logits(labels: TensorLike, logits: TensorLike) ->
     return ops.binary_crossentropy(labels, logits, from_logits=True)
 
 
-def l2_normalize(x: TensorLike, axis: Any = None, epsilon: float = 1e-12) -> Tensor:
+def l2_normalize(x: TensorLike, axis: Axis = None, epsilon: float = 1e-12) -> Tensor:
     """`x` over its Euclidean norm along `axis`, or that of all of it."""
     return ops.normalize(x, axis=axis, order=2, epsilon=epsilon**0.5)
 

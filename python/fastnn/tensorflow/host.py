@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core, layers, ops
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.config import stored_dtype
 from fastnn.errors import DataError, TraceError
 from fastnn.tracing.symbolic import KerasTensor
@@ -26,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _bytes(x: Any) -> Any:
+def _bytes(x: TensorLike) -> Any:
     """Text as TensorFlow hands it on."""
     if x.dtype.kind in "US":
         return np.char.encode(x.astype(str), "utf-8")[()]
@@ -68,7 +69,7 @@ def _outside(inp: Any, name: str) -> list[Any]:
 
 def numpy_function(
     func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None,
-    stateful: bool = True, name: Any = None,
+    stateful: bool = True, name: str | None = None,
 ) -> Any:  # fmt: skip
     """A Python function of arrays, called now; text comes as bytes. Alone a decorator."""
     if func is None:
@@ -78,7 +79,7 @@ def numpy_function(
     return _results(func(*(_bytes(a.copy()) for a in arrays)), Tout, "numpy_function")
 
 
-def py_function(func: Callable[..., Any], inp: Any, Tout: Any, name: Any = None) -> Any:
+def py_function(func: Callable[..., Any], inp: Any, Tout: Any, name: str | None = None) -> Any:
     """A Python function of tensors, called now."""
     given = [ops.convert_to_tensor(x) for x in _outside(inp, "py_function")]
     return _results(func(*given), Tout, "py_function")
@@ -101,16 +102,16 @@ class TensorArray:
     dynamic_size: bool
 
     def __init__(
-        self, dtype: Any, size: Any = None, dynamic_size: bool | None = None,
+        self, dtype: DTypeLike, size: Any = None, dynamic_size: bool | None = None,
         clear_after_read: bool | None = None, tensor_array_name: Any = None, handle: Any = None,
         flow: Any = None, infer_shape: bool = True, element_shape: Any = None,
-        colocate_with_first_write_call: bool = True, name: Any = None,
+        colocate_with_first_write_call: bool = True, name: str | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
         self.dynamic_size = bool(dynamic_size)
         self._held: list[Any] = [None] * int(size or 0)
 
-    def write(self, index: Any, value: Any, name: Any = None) -> TensorArray:
+    def write(self, index: Any, value: Any, name: str | None = None) -> TensorArray:
         """The array with a value at a place."""
         at = int(index)
         if at >= len(self._held) and (self.dynamic_size or not self._held):
@@ -122,7 +123,7 @@ class TensorArray:
         self._held[at] = ops.convert_to_tensor(value, self.dtype)
         return self
 
-    def read(self, index: Any, name: Any = None) -> Tensor:
+    def read(self, index: Any, name: str | None = None) -> Tensor:
         """The value at a place."""
         value = self._held[int(index)]
         if value is None:
@@ -132,28 +133,28 @@ class TensorArray:
         found: Tensor = value
         return found
 
-    def stack(self, name: Any = None) -> Tensor:
+    def stack(self, name: str | None = None) -> Tensor:
         """All values along a new first axis."""
         return ops.stack(self._all("stack"), axis=0)
 
-    def concat(self, name: Any = None) -> Tensor:
+    def concat(self, name: str | None = None) -> Tensor:
         """All values along their first axis."""
         return ops.concatenate(self._all("concat"), axis=0)
 
-    def gather(self, indices: Any, name: Any = None) -> Tensor:
+    def gather(self, indices: TensorLike, name: str | None = None) -> Tensor:
         """Values at places, along a new first axis."""
         return ops.stack([self.read(int(i)) for i in np.asarray(indices)], axis=0)
 
-    def unstack(self, value: Any, name: Any = None) -> TensorArray:
+    def unstack(self, value: Any, name: str | None = None) -> TensorArray:
         """The array with the slices of a tensor."""
         self._held = list(ops.unstack(ops.convert_to_tensor(value, self.dtype)))
         return self
 
-    def size(self, name: Any = None) -> int:
+    def size(self, name: str | None = None) -> int:
         """The number of places."""
         return len(self._held)
 
-    def close(self, name: Any = None) -> None:
+    def close(self, name: str | None = None) -> None:
         """Forgets everything."""
         self._held = []
 
@@ -200,14 +201,14 @@ def get_logger() -> logging.Logger:
     return logging.getLogger("fastnn")
 
 
-def timestamp(name: Any = None) -> float:
+def timestamp(name: str | None = None) -> float:
     """Seconds since 1970."""
     return time.time()
 
 
 def case(
     pred_fn_pairs: Any, default: Callable[[], Any] | None = None, exclusive: bool = False,
-    strict: bool = False, name: Any = None,
+    strict: bool = False, name: str | None = None,
 ) -> Any:  # fmt: skip
     """What the function of the first true condition gives, else that of `default`."""
     pairs = list(pred_fn_pairs.items() if isinstance(pred_fn_pairs, dict) else pred_fn_pairs)
@@ -225,7 +226,10 @@ def _branch(pred: Any, function: Callable[[], Any], rest: Callable[[], Any]) -> 
 
 
 def switch_case(
-    branch_index: Any, branch_fns: Any, default: Callable[[], Any] | None = None, name: Any = None
+    branch_index: Any,
+    branch_fns: Any,
+    default: Callable[[], Any] | None = None,
+    name: str | None = None,
 ) -> Any:
     """What the function of this number gives; another number takes `default`, or the last."""
     fns = dict(branch_fns) if isinstance(branch_fns, dict) else dict(

@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import ops, random
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.data.image_resize import resize_rows
 from fastnn.errors import DataError, ShapeError
 from fastnn.tensorflow.boxes import (
@@ -75,7 +76,7 @@ class ResizeMethod:
     NEAREST_NEIGHBOR = "nearest"
 
 
-def _picture(image: Any, name: str) -> Tensor:
+def _picture(image: TensorLike, name: str) -> Tensor:
     x: Any = ops.convert_to_tensor(image)
     if not isinstance(x, np.ndarray) and len(x.shape) in (3, 4):
         return x
@@ -90,8 +91,8 @@ def _drawn(seed: Any, *shape: int) -> Any:
 
 
 def resize(
-    images: Any, size: Any, method: str = "bilinear", preserve_aspect_ratio: bool = False,
-    antialias: bool = False, name: Any = None,
+    images: TensorLike, size: Any, method: str = "bilinear", preserve_aspect_ratio: bool = False,
+    antialias: bool = False, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Pictures in another size, float32; with `preserve_aspect_ratio` the largest that fits."""
     x = _picture(images, "resize")
@@ -108,7 +109,7 @@ def resize(
 
 
 def resize_with_pad(
-    image: Any, target_height: int, target_width: int, method: str = "bilinear",
+    image: TensorLike, target_height: int, target_width: int, method: str = "bilinear",
     antialias: bool = False,
 ) -> Tensor:  # fmt: skip
     """Pictures resized until they fit, in the middle of a size of zeros."""
@@ -117,7 +118,7 @@ def resize_with_pad(
     return pad_to_bounding_box(x, top, left, target_height, target_width)
 
 
-def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Tensor:
+def resize_with_crop_or_pad(image: TensorLike, target_height: int, target_width: int) -> Tensor:
     """The middle of pictures, or pictures in the middle of zeros, axis by axis."""
     x = _picture(image, "resize_with_crop_or_pad")
     rows, columns = x.shape[-3], x.shape[-2]
@@ -127,12 +128,12 @@ def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -
     return pad_to_bounding_box(x, top, left, target_height, target_width)
 
 
-def transpose(image: Any, name: Any = None) -> Tensor:
+def transpose(image: TensorLike, name: str | None = None) -> Tensor:
     """Rows and columns exchanged."""
     return ops.swapaxes(_picture(image, "transpose"), -3, -2)
 
 
-def _by_tables(x: Any, size: tuple[int, int], method: str) -> Tensor:
+def _by_tables(x: TensorLike, size: tuple[int, int], method: str) -> Tensor:
     """Pictures of a known size, each axis by a table of weights."""
     if any(not isinstance(n, int) for n in x.shape[-3:-1]):
         raise ShapeError(
@@ -146,7 +147,9 @@ def _by_tables(x: Any, size: tuple[int, int], method: str) -> Tensor:
     return found
 
 
-def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: Any = None) -> Tensor:
+def convert_image_dtype(
+    image: TensorLike, dtype: DTypeLike, saturate: bool = False, name: str | None = None
+) -> Tensor:
     """Whole numbers from 0 to 255 as floats from 0 to 1; floats as they are.
 
     Pictures of 8 bits are int32 here, so other whole numbers are refused.
@@ -168,61 +171,61 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: An
     return ops.cast(x, "float32") / 255.0
 
 
-def flip_left_right(image: Any) -> Tensor:
+def flip_left_right(image: TensorLike) -> Tensor:
     """Pictures with their columns in the other order."""
     return ops.flip(_picture(image, "flip_left_right"), axis=-2)
 
 
-def flip_up_down(image: Any) -> Tensor:
+def flip_up_down(image: TensorLike) -> Tensor:
     """Pictures with their rows in the other order."""
     return ops.flip(_picture(image, "flip_up_down"), axis=-3)
 
 
-def _perhaps(image: Any, axis: int, seed: Any, name: str) -> Tensor:
+def _perhaps(image: TensorLike, axis: int, seed: Any, name: str) -> Tensor:
     x = _picture(image, name)
     batch = [ops.shape(x)[0], 1, 1, 1] if len(x.shape) == 4 else [1, 1, 1]
     return ops.where(random.uniform(batch, seed=seed) < 0.5, ops.flip(x, axis=axis), x)
 
 
-def random_flip_left_right(image: Any, seed: Any = None) -> Tensor:
+def random_flip_left_right(image: TensorLike, seed: Any = None) -> Tensor:
     """Each picture as it is, or with its columns in the other order."""
     return _perhaps(image, -2, seed, "random_flip_left_right")
 
 
-def random_flip_up_down(image: Any, seed: Any = None) -> Tensor:
+def random_flip_up_down(image: TensorLike, seed: Any = None) -> Tensor:
     """Each picture as it is, or with its rows in the other order."""
     return _perhaps(image, -3, seed, "random_flip_up_down")
 
 
-def rot90(image: Any, k: int = 1, name: Any = None) -> Tensor:
+def rot90(image: TensorLike, k: int = 1, name: str | None = None) -> Tensor:
     """Pictures turned `k` times by a right angle, against the clock."""
     x = _picture(image, "rot90")
     return ops.rot90(x, k=k, axes=(0, 1) if len(x.shape) == 3 else (1, 2))
 
 
-def adjust_brightness(image: Any, delta: Any) -> Tensor:
+def adjust_brightness(image: TensorLike, delta: Any) -> Tensor:
     """Pictures with a number added."""
     return ops.cast(_picture(image, "adjust_brightness"), "float32") + delta
 
 
-def adjust_contrast(images: Any, contrast_factor: Any) -> Tensor:
+def adjust_contrast(images: TensorLike, contrast_factor: Any) -> Tensor:
     """Distances from the mean of each channel times a factor."""
     x = ops.cast(_picture(images, "adjust_contrast"), "float32")
     mean = ops.mean(x, axis=(-3, -2), keepdims=True)
     return (x - mean) * contrast_factor + mean
 
 
-def random_brightness(image: Any, max_delta: float, seed: Any = None) -> Tensor:
+def random_brightness(image: TensorLike, max_delta: float, seed: Any = None) -> Tensor:
     """Pictures with one number from `-max_delta` to `max_delta` added."""
     return adjust_brightness(image, (_drawn(seed) * 2 - 1) * max_delta)
 
 
-def random_contrast(image: Any, lower: float, upper: float, seed: Any = None) -> Tensor:
+def random_contrast(image: TensorLike, lower: float, upper: float, seed: Any = None) -> Tensor:
     """Contrasts times one factor from `lower` to `upper`."""
     return adjust_contrast(image, lower + _drawn(seed) * (upper - lower))
 
 
-def per_image_standardization(image: Any) -> Tensor:
+def per_image_standardization(image: TensorLike) -> Tensor:
     """Each picture with mean 0 and deviation 1; of even ones only the mean is taken away."""
     x = ops.cast(_picture(image, "per_image_standardization"), "float32")
     count = float(np.prod(x.shape[-3:]))
@@ -231,19 +234,19 @@ def per_image_standardization(image: Any) -> Tensor:
     return (x - mean) / ops.maximum(spread, count**-0.5)
 
 
-def rgb_to_grayscale(images: Any, name: Any = None) -> Tensor:
+def rgb_to_grayscale(images: TensorLike, name: str | None = None) -> Tensor:
     """Brightness of each pixel, (…, 1)."""
     x = ops.cast(_picture(images, "rgb_to_grayscale"), "float32")
     return ops.image.rgb_to_grayscale(x, data_format="channels_last")
 
 
-def grayscale_to_rgb(images: Any, name: Any = None) -> Tensor:
+def grayscale_to_rgb(images: TensorLike, name: str | None = None) -> Tensor:
     """The one channel three times."""
     return ops.repeat(_picture(images, "grayscale_to_rgb"), 3, axis=-1)
 
 
 def crop_to_bounding_box(
-    image: Any, offset_height: int, offset_width: int, target_height: int, target_width: int
+    image: TensorLike, offset_height: int, offset_width: int, target_height: int, target_width: int
 ) -> Tensor:
     """The part of pictures that begins at an offset."""
     x = _picture(image, "crop_to_bounding_box")
@@ -258,7 +261,7 @@ def crop_to_bounding_box(
 
 
 def pad_to_bounding_box(
-    image: Any, offset_height: int, offset_width: int, target_height: int, target_width: int
+    image: TensorLike, offset_height: int, offset_width: int, target_height: int, target_width: int
 ) -> Tensor:
     """Pictures at an offset in larger ones of zeros."""
     x = _picture(image, "pad_to_bounding_box")
@@ -274,7 +277,7 @@ def pad_to_bounding_box(
     return ops.pad(x, [(0, 0), *around] if len(x.shape) == 4 else around)
 
 
-def central_crop(image: Any, central_fraction: float) -> Tensor:
+def central_crop(image: TensorLike, central_fraction: float) -> Tensor:
     """The middle of pictures: this share of their rows and columns."""
     x = _picture(image, "central_crop")
     if not 0 < central_fraction <= 1:
@@ -286,7 +289,9 @@ def central_crop(image: Any, central_fraction: float) -> Tensor:
     return x[..., top : x.shape[-3] - top, left : x.shape[-2] - left, :]
 
 
-def random_crop(value: Any, size: Sequence[int], seed: Any = None, name: Any = None) -> Tensor:
+def random_crop(
+    value: Any, size: Sequence[int], seed: Any = None, name: str | None = None
+) -> Tensor:
     """A part of this size from anywhere in a tensor."""
     x = ops.convert_to_tensor(value)
     sizes = [int(n) for n in size]
@@ -302,37 +307,41 @@ def random_crop(value: Any, size: Sequence[int], seed: Any = None, name: Any = N
     return ops.slice(x, starts, sizes)
 
 
-def stateless_random_flip_left_right(image: Any, seed: Any) -> Tensor:
+def stateless_random_flip_left_right(image: TensorLike, seed: Any) -> Tensor:
     """As `random_flip_left_right`, the same for the same two numbers."""
     return random_flip_left_right(image, whole_seed(seed))
 
 
-def stateless_random_flip_up_down(image: Any, seed: Any) -> Tensor:
+def stateless_random_flip_up_down(image: TensorLike, seed: Any) -> Tensor:
     """As `random_flip_up_down`, the same for the same two numbers."""
     return random_flip_up_down(image, whole_seed(seed))
 
 
-def stateless_random_brightness(image: Any, max_delta: float, seed: Any) -> Tensor:
+def stateless_random_brightness(image: TensorLike, max_delta: float, seed: Any) -> Tensor:
     """As `random_brightness`, the same for the same two numbers."""
     return random_brightness(image, max_delta, whole_seed(seed))
 
 
-def stateless_random_contrast(image: Any, lower: float, upper: float, seed: Any) -> Tensor:
+def stateless_random_contrast(image: TensorLike, lower: float, upper: float, seed: Any) -> Tensor:
     """As `random_contrast`, the same for the same two numbers."""
     return random_contrast(image, lower, upper, whole_seed(seed))
 
 
-def stateless_random_hue(image: Any, max_delta: float, seed: Any) -> Tensor:
+def stateless_random_hue(image: TensorLike, max_delta: float, seed: Any) -> Tensor:
     """As `random_hue`, the same for the same two numbers."""
     return random_hue(image, max_delta, whole_seed(seed))
 
 
-def stateless_random_saturation(image: Any, lower: float, upper: float, seed: Any = None) -> Tensor:
+def stateless_random_saturation(
+    image: TensorLike, lower: float, upper: float, seed: Any = None
+) -> Tensor:
     """As `random_saturation`, the same for the same two numbers."""
     return random_saturation(image, lower, upper, whole_seed(seed))
 
 
-def stateless_random_crop(value: Any, size: Sequence[int], seed: Any, name: Any = None) -> Tensor:
+def stateless_random_crop(
+    value: Any, size: Sequence[int], seed: Any, name: str | None = None
+) -> Tensor:
     """As `random_crop`, the same for the same two numbers."""
     return random_crop(value, size, whole_seed(seed))
 

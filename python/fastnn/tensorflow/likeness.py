@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
 from fastnn.errors import ShapeError
 from fastnn.ops.likeness import similarity
 
@@ -26,7 +27,7 @@ def _pair(a: Any, b: Any, name: str) -> tuple[Any, Any]:
     return x, y
 
 
-def psnr(a: Any, b: Any, max_val: float, name: Any = None) -> Tensor:
+def psnr(a: Any, b: Any, max_val: float, name: str | None = None) -> Tensor:
     """The peak signal-to-noise ratio of each picture, in decibels."""
     x, y = _pair(a, b, "psnr")
     error = ops.mean(ops.square(x - y), axis=(-3, -2, -1))
@@ -49,7 +50,7 @@ def ssim(
     return found[0] if single else found
 
 
-def total_variation(images: Any, name: Any = None) -> Tensor:
+def total_variation(images: TensorLike, name: str | None = None) -> Tensor:
     """The sum of differences of neighbours, of each picture."""
     x = ops.convert_to_tensor(images, "float32")
     if len(x.shape) not in (3, 4):
@@ -63,7 +64,7 @@ def total_variation(images: Any, name: Any = None) -> Tensor:
     return ops.sum(down, axis=axes) + ops.sum(right, axis=axes)
 
 
-def image_gradients(image: Any) -> tuple[Tensor, Tensor]:
+def image_gradients(image: TensorLike) -> tuple[Tensor, Tensor]:
     """Differences to the next row and to the next column; the last ones are 0."""
     x = ops.convert_to_tensor(image, "float32")
     if len(x.shape) != 4:
@@ -76,7 +77,7 @@ def image_gradients(image: Any) -> tuple[Tensor, Tensor]:
     return down, right
 
 
-def sobel_edges(image: Any) -> Tensor:
+def sobel_edges(image: TensorLike) -> Tensor:
     """Slopes down and to the right of each channel: (batch, rows, columns, channels, 2)."""
     x = ops.convert_to_tensor(image, "float32")
     if len(x.shape) != 4:
@@ -95,7 +96,7 @@ def sobel_edges(image: Any) -> Tensor:
 
 
 def extract_patches(
-    images: Any, sizes: Any, strides: Any, rates: Any, padding: str, name: Any = None
+    images: TensorLike, sizes: Any, strides: Any, rates: Any, padding: str, name: str | None = None
 ) -> Tensor:
     """Patches of pictures, (batch, rows, columns, patch), of sizes (1, rows, columns, 1)."""
     inner = [tuple(int(n) for n in v)[1:3] for v in (sizes, strides, rates)]

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn.base.absent import answer_missing
 from fastnn.base.text import as_text
+from fastnn.base.typing import TensorLike
 from fastnn.data.paths import one_path
 from fastnn.errors import DataError
 
@@ -18,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _values(x: Any) -> list[Any]:
+def _values(x: TensorLike) -> list[Any]:
     array = np.asarray(ops.convert_to_numpy(x) if hasattr(x, "is_traced") else x)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
@@ -34,7 +35,7 @@ class KeyValueTensorInitializer:
 
     def __init__(
         self, keys: Any, values: Any, key_dtype: Any = None, value_dtype: Any = None,
-        name: Any = None,
+        name: str | None = None,
     ) -> None:  # fmt: skip
         self.keys, self.values = _values(keys), _values(values)
         if len(self.keys) != len(self.values):
@@ -56,9 +57,9 @@ class TextFileInitializer(KeyValueTensorInitializer):
 
     def __init__(
         self, filename: Any, key_dtype: Any, key_index: int, value_dtype: Any, value_index: int,
-        vocab_size: int | None = None, delimiter: str = "\t", name: Any = None,
+        vocab_size: int | None = None, delimiter: str = "\t", name: str | None = None,
     ) -> None:  # fmt: skip
-        def part(line: str, number: int, index: int, dtype: Any) -> Any:
+        def part(line: str, number: int, index: int, dtype: str) -> Any:
             if index == TextFileIndex.LINE_NUMBER:
                 return number
             text = line if index == TextFileIndex.WHOLE_LINE else line.split(delimiter)[index]
@@ -76,7 +77,7 @@ class StaticHashTable:
     """A table that gives the value of each key, and a default for keys that it has not."""
 
     def __init__(
-        self, initializer: KeyValueTensorInitializer, default_value: Any, name: Any = None,
+        self, initializer: KeyValueTensorInitializer, default_value: Any, name: str | None = None,
         experimental_is_anonymous: bool = False,
     ) -> None:  # fmt: skip
         self._table = dict(zip(initializer.keys, initializer.values, strict=True))
@@ -89,7 +90,7 @@ class StaticHashTable:
     def _value(self, key: Any) -> Any:
         return self._table.get(key, self._default)
 
-    def lookup(self, keys: Any, name: Any = None) -> Any:
+    def lookup(self, keys: Any, name: str | None = None) -> Any:
         """The values of keys, as a tensor; texts as an array of texts."""
         if getattr(keys, "is_traced", False):
             raise _core.TraceError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn._core import Tensor
-from fastnn.base.typing import Axis, TensorLike
+from fastnn.base.typing import Axis, DTypeLike, TensorLike
 from fastnn.errors import DataError
 from fastnn.tensorflow.segments import (
     segment_max as segment_max,
@@ -35,27 +35,27 @@ __all__ = [
 ]  # fmt: skip
 
 
-def squared_difference(x: TensorLike, y: TensorLike, name: Any = None) -> Tensor:
+def squared_difference(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """(x - y)²."""
     return ops.square(ops.subtract(x, y))
 
 
-def divide_no_nan(x: TensorLike, y: TensorLike, name: Any = None) -> Tensor:
+def divide_no_nan(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """X / y, and 0 where y is 0."""
     return ops.divide_no_nan(x, y)
 
 
-def _or_zero(at: Any, x: Any, y: Any) -> Tensor:
+def _or_zero(at: Any, x: TensorLike, y: TensorLike) -> Tensor:
     return ops.where(ops.equal(at, 0.0), ops.zeros_like(x * y), x * y)
 
 
-def multiply_no_nan(x: TensorLike, y: TensorLike, name: Any = None) -> Tensor:
+def multiply_no_nan(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """X y, and 0 where y is 0."""
     a, b = ops.convert_to_tensor(x, "float32"), ops.convert_to_tensor(y, "float32")
     return _or_zero(b, a, b)
 
 
-def reciprocal_no_nan(x: TensorLike, name: Any = None) -> Tensor:
+def reciprocal_no_nan(x: TensorLike, name: str | None = None) -> Tensor:
     """1 / x, and 0 where x is 0."""
     return ops.divide_no_nan(1.0, x)
 
@@ -66,22 +66,22 @@ def _of_log(x: TensorLike, y: TensorLike, log: Any) -> Tensor:
     return ops.where(none, ops.zeros_like(a * b), a * log(ops.where(none, ops.ones_like(b), b)))
 
 
-def xlogy(x: TensorLike, y: TensorLike, name: Any = None) -> Tensor:
+def xlogy(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """X log(y), and 0 where x is 0."""
     return _of_log(x, y, ops.log)
 
 
-def xlog1py(x: TensorLike, y: TensorLike, name: Any = None) -> Tensor:
+def xlog1py(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """X log(1 + y), and 0 where x is 0."""
     return _of_log(x, y, ops.log1p)
 
 
-def xdivy(x: TensorLike, y: TensorLike, name: Any = None) -> Tensor:
+def xdivy(x: TensorLike, y: TensorLike, name: str | None = None) -> Tensor:
     """X / y, and 0 where x is 0."""
     return _of_log(x, y, ops.reciprocal)
 
 
-def polyval(coeffs: Any, x: TensorLike, name: Any = None) -> Tensor:
+def polyval(coeffs: Any, x: TensorLike, name: str | None = None) -> Tensor:
     """A polynomial whose first coefficient is that of the highest power."""
     if not coeffs:
         raise DataError("tf.math.polyval: there are no coefficients\n  hint: [3.0, 2.0, 1.0]")
@@ -93,7 +93,7 @@ def polyval(coeffs: Any, x: TensorLike, name: Any = None) -> Tensor:
     return found
 
 
-def cumulative_logsumexp(x: TensorLike, axis: int = 0, name: Any = None) -> Tensor:
+def cumulative_logsumexp(x: TensorLike, axis: int = 0, name: str | None = None) -> Tensor:
     """Log of the running sums of exp(x) along an axis."""
     value = ops.convert_to_tensor(x, "float32")
     top = ops.max(value, axis=axis, keepdims=True)
@@ -112,13 +112,13 @@ def _floats(x: TensorLike) -> Any:
     return ops.convert_to_tensor(x, "float32")
 
 
-def _past_whole(x: Any) -> tuple[Any, Any]:
+def _past_whole(x: TensorLike) -> tuple[Any, Any]:
     """The distance of x from the whole number below it, and from the nearest one."""
     past = x - ops.floor(x)
     return past, ops.minimum(past, 1.0 - past)
 
 
-def _log_gamma(x: Any) -> Any:
+def _log_gamma(x: TensorLike) -> Any:
     left = x < 0.5
     a = ops.where(left, 1.0 - x, x)  # log(gamma(x)) = log(pi / |sin(pi x)|) - log(gamma(1 - x))
     low = a < 1.5
@@ -141,17 +141,17 @@ def _log_gamma(x: Any) -> Any:
 
 
 @custom_gradient
-def _lgamma(x: Any) -> Any:
+def _lgamma(x: TensorLike) -> Any:
     return _log_gamma(x), lambda upstream: upstream * digamma(x)
 
 
-def lgamma(x: TensorLike, name: Any = None) -> Tensor:
+def lgamma(x: TensorLike, name: str | None = None) -> Tensor:
     """The logarithm of the absolute value of the gamma function."""
     found: Tensor = _lgamma(_floats(x))
     return found
 
 
-def digamma(x: TensorLike, name: Any = None) -> Tensor:
+def digamma(x: TensorLike, name: str | None = None) -> Tensor:
     """The derivative of `lgamma`; NaN at 0 and at negative whole numbers."""
     x = _floats(x)
     left = x < 0.5
@@ -169,44 +169,50 @@ def digamma(x: TensorLike, name: Any = None) -> Tensor:
     return ops.where(pole, math.nan, ops.where(left, mirrored, found))
 
 
-def lbeta(x: TensorLike, name: Any = None) -> Tensor:
+def lbeta(x: TensorLike, name: str | None = None) -> Tensor:
     """The logarithm of the beta function of the numbers along the last axis."""
     x = _floats(x)
     return ops.sum(lgamma(x), axis=-1) - lgamma(ops.sum(x, axis=-1))
 
 
-def ndtri(x: TensorLike, name: Any = None) -> Tensor:
+def ndtri(x: TensorLike, name: str | None = None) -> Tensor:
     """The quantile of the standard normal distribution."""
     return math.sqrt(2.0) * ops.erfinv(2.0 * _floats(x) - 1.0)
 
 
-def erfcinv(x: TensorLike, name: Any = None) -> Tensor:
+def erfcinv(x: TensorLike, name: str | None = None) -> Tensor:
     """The number whose complementary error function is x."""
     return ops.erfinv(1.0 - _floats(x))
 
 
-def softmax(logits: TensorLike, axis: int | None = None, name: Any = None) -> Tensor:
+def softmax(logits: TensorLike, axis: int | None = None, name: str | None = None) -> Tensor:
     """exp(x) over its sum along an axis, the last one unless told."""
     return ops.softmax(logits, axis=-1 if axis is None else axis)
 
 
 def count_nonzero(
-    input: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: Any = None,
-    name: Any = None,
+    input: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTypeLike = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """How many elements are not 0."""
     return ops.sum(ops.cast(ops.not_equal(input, 0), "int32"), axis=axis, keepdims=keepdims)
 
 
-def zero_fraction(value: TensorLike, name: Any = None) -> Tensor:
+def zero_fraction(value: TensorLike, name: str | None = None) -> Tensor:
     """The share of elements that are 0."""
     return ops.mean(ops.cast(ops.equal(value, 0.0), "float32"))
 
 
 def bincount(
-    arr: TensorLike, weights: Any = None, minlength: Any = None, maxlength: Any = None,
-    dtype: Any = None, name: Any = None, axis: Any = None, binary_output: bool = False,
-) -> Tensor:  # fmt: skip
+    arr: TensorLike,
+    weights: Any = None,
+    minlength: Any = None,
+    maxlength: Any = None,
+    dtype: DTypeLike = None,
+    name: str | None = None,
+    axis: Axis = None,
+    binary_output: bool = False,
+) -> Tensor:
     """How often each whole number from 0 is there, or the sums of its weights."""
     if axis is not None or binary_output:
         raise DataError(
@@ -218,7 +224,7 @@ def bincount(
 
 def confusion_matrix(
     labels: TensorLike, predictions: TensorLike, num_classes: int | None = None,
-    weights: Any = None, dtype: Any = "int32", name: Any = None,
+    weights: Any = None, dtype: DTypeLike = "int32", name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """How often each label (row) was taken for each class (column)."""
     true, told = ops.cast(labels, "int32"), ops.cast(predictions, "int32")
@@ -235,13 +241,13 @@ def confusion_matrix(
     return ops.cast(ops.matmul(ops.transpose(rows), columns), dtype)
 
 
-def is_non_decreasing(x: TensorLike, name: Any = None) -> Tensor:
+def is_non_decreasing(x: TensorLike, name: str | None = None) -> Tensor:
     """Whether each element is at least the one before."""
     flat = ops.reshape(x, (-1,))
     return ops.all(flat[1:] >= flat[:-1])
 
 
-def is_strictly_increasing(x: TensorLike, name: Any = None) -> Tensor:
+def is_strictly_increasing(x: TensorLike, name: str | None = None) -> Tensor:
     """Whether each element is above the one before."""
     flat = ops.reshape(x, (-1,))
     return ops.all(flat[1:] > flat[:-1])

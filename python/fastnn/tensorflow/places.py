@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import DTypeLike, TensorLike
 
 __all__ = [
     "boolean_mask", "dynamic_partition", "gather", "gather_nd", "reverse_sequence", "scatter_nd",
@@ -48,7 +48,7 @@ def gather(params: TensorLike, indices: TensorLike, axis: int = 0, batch_dims: i
 
 
 def gather_nd(
-    params: TensorLike, indices: TensorLike, batch_dims: int = 0, name: Any = None
+    params: TensorLike, indices: TensorLike, batch_dims: int = 0, name: str | None = None
 ) -> Tensor:
     """Elements of `params` at positions (…, axes), after `batch_dims` axes that both share."""
     x, at = ops.convert_to_tensor(params), ops.cast(indices, "int32")
@@ -86,7 +86,7 @@ def _gathered(tensor: TensorLike, indices: TensorLike, updates: TensorLike, name
 
 
 def tensor_scatter_nd_add(
-    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: str | None = None
 ) -> Tensor:
     """`tensor` with updates added at positions."""
     x = ops.convert_to_tensor(tensor)
@@ -94,7 +94,7 @@ def tensor_scatter_nd_add(
 
 
 def tensor_scatter_nd_sub(
-    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: str | None = None
 ) -> Tensor:
     """`tensor` with updates subtracted at positions."""
     x = ops.convert_to_tensor(tensor)
@@ -102,14 +102,14 @@ def tensor_scatter_nd_sub(
 
 
 def tensor_scatter_nd_max(
-    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: str | None = None
 ) -> Tensor:
     """`tensor` with the larger of element and update at positions."""
     return _gathered(tensor, indices, updates, "maximum")
 
 
 def tensor_scatter_nd_min(
-    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: str | None = None
 ) -> Tensor:
     """`tensor` with the smaller of element and update at positions."""
     return _gathered(tensor, indices, updates, "minimum")
@@ -122,14 +122,16 @@ def tensor_scatter_nd_update(
     return ops.scatter_update(tensor, indices, updates)
 
 
-def where(condition: TensorLike, x: Any = None, y: Any = None, name: Any = None) -> Tensor:
+def where(
+    condition: TensorLike, x: TensorLike = None, y: TensorLike = None, name: str | None = None
+) -> Tensor:
     """`x` where the condition is true, else `y`; alone the places (n, axes) where it is true."""
     if x is None and y is None:
         return ops.stack(ops.nonzero(condition), axis=-1)
     return ops.where(condition, x, y)
 
 
-def slice_(input_: TensorLike, begin: Any, size: Any, name: Any = None) -> Tensor:
+def slice_(input_: TensorLike, begin: Any, size: Any, name: str | None = None) -> Tensor:
     """The part from `begin` on of so many elements along each axis; -1 is all that follow."""
     x: Any = ops.convert_to_tensor(input_)
     cuts = []
@@ -145,12 +147,12 @@ def slice_(input_: TensorLike, begin: Any, size: Any, name: Any = None) -> Tenso
     return found
 
 
-def _left(x: Any, axis: int, first: Any, count: Any) -> Any:
+def _left(x: TensorLike, axis: int, first: Any, count: Any) -> Any:
     return ops.shape(x)[axis] if isinstance(count, int) and count == -1 else count
 
 
 def dynamic_partition(
-    data: TensorLike, partitions: TensorLike, num_partitions: int, name: Any = None
+    data: TensorLike, partitions: TensorLike, num_partitions: int, name: str | None = None
 ) -> list[Tensor]:
     """The slices of `data` in as many tensors, by the number of each."""
     x: Any = ops.convert_to_tensor(data)
@@ -160,7 +162,7 @@ def dynamic_partition(
 
 def reverse_sequence(
     input: TensorLike, seq_lengths: TensorLike, seq_axis: int = 1, batch_axis: int = 0,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """The first elements of each row in reverse, as many as its length."""
     x = ops.moveaxis(input, (batch_axis, seq_axis), (0, 1))
@@ -174,7 +176,7 @@ def reverse_sequence(
 
 
 def strided_slice(
-    input_: TensorLike, begin: Any, end: Any, strides: Any = None, name: Any = None
+    input_: TensorLike, begin: Any, end: Any, strides: Any = None, name: str | None = None
 ) -> Tensor:
     """Every so manyeth element from `begin` to `end` of the first axes."""
     steps = [1] * len(begin) if strides is None else strides
@@ -203,12 +205,14 @@ class UniqueWithCounts(NamedTuple):
     count: Tensor  # type: ignore[assignment]
 
 
-def unique(x: Any, out_idx: Any = None, name: Any = None) -> Unique:
+def unique(x: TensorLike, out_idx: Any = None, name: str | None = None) -> Unique:
     """The elements of a vector without repetition, as they first come, and their numbers."""
     return Unique(*unique_with_counts(x)[:2])
 
 
-def unique_with_counts(x: Any, out_idx: Any = None, name: Any = None) -> UniqueWithCounts:
+def unique_with_counts(
+    x: TensorLike, out_idx: Any = None, name: str | None = None
+) -> UniqueWithCounts:
     """As `unique`, and how often each is there."""
     given: Any = ops.convert_to_tensor(x)
     values = given if isinstance(given, np.ndarray) else np.asarray(given)
@@ -224,7 +228,9 @@ def unique_with_counts(x: Any, out_idx: Any = None, name: Any = None) -> UniqueW
     )
 
 
-def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = "bool", name: Any = None) -> Any:
+def sequence_mask(
+    lengths: Any, maxlen: Any = None, dtype: DTypeLike = "bool", name: str | None = None
+) -> Any:
     """True at the first `lengths` places of a new last axis."""
     given = ops.convert_to_tensor(lengths)
     count = int(ops.max(given)) if maxlen is None else maxlen
@@ -232,7 +238,7 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = "bool", name: A
     return mask if str(dtype) == "bool" else ops.cast(mask, dtype)
 
 
-def unravel_index(indices: TensorLike, dims: Any, name: Any = None) -> Tensor:
+def unravel_index(indices: TensorLike, dims: Any, name: str | None = None) -> Tensor:
     """Positions per axis of flat positions in a tensor of sizes `dims`: one row an axis."""
     sizes = tuple(int(d) for d in np.ravel(ops.convert_to_numpy(dims)))
     return ops.stack(list(ops.unravel_index(indices, sizes)), axis=0)

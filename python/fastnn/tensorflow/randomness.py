@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import ops, random
 from fastnn._core import Tensor
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.tensorflow.candidates import expected_unlike, zipf
 
 __all__ = [
@@ -27,8 +28,8 @@ def whole_seed(seed: Any) -> int:
 
 
 def stateless_uniform(
-    shape: Any, seed: Any, minval: Any = 0, maxval: Any = None, dtype: Any = "float32",
-    name: Any = None, alg: Any = None,
+    shape: Any, seed: Any, minval: Any = 0, maxval: Any = None, dtype: DTypeLike = "float32",
+    name: str | None = None, alg: Any = None,
 ) -> Tensor:  # fmt: skip
     """Uniform numbers, the same for the same two numbers."""
     top = 1.0 if maxval is None else maxval
@@ -37,8 +38,8 @@ def stateless_uniform(
 
 
 def stateless_normal(
-    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
-    name: Any = None, alg: Any = None,
+    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: DTypeLike = "float32",
+    name: str | None = None, alg: Any = None,
 ) -> Tensor:  # fmt: skip
     """Normal numbers, the same for the same two numbers."""
     numbers: Tensor = random.normal(shape, seed=whole_seed(seed)) * stddev + mean
@@ -46,8 +47,8 @@ def stateless_normal(
 
 
 def stateless_truncated_normal(
-    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
-    name: Any = None, alg: Any = None,
+    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: DTypeLike = "float32",
+    name: str | None = None, alg: Any = None,
 ) -> Tensor:  # fmt: skip
     """Normal numbers within two deviations, the same for the same two numbers."""
     numbers: Tensor = random.truncated_normal(shape, seed=whole_seed(seed)) * stddev + mean
@@ -55,7 +56,11 @@ def stateless_truncated_normal(
 
 
 def stateless_categorical(
-    logits: Any, num_samples: int, seed: Any, dtype: Any = "int32", name: Any = None
+    logits: TensorLike,
+    num_samples: int,
+    seed: Any,
+    dtype: DTypeLike = "int32",
+    name: str | None = None,
 ) -> Tensor:
     """Classes drawn by logits, the same for the same two numbers."""
     drawn: Tensor = random.categorical(logits, num_samples, seed=whole_seed(seed))
@@ -74,7 +79,7 @@ def fold_in(seed: Any, data: Any, alg: Any = "auto_select") -> Tensor:
 
 
 def poisson(
-    shape: Any, lam: Any, dtype: Any = "float32", seed: Any = None, name: Any = None
+    shape: Any, lam: Any, dtype: DTypeLike = "float32", seed: Any = None, name: str | None = None
 ) -> Tensor:
     """Poisson numbers; a list of means adds its axes to the shape."""
     mean = np.asarray(lam, np.float64)
@@ -107,8 +112,8 @@ class Generator:
         return cls()
 
     def uniform(
-        self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = "float32",
-        name: Any = None,
+        self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: DTypeLike = "float32",
+        name: str | None = None,
     ) -> Tensor:  # fmt: skip
         """Uniform numbers from `minval` below `maxval`."""
         top = 1.0 if maxval is None else maxval
@@ -116,16 +121,16 @@ class Generator:
         return numbers
 
     def normal(
-        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
-        name: Any = None,
+        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: DTypeLike = "float32",
+        name: str | None = None,
     ) -> Tensor:  # fmt: skip
         """Normal numbers."""
         numbers: Tensor = random.normal(shape, seed=self._source) * stddev + mean
         return numbers
 
     def truncated_normal(
-        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
-        name: Any = None,
+        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: DTypeLike = "float32",
+        name: str | None = None,
     ) -> Tensor:  # fmt: skip
         """Normal numbers within two deviations."""
         numbers: Tensor = random.truncated_normal(shape, seed=self._source) * stddev + mean
@@ -153,7 +158,7 @@ def get_global_generator() -> Generator:
 
 def log_uniform_candidate_sampler(
     true_classes: Any, num_true: int, num_sampled: int, unique: bool, range_max: int,
-    seed: int | None = None, name: Any = None,
+    seed: int | None = None, name: str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Classes drawn by Zipf's law, small numbers first, and how often each is to be expected."""
     return _candidates(zipf(range_max), true_classes, num_sampled, unique, seed)
@@ -161,7 +166,7 @@ def log_uniform_candidate_sampler(
 
 def uniform_candidate_sampler(
     true_classes: Any, num_true: int, num_sampled: int, unique: bool, range_max: int,
-    seed: int | None = None, name: Any = None,
+    seed: int | None = None, name: str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Classes drawn alike, and how often each is to be expected."""
     chance = np.full(range_max, 1.0 / range_max)

@@ -37,7 +37,9 @@ def _segments(kind: str, sorted_ids: bool) -> Callable[..., Tensor]:
     name = f"segment_{kind}" if sorted_ids else f"unsorted_segment_{kind}"
     join = getattr(ops, f"segment_{'sum' if kind in ('mean', 'sqrt_n') else kind}")
 
-    def segment(data: Any, segment_ids: Any, num_segments: Any = None, name: Any = None) -> Any:
+    def segment(
+        data: Any, segment_ids: Any, num_segments: Any = None, name: str | None = None
+    ) -> Any:
         data = ops.convert_to_tensor(data)
         out = join(data, segment_ids, num_segments)
         if kind in ("sum", "prod"):

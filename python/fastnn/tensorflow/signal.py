@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.ops.audio import mel_filters
 
 __all__ = [
@@ -47,7 +47,7 @@ class Spectrum:
         """Both parts as one array of complex numbers."""
         return np.asarray(self.real) + 1j * np.asarray(self.imag)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
         whole = self.numpy()
         return whole if dtype is None else whole.astype(dtype)
 
@@ -60,12 +60,14 @@ class Spectrum:
         return Spectrum(real[at], imag[at])
 
 
-def hann_window(window_length: int, periodic: bool = True, dtype: Any = "float32") -> Tensor:
+def hann_window(window_length: int, periodic: bool = True, dtype: DTypeLike = "float32") -> Tensor:
     """Half a raised cosine over so many steps."""
     return _cosine(window_length, periodic, 0.5)
 
 
-def hamming_window(window_length: int, periodic: bool = True, dtype: Any = "float32") -> Tensor:
+def hamming_window(
+    window_length: int, periodic: bool = True, dtype: DTypeLike = "float32"
+) -> Tensor:
     """A raised cosine that ends above zero, over so many steps."""
     return _cosine(window_length, periodic, 0.54)
 
@@ -81,7 +83,7 @@ def _cosine(length: int, periodic: bool, high: float) -> Tensor:
 
 def frame(
     signal: TensorLike, frame_length: int, frame_step: int, pad_end: bool = False,
-    pad_value: float = 0, axis: int = -1, name: Any = None,
+    pad_value: float = 0, axis: int = -1, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Parts of the last axis, `frame_length` long, that start `frame_step` apart."""
     if axis != -1:
@@ -94,22 +96,27 @@ def frame(
     return ops.extract_sequences(x, frame_length, frame_step)
 
 
-def rfft(input_tensor: TensorLike, fft_length: Any = None, name: Any = None) -> Spectrum:
+def rfft(input_tensor: TensorLike, fft_length: Any = None, name: str | None = None) -> Spectrum:
     """The spectrum of real numbers along the last axis."""
     length = None if fft_length is None else int(ops.convert_to_numpy(fft_length).ravel()[0])
     return Spectrum(*ops.rfft(input_tensor, length))
 
 
-def irfft(input_tensor: Spectrum, fft_length: Any = None, name: Any = None) -> Tensor:
+def irfft(input_tensor: Spectrum, fft_length: Any = None, name: str | None = None) -> Tensor:
     """The real numbers of a spectrum."""
     length = None if fft_length is None else int(ops.convert_to_numpy(fft_length).ravel()[0])
     return ops.irfft((input_tensor.real, input_tensor.imag), length)
 
 
 def stft(
-    signals: TensorLike, frame_length: int, frame_step: int, fft_length: int | None = None,
-    window_fn: Callable[..., Any] | None = hann_window, pad_end: bool = False, name: Any = None,
-) -> Spectrum:  # fmt: skip
+    signals: TensorLike,
+    frame_length: int,
+    frame_step: int,
+    fft_length: int | None = None,
+    window_fn: Callable[..., Any] | None = hann_window,
+    pad_end: bool = False,
+    name: str | None = None,
+) -> Spectrum:
     """The spectra of frames of signals: (…, frames, fft_length // 2 + 1)."""
     frames = frame(signals, frame_length, frame_step, pad_end)
     if window_fn is not None:
@@ -120,7 +127,7 @@ def stft(
 
 def inverse_stft(
     stfts: Spectrum, frame_length: int, frame_step: int, fft_length: int | None = None,
-    window_fn: Callable[..., Any] | None = hann_window, name: Any = None,
+    window_fn: Callable[..., Any] | None = hann_window, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Signals whose frames, added where they overlap, have these spectra."""
     length = 2 ** math.ceil(math.log2(frame_length)) if fft_length is None else int(fft_length)
@@ -130,7 +137,7 @@ def inverse_stft(
     return overlap_and_add(frames, frame_step)
 
 
-def overlap_and_add(signal: TensorLike, frame_step: int, name: Any = None) -> Tensor:
+def overlap_and_add(signal: TensorLike, frame_step: int, name: str | None = None) -> Tensor:
     """Signals of frames (…, frames, length) that start `frame_step` apart, added up."""
     frames: Any = ops.convert_to_tensor(signal)
     count, length = ops.shape(frames)[-2:]
@@ -146,7 +153,7 @@ def overlap_and_add(signal: TensorLike, frame_step: int, name: Any = None) -> Te
     return ops.sum(ops.stack(parts), axis=0)
 
 
-def _rolled(x: Any, axes: Any, by: Callable[[int], int]) -> Any:
+def _rolled(x: TensorLike, axes: Any, by: Callable[[int], int]) -> Any:
     if isinstance(x, Spectrum):
         return Spectrum(_rolled(x.real, axes, by), _rolled(x.imag, axes, by))
     x = ops.convert_to_tensor(x)
@@ -157,19 +164,19 @@ def _rolled(x: Any, axes: Any, by: Callable[[int], int]) -> Any:
     return x
 
 
-def fftshift(x: Any, axes: Any = None, name: Any = None) -> Any:
+def fftshift(x: TensorLike, axes: Any = None, name: str | None = None) -> Any:
     """Frequency 0 moved from the start of the axes, all or those named, to the middle."""
     return _rolled(x, axes, lambda size: size // 2)
 
 
-def ifftshift(x: Any, axes: Any = None, name: Any = None) -> Any:
+def ifftshift(x: TensorLike, axes: Any = None, name: str | None = None) -> Any:
     """What `fftshift` moved, moved back."""
     return _rolled(x, axes, lambda size: -(size // 2))
 
 
 def dct(
     input: TensorLike, type: int = 2, n: int | None = None, axis: int = -1,
-    norm: str | None = None, name: Any = None,
+    norm: str | None = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """The discrete cosine transform of the last axis.
 
@@ -204,7 +211,7 @@ def dct(
 
 def idct(
     input: TensorLike, type: int = 2, n: int | None = None, axis: int = -1,
-    norm: str | None = None, name: Any = None,
+    norm: str | None = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """`dct` undone, but for a factor of twice the steps where `norm` is None, as in TensorFlow.
 
@@ -259,8 +266,8 @@ def _cosines(type: int, n: int, norm: str | None) -> Array:
 
 def linear_to_mel_weight_matrix(
     num_mel_bins: int = 20, num_spectrogram_bins: int = 129, sample_rate: float = 8000,
-    lower_edge_hertz: float = 125.0, upper_edge_hertz: float = 3800.0, dtype: Any = "float32",
-    name: Any = None,
+    lower_edge_hertz: float = 125.0, upper_edge_hertz: float = 3800.0, dtype: DTypeLike = "float32",
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Triangles, even on the mel scale, that sum magnitudes of a spectrum to bands.
 
@@ -293,7 +300,9 @@ def linear_to_mel_weight_matrix(
     return ops.convert_to_tensor(mel_filters(num_mel_bins, num_spectrogram_bins, rate, low, high))
 
 
-def mfccs_from_log_mel_spectrograms(log_mel_spectrograms: TensorLike, name: Any = None) -> Tensor:
+def mfccs_from_log_mel_spectrograms(
+    log_mel_spectrograms: TensorLike, name: str | None = None
+) -> Tensor:
     """Cepstral coefficients of mel spectrograms (…, bands), as many as bands.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import ops
 from fastnn._core import Dim
 from fastnn.base.tensors import TensorShape, WholeNumber
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import DTypeLike, TensorLike
 from fastnn.tracing.size_vectors import SizeVector
 
 __all__ = [
@@ -69,28 +69,28 @@ class Sizes(SizeVector):
         return Sizes((*other, *self)) if isinstance(other, tuple | list) else self + other
 
 
-def shape(input: Any, out_type: Any = None, name: Any = None) -> Sizes:
+def shape(input: TensorLike, out_type: Any = None, name: str | None = None) -> Sizes:
     """The sizes of a tensor."""
     return Sizes(ops.shape(input))
 
 
-def size(input: Any, out_type: Any = None, name: Any = None) -> Any:
+def size(input: TensorLike, out_type: Any = None, name: str | None = None) -> Any:
     """The number of elements; where it is open a size to compute with."""
     found = ops.size(input)
     return WholeNumber(found) if isinstance(found, int) else found
 
 
-def rank(input: Any, name: Any = None) -> WholeNumber:
+def rank(input: TensorLike, name: str | None = None) -> WholeNumber:
     """The number of axes."""
     return WholeNumber(ops.ndim(input))
 
 
-def shape_n(input: Any, out_type: Any = None, name: Any = None) -> list[Sizes]:
+def shape_n(input: TensorLike, out_type: Any = None, name: str | None = None) -> list[Sizes]:
     """The sizes of several tensors."""
     return [shape(x) for x in input]
 
 
-def cast(x: TensorLike, dtype: Any, name: Any = None) -> Any:
+def cast(x: TensorLike, dtype: DTypeLike, name: str | None = None) -> Any:
     """A tensor in another type; a size that is open stays one as a whole number."""
     if isinstance(x, Dim) and "int" in str(dtype):
         return x
@@ -99,7 +99,7 @@ def cast(x: TensorLike, dtype: Any, name: Any = None) -> Any:
     return ops.cast(ops.stack(list(x)) if isinstance(x, Sizes) else x, dtype)
 
 
-def concat(values: Sequence[TensorLike], axis: int, name: Any = None) -> Any:
+def concat(values: Sequence[TensorLike], axis: int, name: str | None = None) -> Any:
     """Tensors joined along an axis; sizes from `tf.shape` stay sizes."""
     if any(isinstance(v, Sizes) for v in values) and all(
         isinstance(v, tuple | list) for v in values

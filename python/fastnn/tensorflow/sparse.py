@@ -13,6 +13,7 @@ from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.tensors import DType, TensorShape
+from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError
 
 __all__ = [
@@ -96,7 +97,7 @@ class SparseTensor:
 
 def to_dense(
     sp_input: SparseTensor, default_value: Any = None, validate_indices: bool = True,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """The whole tensor; `default_value`, 0 unless told, where there is no element."""
     start = ops.full(sp_input.shape, 0 if default_value is None else default_value)
@@ -105,14 +106,14 @@ def to_dense(
     return found
 
 
-def from_dense(tensor: Any, name: Any = None) -> SparseTensor:
+def from_dense(tensor: TensorLike, name: str | None = None) -> SparseTensor:
     """The elements of a tensor that are not 0."""
     array = np.asarray(ops.convert_to_tensor(tensor))
     places = np.argwhere(array)
     return SparseTensor(places.reshape(-1, array.ndim), array[tuple(places.T)], array.shape)
 
 
-def reorder(sp_input: SparseTensor, name: Any = None) -> SparseTensor:
+def reorder(sp_input: SparseTensor, name: str | None = None) -> SparseTensor:
     """The elements row by row."""
     places = np.asarray(sp_input.indices)
     order = np.lexsort(places.T[::-1])
@@ -120,7 +121,7 @@ def reorder(sp_input: SparseTensor, name: Any = None) -> SparseTensor:
 
 
 def sparse_dense_matmul(
-    sp_a: Any, b: Any, adjoint_a: bool = False, adjoint_b: bool = False, name: Any = None
+    sp_a: Any, b: Any, adjoint_a: bool = False, adjoint_b: bool = False, name: str | None = None
 ) -> Tensor:
     """Products of matrices, the first of which is given by its elements."""
     x, y = (to_dense(m) if isinstance(m, SparseTensor) else m for m in (sp_a, b))

@@ -13,6 +13,7 @@ from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.text import TextArray, as_text
+from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.preprocessing.farmhash import fingerprint64
 from fastnn.layers.preprocessing.host import array_of, texts_of
@@ -37,23 +38,27 @@ def _each(f: Callable[[str], str], value: Any, where: str) -> Text:
     return as_text(np.array([f(v) for v in texts.ravel().tolist()], str).reshape(texts.shape))
 
 
-def lower(input: Any, encoding: str = "", name: Any = None) -> Text:
+def lower(input: TensorLike, encoding: str = "", name: str | None = None) -> Text:
     """Texts in small letters."""
     return _each(str.lower, input, "lower")
 
 
-def upper(input: Any, encoding: str = "", name: Any = None) -> Text:
+def upper(input: TensorLike, encoding: str = "", name: str | None = None) -> Text:
     """Texts in capital letters."""
     return _each(str.upper, input, "upper")
 
 
-def strip(input: Any, name: Any = None) -> Text:
+def strip(input: TensorLike, name: str | None = None) -> Text:
     """Texts without white space at their ends."""
     return _each(str.strip, input, "strip")
 
 
 def regex_replace(
-    input: Any, pattern: str, rewrite: str, replace_global: bool = True, name: Any = None
+    input: TensorLike,
+    pattern: str,
+    rewrite: str,
+    replace_global: bool = True,
+    name: str | None = None,
 ) -> Text:
     """Texts with `rewrite` in place of what fits the pattern: of all of it, or of the first."""
     found, most = _compiled(pattern), 0 if replace_global else 1
@@ -61,7 +66,7 @@ def regex_replace(
     return _each(lambda v: found.sub(rewrite, v, count=most), input, "regex_replace")
 
 
-def regex_full_match(input: Any, pattern: str, name: Any = None) -> Tensor:
+def regex_full_match(input: TensorLike, pattern: str, name: str | None = None) -> Tensor:
     """Whether a whole text fits the pattern."""
     texts, found = _texts(input, "regex_full_match"), _compiled(pattern)
     fits = [found.fullmatch(v) is not None for v in texts.ravel().tolist()]
@@ -78,14 +83,16 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         ) from None
 
 
-def length(input: Any, unit: str = "BYTE", name: Any = None) -> Tensor:
+def length(input: TensorLike, unit: str = "BYTE", name: str | None = None) -> Tensor:
     """How many bytes of UTF-8 a text has, or with `unit="UTF8_CHAR"` how many characters."""
     texts = _texts(input, "length")
     counts = [len(v) if unit == "UTF8_CHAR" else len(v.encode()) for v in texts.ravel().tolist()]
     return _core.tensor(np.array(counts, np.int32).reshape(texts.shape))
 
 
-def substr(input: Any, pos: int, len: int, unit: str = "BYTE", name: Any = None) -> Text:
+def substr(
+    input: TensorLike, pos: int, len: int, unit: str = "BYTE", name: str | None = None
+) -> Text:
     """`len` bytes or characters of each text from `pos` on."""
 
     def cut(text: str) -> str:
@@ -97,7 +104,7 @@ def substr(input: Any, pos: int, len: int, unit: str = "BYTE", name: Any = None)
     return _each(cut, input, "substr")
 
 
-def join(inputs: Sequence[Any], separator: str = "", name: Any = None) -> Text:
+def join(inputs: Sequence[Any], separator: str = "", name: str | None = None) -> Text:
     """Texts of several arrays joined element by element."""
     parts = np.broadcast_arrays(*(_texts(v, "join") for v in inputs))
     rows = zip(*(p.ravel().tolist() for p in parts), strict=True)
@@ -106,7 +113,7 @@ def join(inputs: Sequence[Any], separator: str = "", name: Any = None) -> Text:
 
 
 def reduce_join(
-    inputs: Any, axis: int | None = None, separator: str = "", name: Any = None
+    inputs: TensorLike, axis: int | None = None, separator: str = "", name: str | None = None
 ) -> Text:
     """Texts along an axis joined to one; all of them without an axis."""
     texts = _texts(inputs, "reduce_join")
@@ -115,20 +122,22 @@ def reduce_join(
     return as_text(np.array(flat, str).reshape(() if axis is None else rows.shape[:-1]))
 
 
-def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: Any = None) -> Text:
+def split(
+    input: TensorLike, sep: str | None = None, maxsplit: int = -1, name: str | None = None
+) -> Text:
     """The words of one text; of several, rows with "" after the words of shorter ones."""
     return _pieces(lambda v: v.split(sep or None, maxsplit), input, "split")
 
 
 def unicode_split(
-    input: Any, input_encoding: str = "UTF-8", errors: str = "replace",
-    replacement_char: int = 65533, name: Any = None,
+    input: TensorLike, input_encoding: str = "UTF-8", errors: str = "replace",
+    replacement_char: int = 65533, name: str | None = None,
 ) -> Text:  # fmt: skip
     """The characters of one text; of several, rows with "" after those of shorter ones."""
     return _pieces(list, input, "unicode_split")
 
 
-def bytes_split(input: Any, name: Any = None) -> Text:
+def bytes_split(input: TensorLike, name: str | None = None) -> Text:
     """As `unicode_split`; refused for text whose characters are several bytes."""
 
     def cut(text: str) -> list[str]:
@@ -143,7 +152,7 @@ def bytes_split(input: Any, name: Any = None) -> Text:
 
 
 def ngrams(
-    data: Any, ngram_width: int | Sequence[int], separator: str = " ", name: Any = None
+    data: Any, ngram_width: int | Sequence[int], separator: str = " ", name: str | None = None
 ) -> Text:
     """The runs of so many texts along the last axis, joined; of several widths one after another.
 
@@ -177,14 +186,18 @@ def _count(row: list[str]) -> int:
     return row.__len__()
 
 
-def unicode_decode(input: Any, input_encoding: str = "UTF-8", name: Any = None) -> Tensor:
+def unicode_decode(
+    input: TensorLike, input_encoding: str = "UTF-8", name: str | None = None
+) -> Tensor:
     """The numbers of the characters; of several texts, rows with 0 after those of shorter ones."""
     pieces = unicode_split(input)
     codes = [ord(v) if v else 0 for v in pieces.ravel().tolist()]
     return _core.tensor(np.array(codes, np.int32).reshape(pieces.shape))
 
 
-def unicode_encode(input: Any, output_encoding: str = "UTF-8", name: Any = None) -> Text:
+def unicode_encode(
+    input: TensorLike, output_encoding: str = "UTF-8", name: str | None = None
+) -> Text:
     """Texts of the characters whose numbers stand along the last axis; 0 is none."""
     codes = np.asarray(ops.convert_to_numpy(input))
     rows = [
@@ -194,7 +207,11 @@ def unicode_encode(input: Any, output_encoding: str = "UTF-8", name: Any = None)
 
 
 def format(
-    template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: Any = None
+    template: str,
+    inputs: TensorLike,
+    placeholder: str = "{}",
+    summarize: int = 3,
+    name: str | None = None,
 ) -> Text:
     """A text with values in the places of `placeholder`."""
     parts = template.split(placeholder)
@@ -208,19 +225,19 @@ def format(
     return as_text(parts[0] + "".join(a + b for a, b in zip(said, parts[1:], strict=True)))
 
 
-def _buckets(input: Any, count: int, hash_of: Callable[[bytes], int], where: str) -> Tensor:
+def _buckets(input: TensorLike, count: int, hash_of: Callable[[bytes], int], where: str) -> Tensor:
     texts = _texts(input, where)
     found = [hash_of(v.encode()) % count for v in texts.ravel().tolist()]
     return _core.tensor(np.array(found, np.int32).reshape(texts.shape))
 
 
-def to_hash_bucket_fast(input: Any, num_buckets: int, name: Any = None) -> Tensor:
+def to_hash_bucket_fast(input: TensorLike, num_buckets: int, name: str | None = None) -> Tensor:
     """A number below `num_buckets` for each text, TensorFlow's own."""
     return _buckets(input, num_buckets, fingerprint64, "to_hash_bucket_fast")
 
 
 def to_hash_bucket_strong(
-    input: Any, num_buckets: int, key: Sequence[int], name: Any = None
+    input: TensorLike, num_buckets: int, key: Sequence[int], name: str | None = None
 ) -> Tensor:
     """The same by a hash with a key of two whole numbers, TensorFlow's own."""
     salt = salt_of(np.ravel(key).tolist(), "tf.strings.to_hash_bucket_strong")
@@ -228,12 +245,12 @@ def to_hash_bucket_strong(
     return _buckets(input, num_buckets, partial(siphash24, salt), "to_hash_bucket_strong")
 
 
-def to_hash_bucket(input: Any, num_buckets: int, name: Any = None) -> Tensor:
+def to_hash_bucket(input: TensorLike, num_buckets: int, name: str | None = None) -> Tensor:
     """A number below `num_buckets` for each text; other numbers than TensorFlow's."""
     return _buckets(input, num_buckets, fingerprint64, "to_hash_bucket")
 
 
-def to_number(input: Any, out_type: str = "float32", name: Any = None) -> Tensor:
+def to_number(input: TensorLike, out_type: str = "float32", name: str | None = None) -> Tensor:
     """The numbers that texts say."""
     texts = _texts(input, "to_number")
     try:
@@ -242,7 +259,7 @@ def to_number(input: Any, out_type: str = "float32", name: Any = None) -> Tensor
         raise DataError(f"tf.strings.to_number: {error}\n  hint: texts such as '1.5'") from None
 
 
-def as_string(input: Any, name: Any = None) -> Text:
+def as_string(input: TensorLike, name: str | None = None) -> Text:
     """Numbers as texts."""
     return as_text(np.asarray(ops.convert_to_numpy(input)).astype(str))
 

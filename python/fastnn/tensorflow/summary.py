@@ -65,7 +65,7 @@ class SummaryWriter:
 
 def create_file_writer(
     logdir: Any, max_queue: Any = None, flush_millis: Any = None, filename_suffix: Any = None,
-    name: Any = None, experimental_trackable: bool = False,
+    name: str | None = None, experimental_trackable: bool = False,
 ) -> SummaryWriter:  # fmt: skip
     """A writer of event files in a folder.
 
@@ -136,7 +136,7 @@ def image(
     return _written("images", name, made, step, dataformats="NHWC")
 
 
-def flush(writer: SummaryWriter | None = None, name: Any = None) -> None:
+def flush(writer: SummaryWriter | None = None, name: str | None = None) -> None:
     """Writes what waits."""
     for each in [writer] if writer is not None else _open:
         each.flush()

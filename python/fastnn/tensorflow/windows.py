@@ -10,7 +10,7 @@ from typing import Any
 
 from fastnn import ops, random
 from fastnn._core import Tensor
-from fastnn.base.typing import TensorLike
+from fastnn.base.typing import Axis, TensorLike
 from fastnn.errors import DataError, ShapeError
 from fastnn.tensorflow.candidates import (
     nce_loss as nce_loss,
@@ -59,7 +59,7 @@ def _inner(name: str, value: Any, axes: int, layout: str) -> Any:
     return sizes[0] if len(sizes) == 1 else tuple(sizes)
 
 
-def _padded(x: Any, padding: Any) -> tuple[Any, str]:
+def _padded(x: TensorLike, padding: Any) -> tuple[Any, str]:
     """The input and 'same' or 'valid', of a name or of borders for each axis."""
     if isinstance(padding, str):
         return x, padding.lower()
@@ -67,7 +67,7 @@ def _padded(x: Any, padding: Any) -> tuple[Any, str]:
 
 
 def _convolved(
-    name: str, x: Any, kernel: Any, strides: Any, padding: Any, form: Any, dilations: Any,
+    name: str, x: TensorLike, kernel: Any, strides: Any, padding: Any, form: Any, dilations: Any,
     convolve: Callable[..., Tensor], axes: int | None = None,
 ) -> Tensor:  # fmt: skip
     x, kernel = ops.convert_to_tensor(x, "float32"), ops.convert_to_tensor(kernel, "float32")
@@ -88,7 +88,7 @@ def _convolved(
 
 def convolution(
     input: TensorLike, filters: TensorLike, strides: Any = None, padding: Any = "VALID",
-    data_format: str | None = None, dilations: Any = None, name: Any = None,
+    data_format: str | None = None, dilations: Any = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """A convolution of one, two or three axes."""
     return _convolved(
@@ -98,7 +98,7 @@ def convolution(
 
 def conv1d(
     input: TensorLike, filters: TensorLike, stride: Any, padding: Any,
-    data_format: str = "NWC", dilations: Any = None, name: Any = None,
+    data_format: str = "NWC", dilations: Any = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """A convolution of sequences (batch, steps, channels)."""
     return _convolved("conv1d", input, filters, stride, padding, data_format, dilations,
@@ -107,7 +107,7 @@ def conv1d(
 
 def conv2d(
     input: TensorLike, filters: TensorLike, strides: Any, padding: Any,
-    data_format: str = "NHWC", dilations: Any = None, name: Any = None,
+    data_format: str = "NHWC", dilations: Any = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """A convolution of pictures (batch, rows, columns, channels)."""
     return _convolved("conv2d", input, filters, strides, padding, data_format, dilations,
@@ -116,7 +116,7 @@ def conv2d(
 
 def conv3d(
     input: TensorLike, filters: TensorLike, strides: Any, padding: Any,
-    data_format: str = "NDHWC", dilations: Any = None, name: Any = None,
+    data_format: str = "NDHWC", dilations: Any = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """A convolution of volumes."""
     return _convolved("conv3d", input, filters, strides, padding, data_format, dilations,
@@ -124,7 +124,7 @@ def conv3d(
 
 
 def atrous_conv2d(
-    value: TensorLike, filters: TensorLike, rate: int, padding: Any, name: Any = None
+    value: TensorLike, filters: TensorLike, rate: int, padding: Any, name: str | None = None
 ) -> Tensor:
     """A convolution of pictures whose filter leaves `rate` - 1 pixels out between two."""
     return conv2d(value, filters, 1, padding, dilations=rate)
@@ -132,7 +132,7 @@ def atrous_conv2d(
 
 def depthwise_conv2d(
     input: TensorLike, filter: TensorLike, strides: Any, padding: Any,
-    data_format: str | None = None, dilations: Any = None, name: Any = None,
+    data_format: str | None = None, dilations: Any = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """A convolution of each channel by itself."""
     return _convolved("depthwise_conv2d", input, filter, strides, padding, data_format, dilations,
@@ -141,7 +141,7 @@ def depthwise_conv2d(
 
 def separable_conv2d(
     input: TensorLike, depthwise_filter: TensorLike, pointwise_filter: TensorLike, strides: Any,
-    padding: Any, data_format: str | None = None, dilations: Any = None, name: Any = None,
+    padding: Any, data_format: str | None = None, dilations: Any = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """A convolution of each channel by itself, then one of each pixel by itself."""
     x = depthwise_conv2d(input, depthwise_filter, strides, padding, data_format, dilations)
@@ -149,7 +149,7 @@ def separable_conv2d(
 
 
 def _transposed(
-    name: str, x: Any, kernel: Any, output_shape: Any, strides: Any, padding: Any, form: Any,
+    name: str, x: TensorLike, kernel: Any, output_shape: Any, strides: Any, padding: Any, form: Any,
     axes: int,
 ) -> Tensor:  # fmt: skip
     """A transposed convolution whose result has the sizes that are asked for."""
@@ -191,7 +191,7 @@ def _transposed(
 
 def conv1d_transpose(
     input: TensorLike, filters: TensorLike, output_shape: Any, strides: Any,
-    padding: Any = "SAME", data_format: str = "NWC", dilations: Any = None, name: Any = None,
+    padding: Any = "SAME", data_format: str = "NWC", dilations: Any = None, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """The transpose of `conv1d`; filters are (size, channels out, channels in)."""
     return _transposed("conv1d_transpose", input, filters, output_shape, strides, padding,
@@ -199,18 +199,30 @@ def conv1d_transpose(
 
 
 def conv2d_transpose(
-    input: TensorLike, filters: TensorLike, output_shape: Any, strides: Any,
-    padding: Any = "SAME", data_format: str = "NHWC", dilations: Any = None, name: Any = None,
-) -> Tensor:  # fmt: skip
+    input: TensorLike,
+    filters: TensorLike,
+    output_shape: Any,
+    strides: Any,
+    padding: Any = "SAME",
+    data_format: str = "NHWC",
+    dilations: Any = None,
+    name: str | None = None,
+) -> Tensor:
     """The transpose of `conv2d`; filters are (sizes, channels out, channels in)."""
     return _transposed("conv2d_transpose", input, filters, output_shape, strides, padding,
                        data_format, 2)  # fmt: skip
 
 
 def conv3d_transpose(
-    input: TensorLike, filters: TensorLike, output_shape: Any, strides: Any,
-    padding: Any = "SAME", data_format: str = "NDHWC", dilations: Any = None, name: Any = None,
-) -> Tensor:  # fmt: skip
+    input: TensorLike,
+    filters: TensorLike,
+    output_shape: Any,
+    strides: Any,
+    padding: Any = "SAME",
+    data_format: str = "NDHWC",
+    dilations: Any = None,
+    name: str | None = None,
+) -> Tensor:
     """The transpose of `conv3d`; filters are (sizes, channels out, channels in)."""
     return _transposed("conv3d_transpose", input, filters, output_shape, strides, padding,
                        data_format, 3)  # fmt: skip
@@ -219,7 +231,7 @@ def conv3d_transpose(
 def _pooling(name: str, pooled: Callable[..., Tensor], axes: int | None, doc: str) -> Any:
     def pooling(
         input: TensorLike, ksize: Any, strides: Any, padding: Any,
-        data_format: str | None = None, name: Any = None,
+        data_format: str | None = None, name: str | None = None,
     ) -> Tensor:  # fmt: skip
         x = ops.convert_to_tensor(input, "float32")
         inner = len(x.shape) - 2
@@ -254,9 +266,15 @@ avg_pool1d, avg_pool2d, avg_pool3d = (
 
 
 def pool(
-    input: TensorLike, window_shape: Any, pooling_type: str, strides: Any = None,
-    padding: Any = "VALID", data_format: str | None = None, dilations: Any = None, name: Any = None,
-) -> Tensor:  # fmt: skip
+    input: TensorLike,
+    window_shape: Any,
+    pooling_type: str,
+    strides: Any = None,
+    padding: Any = "VALID",
+    data_format: str | None = None,
+    dilations: Any = None,
+    name: str | None = None,
+) -> Tensor:
     """Windows joined by "MAX" or "AVG"."""
     kinds = {"MAX": max_pool, "AVG": avg_pool}
     if pooling_type not in kinds:
@@ -266,7 +284,7 @@ def pool(
 
 
 def bias_add(
-    value: TensorLike, bias: TensorLike, data_format: str | None = None, name: Any = None
+    value: TensorLike, bias: TensorLike, data_format: str | None = None, name: str | None = None
 ) -> Tensor:
     """A number per channel added."""
     x, b = ops.convert_to_tensor(value), ops.convert_to_tensor(bias)
@@ -276,7 +294,7 @@ def bias_add(
 
 
 def moments(
-    x: TensorLike, axes: Any, shift: Any = None, keepdims: bool = False, name: Any = None
+    x: TensorLike, axes: Any, shift: Any = None, keepdims: bool = False, name: str | None = None
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance over axes."""
     return ops.moments(x, axes, keepdims=keepdims)
@@ -284,7 +302,7 @@ def moments(
 
 def batch_normalization(
     x: TensorLike, mean: TensorLike, variance: TensorLike, offset: Any, scale: Any,
-    variance_epsilon: float, name: Any = None,
+    variance_epsilon: float, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """(x - mean) / sqrt(variance + epsilon) * scale + offset; None leaves one of these out."""
     factor: Any = ops.rsqrt(ops.convert_to_tensor(variance) + variance_epsilon)
@@ -296,7 +314,7 @@ def batch_normalization(
 
 def local_response_normalization(
     input: TensorLike, depth_radius: int = 5, bias: float = 1.0, alpha: float = 1.0,
-    beta: float = 0.5, name: Any = None,
+    beta: float = 0.5, name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Each element over a power of the squares of the channels around it."""
     x = ops.convert_to_tensor(input, "float32")
@@ -311,12 +329,12 @@ def local_response_normalization(
 lrn = local_response_normalization
 
 
-def gelu(features: TensorLike, approximate: bool = False, name: Any = None) -> Tensor:
+def gelu(features: TensorLike, approximate: bool = False, name: str | None = None) -> Tensor:
     """X times the share of normal numbers below x; exact unless told."""
     return ops.gelu(features, approximate=approximate)
 
 
-def leaky_relu(features: TensorLike, alpha: float = 0.2, name: Any = None) -> Tensor:
+def leaky_relu(features: TensorLike, alpha: float = 0.2, name: str | None = None) -> Tensor:
     """x, and `alpha` x below 0."""
     return ops.leaky_relu(features, negative_slope=alpha)
 
@@ -330,14 +348,14 @@ def silu(features: TensorLike, beta: float = 1.0) -> Tensor:
 swish = silu
 
 
-def crelu(features: TensorLike, axis: int = -1, name: Any = None) -> Tensor:
+def crelu(features: TensorLike, axis: int = -1, name: str | None = None) -> Tensor:
     """relu(x) and relu(-x) side by side."""
     x = ops.convert_to_tensor(features)
     return ops.relu(ops.concatenate([x, -x], axis=axis))
 
 
 def normalize(
-    tensor: TensorLike, ord: Any = "euclidean", axis: Any = None, name: Any = None
+    tensor: TensorLike, ord: Any = "euclidean", axis: Axis = None, name: str | None = None
 ) -> tuple[Tensor, Tensor]:
     """A tensor over its norm, and the norm."""
     x = ops.convert_to_tensor(tensor, "float32")
@@ -346,13 +364,13 @@ def normalize(
     return x / size, size
 
 
-def zero_fraction(value: TensorLike, name: Any = None) -> Tensor:
+def zero_fraction(value: TensorLike, name: str | None = None) -> Tensor:
     """The share of elements that are 0."""
     return ops.mean(ops.cast(ops.equal(value, 0.0), "float32"))
 
 
 def embedding_lookup(
-    params: TensorLike, ids: TensorLike, max_norm: float | None = None, name: Any = None
+    params: TensorLike, ids: TensorLike, max_norm: float | None = None, name: str | None = None
 ) -> Tensor:
     """The rows of a table at `ids`."""
     rows = ops.take(params, ids, axis=0)
@@ -363,7 +381,7 @@ def embedding_lookup(
 
 
 def weighted_cross_entropy_with_logits(
-    labels: TensorLike, logits: TensorLike, pos_weight: Any, name: Any = None
+    labels: TensorLike, logits: TensorLike, pos_weight: Any, name: str | None = None
 ) -> Tensor:
     """Cross entropy of truth values and logits, per element, where true ones count more."""
     x, z = ops.convert_to_tensor(logits), ops.convert_to_tensor(labels)
@@ -374,7 +392,7 @@ def weighted_cross_entropy_with_logits(
 def ctc_loss(
     labels: TensorLike, logits: TensorLike, label_length: Any, logit_length: Any,
     logits_time_major: bool = True, unique: Any = None, blank_index: int | None = None,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """The CTC loss of each sequence; logits are (steps, batch, classes) unless told."""
     if label_length is None:
@@ -389,7 +407,7 @@ def ctc_loss(
 
 
 def compute_average_loss(
-    per_example_loss: TensorLike, sample_weight: Any = None, global_batch_size: Any = None
+    per_example_loss: TensorLike, sample_weight: TensorLike = None, global_batch_size: Any = None
 ) -> Tensor:
     """The sum of losses over the number of samples."""
     loss = ops.convert_to_tensor(per_example_loss, "float32")
@@ -406,7 +424,7 @@ def scale_regularization_loss(regularization_loss: TensorLike) -> Tensor:
 
 def dropout(
     x: TensorLike, rate: float, noise_shape: Sequence[int] | None = None, seed: Any = None,
-    name: Any = None,
+    name: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Elements set to zero with probability `rate`, the rest scaled up."""
     return random.dropout(x, rate, noise_shape, seed)

@@ -34,7 +34,7 @@ class Scattered:
         rows = known_ops()["expand_dims"](sparse_delta.indices, -1)
         return self._put(rows, sparse_delta.values, reduction, sign)
 
-    def scatter_nd_update(self, indices: Any, updates: Any, name: Any = None) -> Any:
+    def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> Any:
         """Puts updates at positions (n, axes); of repeated ones the last counts.
 
         Args:
@@ -52,7 +52,7 @@ class Scattered:
         """
         return self._put(indices, updates, None)
 
-    def scatter_nd_add(self, indices: Any, updates: Any, name: Any = None) -> Any:
+    def scatter_nd_add(self, indices: Any, updates: Any, name: str | None = None) -> Any:
         """Adds updates at positions (n, axes).
 
         Args:
@@ -69,7 +69,7 @@ class Scattered:
         """
         return self._put(indices, updates, "add")
 
-    def scatter_nd_sub(self, indices: Any, updates: Any, name: Any = None) -> Any:
+    def scatter_nd_sub(self, indices: Any, updates: Any, name: str | None = None) -> Any:
         """Subtracts updates at positions (n, axes).
 
         Args:
@@ -86,7 +86,7 @@ class Scattered:
         """
         return self._put(indices, updates, "add", -1)
 
-    def scatter_nd_max(self, indices: Any, updates: Any, name: Any = None) -> Any:
+    def scatter_nd_max(self, indices: Any, updates: Any, name: str | None = None) -> Any:
         """Keeps the larger of element and update at positions (n, axes).
 
         Args:
@@ -103,7 +103,7 @@ class Scattered:
         """
         return self._put(indices, updates, "max")
 
-    def scatter_nd_min(self, indices: Any, updates: Any, name: Any = None) -> Any:
+    def scatter_nd_min(self, indices: Any, updates: Any, name: str | None = None) -> Any:
         """Keeps the smaller of element and update at positions (n, axes).
 
         Args:
@@ -120,7 +120,9 @@ class Scattered:
         """
         return self._put(indices, updates, "min")
 
-    def scatter_update(self, sparse_delta: Any, use_locking: bool = False, name: Any = None) -> Any:
+    def scatter_update(
+        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
+    ) -> Any:
         """Puts rows at their numbers.
 
         Args:
@@ -141,7 +143,9 @@ class Scattered:
         """
         return self._rows(sparse_delta, None)
 
-    def scatter_add(self, sparse_delta: Any, use_locking: bool = False, name: Any = None) -> Any:
+    def scatter_add(
+        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
+    ) -> Any:
         """Adds rows at their numbers; arguments as for `scatter_update`.
 
         Args:
@@ -159,7 +163,9 @@ class Scattered:
         """
         return self._rows(sparse_delta, "add")
 
-    def scatter_sub(self, sparse_delta: Any, use_locking: bool = False, name: Any = None) -> Any:
+    def scatter_sub(
+        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
+    ) -> Any:
         """Subtracts rows at their numbers; arguments as for `scatter_update`.
 
         Args:
@@ -177,7 +183,9 @@ class Scattered:
         """
         return self._rows(sparse_delta, "add", -1)
 
-    def scatter_max(self, sparse_delta: Any, use_locking: bool = False, name: Any = None) -> Any:
+    def scatter_max(
+        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
+    ) -> Any:
         """Keeps the larger of row and update; arguments as for `scatter_update`.
 
         Args:
@@ -195,7 +203,9 @@ class Scattered:
         """
         return self._rows(sparse_delta, "max")
 
-    def scatter_min(self, sparse_delta: Any, use_locking: bool = False, name: Any = None) -> Any:
+    def scatter_min(
+        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
+    ) -> Any:
         """Keeps the smaller of row and update; arguments as for `scatter_update`.
 
         Args:
@@ -213,7 +223,9 @@ class Scattered:
         """
         return self._rows(sparse_delta, "min")
 
-    def scatter_mul(self, sparse_delta: Any, use_locking: bool = False, name: Any = None) -> Any:
+    def scatter_mul(
+        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
+    ) -> Any:
         """Multiplies rows at their numbers; arguments as for `scatter_update`.
 
         Args:
@@ -231,7 +243,7 @@ class Scattered:
         """
         return self._rows(sparse_delta, "mul")
 
-    def sparse_read(self: Any, indices: Any, name: Any = None) -> Any:
+    def sparse_read(self: Any, indices: Any, name: str | None = None) -> Any:
         """Rows by their numbers, as a tensor.
 
         Args:

@@ -22,7 +22,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import refuse_unfit
 from fastnn.base.caching import cached
 from fastnn.base.tensors import TYPES, DType, TensorShape, given_shape
-from fastnn.base.typing import Shape
+from fastnn.base.typing import DTypeLike, Shape
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
 from fastnn.tracing.known_ops import known_ops
@@ -135,7 +135,7 @@ def _binary(dunder: str, op_name: str) -> Callable[[Any, Any], Any]:
     return method
 
 
-def _computed(dtype: Any) -> str:
+def _computed(dtype: DTypeLike) -> str:
     """The type of the core, which sees numbers where a text input has been read."""
     return "int32" if dtype == "string" else stored_dtype(dtype)
 
@@ -173,7 +173,7 @@ class KerasTensor:
     def __init__(
         self,
         shape: Sequence[int | None],
-        dtype: Any = "float32",
+        dtype: DTypeLike = "float32",
         sparse: bool = False,
         ragged: bool = False,
         record_history: bool = True,
@@ -264,7 +264,7 @@ class KerasTensor:
     def __int__(self) -> int:
         raise self._no_value("int()")
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Any:
         raise self._no_value("a NumPy function")
 
     def __iter__(self) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import losses, metrics, ops
 from fastnn.base import tree
+from fastnn.base.typing import TensorLike
 from fastnn.config import is_accuracy_by_loss, snake_case
 from fastnn.errors import DataError, unknown_name
 from fastnn.losses.targets import Targets, classes_of, is_fed, labels_are_checked, targets_of
@@ -77,7 +78,7 @@ def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> li
     return [given] * count
 
 
-def _names(y_pred: Any, names: list[str] | None) -> list[str] | None:
+def _names(y_pred: TensorLike, names: list[str] | None) -> list[str] | None:
     """Names of the outputs: keys of a dict, paths in nested structures, else as the model says."""
     by_path = _by_path(y_pred)
     if isinstance(y_pred, dict) or (names is not None and len(names) != len(by_path)):
@@ -110,7 +111,7 @@ def _loss_entries(given: Any, names: list[str] | None, count: int) -> list[Any]:
     return entries
 
 
-def _aligned(y: Any, y_pred: Any, names: list[str] | None, partly: bool = True) -> list[Any]:
+def _aligned(y: Any, y_pred: TensorLike, names: list[str] | None, partly: bool = True) -> list[Any]:
     """Targets in the order of the outputs."""
     if isinstance(y, dict) and names:
         given = _by_path(y) if isinstance(y_pred, dict) else y
@@ -158,7 +159,9 @@ class CompiledLoss:
         #: Classes of each output, known from the first batch on.
         self._classes: list[int | None] | None = None
 
-    def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> Any:
+    def __call__(
+        self, y: Any, y_pred: TensorLike, sample_weight: TensorLike, names: list[str] | None
+    ) -> Any:
         """Gives the total loss of a batch."""
         outputs = tree.flatten(y_pred)
         names = _names(y_pred, names)
@@ -314,7 +317,7 @@ def _checked_weights(weights: Any) -> Any:
     return weights
 
 
-def _classes(fn: Any, y_pred: Any) -> int | None:
+def _classes(fn: Any, y_pred: TensorLike) -> int | None:
     """How many classes an output has, for a loss of class numbers; None where the data says."""
     axis = getattr(fn, "axis", -1)
     if fn is None or not ops.ndim(y_pred):
@@ -376,7 +379,9 @@ class CompiledMetrics:
             return [self] if tree.flatten(self._given) else []
         return [m for _, m, _ in self._slots]
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike = None
+    ) -> None:
         """Takes a batch into account: how a `train_step` updates `self.metrics`."""
         self.update(y_true, y_pred, sample_weight, self.output_names)
 
@@ -426,7 +431,9 @@ class CompiledMetrics:
                     stacklevel=6,
                 )
 
-    def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
+    def update(
+        self, y: Any, y_pred: TensorLike, sample_weight: TensorLike, names: list[str] | None
+    ) -> None:
         """Takes a batch into account."""
         outputs = tree.flatten(y_pred)
         names = _names(y_pred, names)
@@ -557,7 +564,7 @@ class OlderMetrics:
         found = self._model._compiled_metrics
         return [] if found is None else list(found.metrics)
 
-    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y: Any, y_pred: TensorLike, sample_weight: TensorLike = None) -> None:
         """Takes a batch in."""
         if self._model._compiled_metrics is not None:
             names = getattr(self._model, "output_names", None)

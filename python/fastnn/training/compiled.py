@@ -13,6 +13,7 @@ from typing import Any
 from fastnn import _core, metrics, ops, optimizers
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
+from fastnn.base.typing import TensorLike
 from fastnn.data.batches import unpack
 from fastnn.devices import choice
 from fastnn.errors import NotCompiledError, reject_arguments
@@ -194,8 +195,8 @@ class Compiled(Tracing):
         self,
         x: Any = None,
         y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        y_pred: TensorLike = None,
+        sample_weight: TensorLike = None,
         training: bool = True,
     ) -> Any:
         """The compiled loss plus the losses that layers and penalties add.
@@ -234,7 +235,11 @@ class Compiled(Tracing):
         return total
 
     def compiled_loss(
-        self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+        self,
+        y: Any,
+        y_pred: TensorLike,
+        sample_weight: TensorLike = None,
+        regularization_losses: Any = None,
     ) -> Any:
         """What steps written for Keras 2 call: the compiled loss, which the logs then hold.
 
@@ -271,7 +276,7 @@ class Compiled(Tracing):
         return OlderMetrics(self)
 
     def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+        self, x: Any, y: Any, y_pred: TensorLike, sample_weight: TensorLike = None
     ) -> dict[str, Any]:
         """Updates the compiled metrics with a batch and gives all values.
 
@@ -296,7 +301,7 @@ class Compiled(Tracing):
             self._compiled_metrics.update(y, y_pred, sample_weight, names)
         return self.get_metrics_result()
 
-    def _loss_of(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
+    def _loss_of(self, x: Any, y: Any, y_pred: TensorLike, weights: Any, training: bool) -> Any:
         """`compute_loss` as Keras calls it: by keyword, `training` where an override takes it."""
         given: dict[str, Any] = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": weights}
         parameters = inspect.signature(self.compute_loss).parameters.values()

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
+from fastnn.base.typing import TensorLike
 from fastnn.data.arrays import leaf
 from fastnn.data.batches import is_iterable_data, unpack
 from fastnn.errors import DataError
@@ -36,7 +37,7 @@ def cache_features(
     backbone: Any,
     x: Any,
     y: Any = None,
-    sample_weight: Any = None,
+    sample_weight: TensorLike = None,
     *,
     batch_size: int | None = None,
     verbose: Any = "auto",

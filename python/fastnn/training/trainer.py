@@ -17,6 +17,7 @@ from fastnn.base.arguments import (
     hints_arguments,
     verbosity,
 )
+from fastnn.base.typing import TensorLike
 from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import IterableData, closing, split_tail
 from fastnn.data.labels import check_class_weight
@@ -107,7 +108,7 @@ class Trainer(Compiled):
         validation_data: Any = None,
         shuffle: bool = True,
         class_weight: Any = None,
-        sample_weight: Any = None,
+        sample_weight: TensorLike = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
@@ -213,7 +214,7 @@ class Trainer(Compiled):
         y: Any = None,
         batch_size: int | None = None,
         verbose: Any = "auto",
-        sample_weight: Any = None,
+        sample_weight: TensorLike = None,
         steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
@@ -408,7 +409,7 @@ class Trainer(Compiled):
         self,
         x: Any,
         y: Any = None,
-        sample_weight: Any = None,
+        sample_weight: TensorLike = None,
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
@@ -442,7 +443,7 @@ class Trainer(Compiled):
 
     @hints_arguments
     def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+        self, x: Any, y: Any = None, sample_weight: TensorLike = None, return_dict: bool = False
     ) -> Any:
         """The loss and metrics of one batch.
 

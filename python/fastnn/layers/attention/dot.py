@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops, random
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.attention.masks import causal_mask
 from fastnn.layers.base.layer import Layer
@@ -65,7 +66,7 @@ class Attention(Layer):
             )
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """The scale, and the weight of `"concat"`."""
         self._check(input_shape)
         self.scale = self.concat_score_weight = None
@@ -77,7 +78,7 @@ class Attention(Layer):
             )
         self.built = True
 
-    def _calculate_scores(self, query: Any, key: Any) -> Any:
+    def _calculate_scores(self, query: TensorLike, key: TensorLike) -> Any:
         """Scores (batch, queries, keys)."""
         if self.score_mode == "dot":
             scores = ops.matmul(query, ops.swapaxes(key, -2, -1))
@@ -87,7 +88,7 @@ class Attention(Layer):
         return self.concat_score_weight.value * ops.sum(ops.tanh(both), axis=-1)
 
     def _apply_scores(
-        self, scores: Any, value: Any, scores_mask: Any = None, training: Any = False
+        self, scores: Any, value: TensorLike, scores_mask: Any = None, training: bool | None = False
     ) -> tuple[Any, Any]:
         """The weighed means of the values, and the weights."""
         if scores_mask is not None:
@@ -109,9 +110,13 @@ class Attention(Layer):
         return ops.logical_and(ops.expand_dims(ops.cast(v_mask, "bool"), -2), causal)
 
     def call(
-        self, inputs: Any, mask: Any = None, training: Any = False,
-        return_attention_scores: bool = False, use_causal_mask: bool = False,
-    ) -> Any:  # fmt: skip
+        self,
+        inputs: TensorLike,
+        mask: TensorLike = None,
+        training: bool | None = False,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
         """The means of the values, and their weights where they are asked for."""
         self._check(inputs, mask)
         query, value = inputs[0], inputs[1]
@@ -124,21 +129,21 @@ class Attention(Layer):
             out = ops.where(ops.expand_dims(ops.cast(q_mask, "bool"), -1), out, 0.0)
         return (out, weights) if return_attention_scores else out
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """The mask of the query."""
         self._check(inputs, mask)
         if not mask or mask[0] is None:
             return None
         return ops.convert_to_tensor(mask[0])
 
-    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+    def _mask_sources(self, inputs: TensorLike, masks: TensorLike) -> Any:
         return (masks[0],)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         """(batch, queries, features of the values)."""
         return (*tuple(input_shape[0])[:-1], input_shape[1][-1])
 
-    def _check(self, inputs: Any, mask: Any = None) -> None:
+    def _check(self, inputs: TensorLike, mask: TensorLike = None) -> None:
         name = type(self).__name__
         if not isinstance(inputs, list | tuple) or isinstance(inputs[0], int | None.__class__):
             raise ValueError(
@@ -202,7 +207,7 @@ class AdditiveAttention(Attention):
             self.scale = self.add_weight(name="scale", shape=(size,), initializer="glorot_uniform")
         self.built = True
 
-    def _calculate_scores(self, query: Any, key: Any) -> Any:
+    def _calculate_scores(self, query: TensorLike, key: TensorLike) -> Any:
         """Scores (batch, queries, keys)."""
         terms = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
         return ops.sum(terms if self.scale is None else self.scale.value * terms, axis=-1)

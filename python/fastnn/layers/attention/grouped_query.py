@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from fastnn import ops
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.layers.attention.heads import HeadedAttention, check_shapes, positive
 
 __all__ = ["GroupQueryAttention", "GroupedQueryAttention"]
@@ -63,13 +64,13 @@ class GroupedQueryAttention(HeadedAttention):
         use_bias: bool = True,
         sliding_window: int | None = None,
         flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         use_gate: bool = False,
         seed: Any = None,
         **kwargs: Any,
@@ -126,9 +127,15 @@ class GroupedQueryAttention(HeadedAttention):
         self.built = True
 
     def _compute_attention(
-        self, query: Any, key: Any, value: Any, attention_mask: Any = None, training: Any = None,
-        return_attention_scores: bool = False, use_causal_mask: bool = False,
-    ) -> tuple[Any, Any]:  # fmt: skip
+        self,
+        query: TensorLike,
+        key: TensorLike,
+        value: TensorLike,
+        attention_mask: TensorLike = None,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> tuple[Any, Any]:
         """What the heads give and, where they were computed, the scores."""
         if not (self.dropout > 0 or return_attention_scores):
             scale, causal = self._inverse_sqrt_head_dim, use_causal_mask
@@ -143,10 +150,18 @@ class GroupedQueryAttention(HeadedAttention):
         return ops.einsum("buqk,bkuh->bquh", kept, value), scores
 
     def call(
-        self, query: Any, value: Any, key: Any = None, query_mask: Any = None,
-        value_mask: Any = None, key_mask: Any = None, attention_mask: Any = None,
-        return_attention_scores: bool = False, training: Any = None, use_causal_mask: bool = False,
-    ) -> Any:  # fmt: skip
+        self,
+        query: TensorLike,
+        value: TensorLike,
+        key: TensorLike = None,
+        query_mask: TensorLike = None,
+        value_mask: TensorLike = None,
+        key_mask: TensorLike = None,
+        attention_mask: TensorLike = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
         """The output, and the scores (batch, heads, queries, keys) where they are asked for."""
         masks = {
             "query_mask": query_mask, "value_mask": value_mask, "key_mask": key_mask,
@@ -160,7 +175,7 @@ class GroupedQueryAttention(HeadedAttention):
 
     def compute_output_shape(
         self, query_shape: Any, value_shape: Any, key_shape: Any = None
-    ) -> Any:
+    ) -> Shape:
         """(batch, queries, features)."""
         if query_shape[-1] != value_shape[-1]:
             raise ValueError(

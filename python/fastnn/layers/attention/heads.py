@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import constraints, initializers, ops, regularizers
+from fastnn.base.typing import TensorLike
 from fastnn.config import is_flash_attention_enabled, unique_name
 from fastnn.layers.activation import Softmax
 from fastnn.layers.attention.masks import causal_mask, joined_mask, window_mask, with_heads
@@ -104,28 +105,40 @@ class HeadedAttention(Layer):
         else:
             unique_name("dropout")  # Keras has the layer all the same, so names count it
 
-    def _compute_causal_mask(self, query: Any, value: Any = None) -> Any:
+    def _compute_causal_mask(self, query: TensorLike, value: TensorLike = None) -> Any:
         return causal_mask(query, value)
 
-    def _compute_sliding_window_mask(self, query: Any, value: Any = None) -> Any:
+    def _compute_sliding_window_mask(self, query: TensorLike, value: TensorLike = None) -> Any:
         return window_mask(query, query if value is None else value, self.sliding_window)
 
     def _compute_attention_mask(
-        self, query: Any, value: Any, query_mask: Any = None, value_mask: Any = None,
-        key_mask: Any = None, attention_mask: Any = None, use_causal_mask: bool = False,
-    ) -> Any:  # fmt: skip
+        self,
+        query: TensorLike,
+        value: TensorLike,
+        query_mask: TensorLike = None,
+        value_mask: TensorLike = None,
+        key_mask: TensorLike = None,
+        attention_mask: TensorLike = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
         return joined_mask(
             query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask,
             self.sliding_window,
         )  # fmt: skip
 
-    def _masked_softmax(self, scores: Any, attention_mask: Any = None, axes: int = 1) -> Any:
+    def _masked_softmax(self, scores: Any, attention_mask: TensorLike = None, axes: int = 1) -> Any:
         if attention_mask is not None:
             attention_mask = with_heads(attention_mask, len(scores.shape), 2 * axes)
         return self._softmax(scores, mask=attention_mask)
 
     def _fused(
-        self, query: Any, key: Any, value: Any, scale: float, mask: Any, causal: bool
+        self,
+        query: TensorLike,
+        key: TensorLike,
+        value: TensorLike,
+        scale: float,
+        mask: TensorLike,
+        causal: bool,
     ) -> Any:
         """The attention of one op, which need not keep the scores."""
         if mask is not None:
@@ -138,9 +151,17 @@ class HeadedAttention(Layer):
         raise NotImplementedError
 
     def _attend(
-        self, base: type, query: Any, value: Any, key: Any, masks: dict[str, Any],
-        training: Any, use_causal_mask: bool, return_attention_scores: bool, repeats: int = 1,
-    ) -> Any:  # fmt: skip
+        self,
+        base: type,
+        query: TensorLike,
+        value: TensorLike,
+        key: TensorLike,
+        masks: dict[str, Any],
+        training: bool | None,
+        use_causal_mask: bool,
+        return_attention_scores: bool,
+        repeats: int = 1,
+    ) -> Any:
         """What `call` of both layers does. Where causality is all that is masked, no mask is made:
         the op knows it; a subclass with an attention of its own is handed the mask.
         """
@@ -175,7 +196,7 @@ class HeadedAttention(Layer):
         return (out, scores) if return_attention_scores else out
 
 
-def check_shapes(query: Any, value: Any, key: Any) -> None:
+def check_shapes(query: TensorLike, value: TensorLike, key: TensorLike) -> None:
     """ValueError unless keys and values have the same axes but the last."""
     if key is not None and tuple(value)[1:-1] != tuple(key)[1:-1]:
         raise ValueError(

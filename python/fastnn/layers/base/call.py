@@ -16,6 +16,7 @@ from fastnn import _core, config
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters, training_default
+from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError, FastnnError, ShapeError
 from fastnn.layers.base.module import overrides
 from fastnn.ops.contract import set_precision
@@ -236,7 +237,7 @@ def _fill_masks(names: list[str], args: Any, kwargs: Any) -> None:
                 kwargs[name] = mask
 
 
-def _after(layer: AnyLayer, args: Any, outputs: Any, mask: Any) -> None:
+def _after(layer: AnyLayer, args: Any, outputs: Any, mask: TensorLike) -> None:
     if layer.activity_regularizer is not None:
         for x in tree.flatten(outputs):
             loss = layer.activity_regularizer(x)
@@ -365,7 +366,7 @@ def located(layer: AnyLayer, error: FastnnError) -> FastnnError:
     return type(error)(head + where + mark + hint)
 
 
-def _any_mask(masks: Any) -> bool:
+def _any_mask(masks: TensorLike) -> bool:
     return any(m is not None for m in tree.flatten(masks))
 
 

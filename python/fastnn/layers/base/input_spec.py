@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn.base.typing import Shape
+from fastnn.base.typing import DTypeLike, Shape
 from fastnn.errors import ShapeError
 
 __all__ = ["InputSpec"]
@@ -29,7 +29,7 @@ class InputSpec:
         {-1: 8}
     """
 
-    dtype: str | None
+    dtype: DTypeLike
     shape: Sequence[int | None] | None
     ndim: int | None
     max_ndim: int | None
@@ -38,7 +38,7 @@ class InputSpec:
 
     def __init__(
         self,
-        dtype: str | None = None,
+        dtype: DTypeLike = None,
         shape: Sequence[int | None] | None = None,
         ndim: int | None = None,
         max_ndim: int | None = None,

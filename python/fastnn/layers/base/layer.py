@@ -20,6 +20,7 @@ from fastnn.base.arguments import (
     refuse_unknown,
     takes_numbers,
 )
+from fastnn.base.typing import DTypeLike, Identifier, Shape, TensorLike
 from fastnn.dtype_policies import DTypePolicy, computing_dtype, policy_name
 from fastnn.errors import ConfigError, FastnnError, reject_arguments
 from fastnn.layers.base.call import (
@@ -126,9 +127,9 @@ class Layer(Module):
     def __init__(
         self,
         *,
-        activity_regularizer: Any = None,
+        activity_regularizer: Identifier = None,
         trainable: bool = True,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         autocast: bool = True,
         name: str | None = None,
         **kwargs: Any,
@@ -279,7 +280,7 @@ class Layer(Module):
     # ---- calling -----------------------------------------------------------------------------
 
     @default
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the weights; subclasses override it.
 
         Args:
@@ -328,7 +329,7 @@ class Layer(Module):
         """Marks a layer without weights as built, unless a subclass has a `build` of its own."""
         self.built = not overrides(self, "build")
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Any, **kwargs: Any) -> Tensor:
         """The computation; subclasses define it.
 
         Args:
@@ -350,7 +351,7 @@ class Layer(Module):
         )
 
     @default
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """The mask of the outputs: that of the inputs, for layers that keep positions.
 
         Args:
@@ -367,7 +368,7 @@ class Layer(Module):
         """
         return previous_mask
 
-    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+    def _mask_sources(self, inputs: TensorLike, masks: TensorLike) -> Any:
         """What the outputs' mask is made of in Keras: a mask, a tensor, or a tuple of these for
         each step that `compute_mask` takes there. Files number layers by how far they are from the
         outputs, and these steps count.

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastnn import initializers, ops
 from fastnn.base.arguments import is_whole
+from fastnn.base.typing import Identifier
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.variables import Variable
 
@@ -75,8 +76,8 @@ class LowRank(Layer):
         self,
         rank: int,
         lora_alpha: float | None = None,
-        a_initializer: Any = "he_uniform",
-        b_initializer: Any = "zeros",
+        a_initializer: Identifier = "he_uniform",
+        b_initializer: Identifier = "zeros",
     ) -> None:
         """Freezes the large weight and trains the product of two small ones beside it (LoRA).
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
@@ -40,11 +42,11 @@ class Convolution(Layer):
     use_bias: bool
     bias: Any
     input_spec: Any
-    activation: Callable[..., Any]
+    activation: Callable[..., Tensor]
 
     def _take(
         self, kernel_size: Any, strides: Any, padding: Any, data_format: Any, dilation_rate: Any,
-        activation: Any, use_bias: bool, causal: bool = False,
+        activation: Identifier, use_bias: bool, causal: bool = False,
     ) -> None:  # fmt: skip
         """Keeps the arguments of the window under Keras's names."""
         self.kernel_size = per_axis(kernel_size, self.rank, "kernel_size")
@@ -93,7 +95,7 @@ class Convolution(Layer):
     def _add_bias(self, filters: int) -> None:
         self.bias = self._weight("bias", "bias", (filters,)) if self.use_bias else None
 
-    def _finished(self, outputs: Any) -> Any:
+    def _finished(self, outputs: Tensor) -> Tensor:
         """With bias and activation."""
         if self.bias is not None:
             bias = self.bias.value

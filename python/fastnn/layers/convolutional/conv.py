@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier, Shape
 from fastnn.errors import ShapeError
 from fastnn.layers.base.low_rank import Adapted, LowRank
 from fastnn.layers.convolutional.base import Convolution, positive
@@ -21,21 +24,21 @@ class _Conv(Convolution, LowRank):
     def __init__(
         self,
         filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: Any = 1,
+        dilation_rate: int | Sequence[int] = 1,
         groups: int = 1,
-        activation: Any = None,
+        activation: Identifier = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         lora_rank: int | None = None,
         lora_alpha: float | None = None,
         **kwargs: Any,
@@ -68,7 +71,7 @@ class _Conv(Convolution, LowRank):
             },
         )  # fmt: skip
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Kernel (sizes.., channels / groups, filters) and bias (filters,)."""
         channels = self._channels(input_shape)
         if channels % self.groups:
@@ -85,7 +88,7 @@ class _Conv(Convolution, LowRank):
         self.built = True
         self._adapt_as_given()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """activation(conv(inputs, kernel) + bias)."""
         return self._finished(
             ops.conv(
@@ -94,7 +97,7 @@ class _Conv(Convolution, LowRank):
             )
         )  # fmt: skip
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape with `filters` channels at the positions of the window."""
         return self._shape(input_shape, self.filters)
 

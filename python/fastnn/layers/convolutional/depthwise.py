@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier, Shape
 from fastnn.layers.convolutional.base import Convolution, positive
 
 __all__ = ["DepthwiseConv1D", "DepthwiseConv2D"]
@@ -16,21 +19,21 @@ class _DepthwiseConv(Convolution):
 
     def __init__(
         self,
-        kernel_size: Any,
-        strides: Any = 1,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
         padding: str = "valid",
         depth_multiplier: int = 1,
         data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = None,
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Identifier = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        bias_constraint: Any = None,
+        depthwise_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        depthwise_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        depthwise_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -49,7 +52,7 @@ class _DepthwiseConv(Convolution):
             },
         )  # fmt: skip
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Kernel (sizes.., channels, depth_multiplier) and bias."""
         channels = self._channels(input_shape)
         self.compute_output_shape(input_shape)
@@ -58,7 +61,7 @@ class _DepthwiseConv(Convolution):
         self._add_bias(channels * self.depth_multiplier)
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """activation(depthwise_conv(inputs, kernel) + bias)."""
         return self._finished(
             ops.depthwise_conv(
@@ -67,7 +70,7 @@ class _DepthwiseConv(Convolution):
             )
         )  # fmt: skip
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         """The shape with `depth_multiplier` channels for each."""
         channels = input_shape[1 if self.data_format == "channels_first" else -1]
         return self._shape(input_shape, channels * self.depth_multiplier)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier, Shape
 from fastnn.layers.convolutional.base import Convolution, positive
 
 __all__ = ["SeparableConv1D", "SeparableConv2D"]
@@ -19,24 +22,24 @@ class _SeparableConv(Convolution):
     def __init__(
         self,
         filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: Any = 1,
+        dilation_rate: int | Sequence[int] = 1,
         depth_multiplier: int = 1,
-        activation: Any = None,
+        activation: Identifier = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        pointwise_constraint: Any = None,
-        bias_constraint: Any = None,
+        depthwise_initializer: Identifier = "glorot_uniform",
+        pointwise_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        depthwise_regularizer: Identifier = None,
+        pointwise_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        depthwise_constraint: Identifier = None,
+        pointwise_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -59,7 +62,7 @@ class _SeparableConv(Convolution):
             },
         )  # fmt: skip
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Kernels of both parts and bias (filters,)."""
         channels = self._channels(input_shape)
         self.compute_output_shape(input_shape)
@@ -73,7 +76,7 @@ class _SeparableConv(Convolution):
         self._add_bias(self.filters)
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """activation(separable_conv(inputs, kernels) + bias)."""
         return self._finished(
             ops.separable_conv(
@@ -83,7 +86,7 @@ class _SeparableConv(Convolution):
             )
         )  # fmt: skip
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape with `filters` channels at the positions of the window."""
         return self._shape(input_shape, self.filters)
 

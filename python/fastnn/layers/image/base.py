@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.base.typing import Shape, TensorLike, Transformation
 from fastnn.config import standardize_data_format
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.layer import Layer
@@ -19,7 +21,7 @@ INTERPOLATIONS = ("nearest", "bilinear")
 FILL_MODES = ("reflect", "wrap", "constant", "nearest")
 
 
-def between(shape: Any, span: Any, seed: Any) -> Any:
+def between(shape: Any, span: Any, seed: Any) -> Tensor:
     """Numbers spread evenly over a span (low, high)."""
     low, high = span
     return random.uniform(shape, float(low), float(high), seed=seed)
@@ -142,39 +144,47 @@ class ImageLayer(Layer):
                 done[key] = self._one_or_many(change_all, value, rank, change, training)
         return done
 
-    def _one_or_many(self, change_all: Any, x: Any, rank: int, change: Any, training: bool) -> Any:
+    def _one_or_many(
+        self, change_all: Any, x: TensorLike, rank: int, change: Any, training: bool
+    ) -> Any:
         """What is meant for batches, on one image too."""
         x = ops.cast(x, "float32")
         if rank == 4:
             return change_all(x, change, training=training)
         return change_all(ops.expand_dims(x, 0), change, training=training)[0]
 
-    def _batch(self, data: Any) -> tuple[Any, Any, Any]:
+    def _batch(self, data: TensorLike) -> tuple[Any, Any, Any]:
         """The number of images, their height and their width."""
         images = data["images"] if isinstance(data, dict) else data
         sizes = ops.shape(images)
         count = sizes[0] if len(sizes) == 4 else 1
         return count, sizes[self.height_axis], sizes[self.width_axis]
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Random numbers that say how each image is changed; None where nothing is drawn."""
         return None
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """A batch of images, changed."""
         return images
 
-    def transform_labels(self, labels: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_labels(
+        self, labels: TensorLike, transformation: Transformation, training: bool = True
+    ) -> Any:
         """The labels, which stay."""
         return labels
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Masks, moved as the images are."""
         return segmentation_masks
 
-    def _chosen(self, apply: Any, changed: Any, images: Any) -> Any:
+    def _chosen(self, apply: Tensor, changed: Tensor, images: Tensor) -> Tensor:
         """`changed` where an image is to be changed, else the image."""
         shape = (-1, 1, 1, 1) if len(images.shape) == 4 else ()
         return ops.where(ops.reshape(apply, shape), changed, images)
@@ -183,6 +193,6 @@ class ImageLayer(Layer):
         """The arguments, and where the channels are."""
         return {**super().get_config(), "data_format": self.data_format}
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the inputs."""
         return input_shape

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike, Transformation
 from fastnn.layers.image.base import ImageLayer, between, factor_range, value_range as _range
 
 __all__ = [
@@ -13,7 +16,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def scaled(x: Any, old: tuple[float, float], new: tuple[float, float]) -> Any:
+def scaled(x: Tensor, old: tuple[float, float], new: tuple[float, float]) -> Tensor:
     """Numbers from one range in another."""
     if tuple(old) == tuple(new):
         return x
@@ -33,11 +36,11 @@ class _Colour(ImageLayer):
         self.value_range = _range(range_)
         self._seeded(seed)
 
-    def _each(self, data: Any, seed: Any, low: float, high: float) -> Any:
+    def _each(self, data: TensorLike, seed: Any, low: float, high: float) -> Tensor:
         count, _, _ = self._batch(data)
         return between((count, 1, 1, 1), (low, high), self._drawn_from(seed))
 
-    def _clipped(self, x: Any) -> Any:
+    def _clipped(self, x: Tensor) -> Tensor:
         return ops.clip(x, float(self.value_range[0]), float(self.value_range[1]))
 
 
@@ -61,19 +64,27 @@ class RandomBrightness(_Colour):
     _bounds = (-1.0, 1.0)
 
     def __init__(
-        self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any
+        self,
+        factor: float | Sequence[float],
+        value_range: Sequence[float] = (0, 255),
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._take(factor, value_range, seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """What is added to each image."""
         wide = self.value_range[1] - self.value_range[0]
         if not training:
             return {"rgb_delta": self._each(data, seed, 0, 0)}
         return {"rgb_delta": self._each(data, seed, *(f * wide for f in self.factor))}
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Brighter or darker images."""
         return self._clipped(images + transformation["rgb_delta"]) if training else images
 
@@ -99,19 +110,27 @@ class RandomContrast(_Colour):
     _signed = False
 
     def __init__(
-        self, factor: Any, value_range: Any = (0, 255), seed: int | None = None, **kwargs: Any
+        self,
+        factor: float | Sequence[float],
+        value_range: Sequence[float] = (0, 255),
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._take(factor, value_range, seed)
         if not isinstance(factor, list | tuple):
             self.factor = (self.factor[1], self.factor[1])
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The factor of each image."""
         low, high = 1.0 - self.factor[0], 1.0 + self.factor[1]
         return {"contrast_factor": self._each(data, seed, low, high) if training else None}
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Images of more or less contrast."""
         if not training:
             return images
@@ -151,12 +170,16 @@ class RandomGrayscale(ImageLayer):
         self.factor = factor
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which images lose their colours."""
         count, _, _ = self._batch(data)
         return between((count, 1, 1, 1), (0, 1), self._drawn_from(seed)) < self.factor
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Images, some of them grey."""
         if not training:
             return images
@@ -185,8 +208,8 @@ class RandomInvert(_Colour):
 
     def __init__(
         self,
-        factor: Any = 1.0,
-        value_range: Any = (0, 255),
+        factor: float | Sequence[float] = 1.0,
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
         **kwargs: Any,
@@ -194,7 +217,9 @@ class RandomInvert(_Colour):
         super().__init__(data_format, **kwargs)
         self._take(factor, value_range, seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which images are inverted."""
         if not training:
             return None
@@ -203,7 +228,9 @@ class RandomInvert(_Colour):
         chance = between((count,), self.factor, seed)
         return {"apply_inversion": between((count,), (0, 1), seed) < chance}
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Any:
         """Images, some of them inverted."""
         if not training or transformation is None:
             return images
@@ -230,8 +257,8 @@ class RandomHue(_Colour):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: float | Sequence[float],
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -239,7 +266,9 @@ class RandomHue(_Colour):
         super().__init__(data_format, **kwargs)
         self._take(factor, value_range, seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The turn of each image, (n,)."""
         count, _, _ = self._batch(data)
         seed = self._drawn_from(seed)
@@ -247,8 +276,8 @@ class RandomHue(_Colour):
         return {"factor": between((count,), self.factor, seed) * side * 0.5}
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images of other hues."""
         if not training:
             return images
@@ -285,8 +314,8 @@ class RandomSaturation(_Colour):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: float | Sequence[float],
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -294,15 +323,17 @@ class RandomSaturation(_Colour):
         super().__init__(data_format, **kwargs)
         self._take(factor, value_range, seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The factor of each image, (n,)."""
         count, _, _ = self._batch(data)
         share = between((count,), self.factor, self._drawn_from(seed))
         return {"factor": share / (1.0 - share + 1e-7)}
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images of stronger or weaker colours."""
         if not training:
             return images
@@ -340,8 +371,8 @@ class RandomColorDegeneration(_Colour):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: float | Sequence[float],
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -349,13 +380,15 @@ class RandomColorDegeneration(_Colour):
         super().__init__(data_format, **kwargs)
         self._take(factor, value_range, seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The share of grey of each image."""
         return {"factor": self._each(data, seed, *self.factor)}
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images of paler colours."""
         if not training:
             return images
@@ -384,8 +417,8 @@ class RandomPosterization(_Colour):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: float | Sequence[float],
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -393,7 +426,9 @@ class RandomPosterization(_Colour):
         super().__init__(data_format, **kwargs)
         self._take(factor, value_range, seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The bits that each image loses, (n,)."""
         count, _, _ = self._batch(data)
         low, high = self.factor
@@ -403,8 +438,8 @@ class RandomPosterization(_Colour):
         return {"shift_factor": 8.0 - ops.cast(bits, "float32")}
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images of few levels."""
         if not training:
             return images
@@ -443,7 +478,7 @@ class RandomColorJitter(ImageLayer):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         brightness_factor: Any = None,
         contrast_factor: Any = None,
         saturation_factor: Any = None,
@@ -471,7 +506,9 @@ class RandomColorJitter(ImageLayer):
                 setattr(self, name, part)
                 self._parts.append(part)
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Images of other colours."""
         if not training:
             return images

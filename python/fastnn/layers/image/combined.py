@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random as _python_random
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike, Transformation
 from fastnn.layers.image.base import ImageLayer, factor_range, value_range
 from fastnn.layers.image.colour import (
     RandomBrightness,
@@ -89,9 +92,9 @@ class RandAugment(_Combined):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         num_ops: int = 2,
-        factor: Any = 0.5,
+        factor: float | Sequence[float] = 0.5,
         interpolation: str = "bilinear",
         seed: int | None = None,
         data_format: str | None = None,
@@ -105,7 +108,9 @@ class RandAugment(_Combined):
         self._names = (*_CHANGES[:3], *_COLOURS, *_CHANGES[3:])
         self._make(self._names)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which changes are made, and the numbers of all of them."""
         if not training:
             return None
@@ -117,7 +122,7 @@ class RandAugment(_Combined):
         }
         return {"transforms": changes, "layer_idxes": chosen}
 
-    def _each(self, x: Any, transformation: Any, method: str) -> Any:
+    def _each(self, x: Tensor, transformation: Transformation, method: str) -> Tensor:
         for i in range(self.num_ops):
             source = x
             for number, (name, change) in enumerate(transformation["transforms"].items()):
@@ -126,15 +131,17 @@ class RandAugment(_Combined):
                 x = ops.where(picked, changed, x)
         return x
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Changed images."""
         if not training or transformation is None:
             return images
         return self._each(images, transformation, "transform_images")
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Masks, moved as the images are."""
         if not training or transformation is None:
             return segmentation_masks
@@ -174,10 +181,10 @@ class AugMix(_Combined):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         num_chains: int = 3,
         chain_depth: int = 3,
-        factor: Any = 0.3,
+        factor: float | Sequence[float] = 0.3,
         alpha: float = 1.0,
         all_ops: bool = True,
         interpolation: str = "bilinear",
@@ -196,7 +203,9 @@ class AugMix(_Combined):
         seed = seed if isinstance(seed, int) else random.make_default_seed()
         self._pick = _python_random.Random(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The changes of each chain, and the shares of the chains and of the images."""
         if not training:
             return None
@@ -223,18 +232,20 @@ class AugMix(_Combined):
             "chain_transforms": chains,
         }
 
-    def _mixed(self, x: Any, transformation: Any, method: str) -> Any:
-        total: Any = x * 0.0
+    def _mixed(self, x: Tensor, transformation: Transformation, method: str) -> Tensor:
+        total: Tensor = x * 0.0
         for i, chain in enumerate(transformation["chain_transforms"]):
             y = x
             for step in chain:
                 layer = getattr(self, step["layer_name"])
                 y = getattr(layer, method)(y, step["transformation"])
             total = total + y * transformation["chain_mixing_weights"][i]
-        weight = transformation["weight_sample"]
+        weight: Tensor = transformation["weight_sample"]
         return weight * x + (1.0 - weight) * total
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Mixed images."""
         if not training or transformation is None:
             return images
@@ -242,8 +253,8 @@ class AugMix(_Combined):
         return ops.clip(mixed, float(self.value_range[0]), float(self.value_range[1]))
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Masks, mixed as the images are."""
         if not training or transformation is None:
             return segmentation_masks

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike, Transformation
 from fastnn.layers.image.base import (
     FILL_MODES,
     INTERPOLATIONS,
@@ -54,7 +57,9 @@ class RandomFlip(ImageLayer):
         self.mode = mode
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which images are mirrored."""
         if not training:
             return None
@@ -62,7 +67,9 @@ class RandomFlip(ImageLayer):
         drawn = between((count, 1, 1, 1), (0, 1), self._drawn_from(seed))
         return {"flips": ops.less_equal(drawn, 0.5)}
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Images, some of them mirrored."""
         if not training or transformation is None:
             return images
@@ -72,8 +79,8 @@ class RandomFlip(ImageLayer):
         return images
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: TensorLike, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Masks, mirrored as the images are."""
         return self.transform_images(segmentation_masks, transformation, training)
 
@@ -91,10 +98,12 @@ class _Warp(ImageLayer):
         self.fill_value = float(fill_value)
         self._seeded(seed)
 
-    def _matrix(self, images: Any, transformation: Any) -> Any:
+    def _matrix(self, images: TensorLike, transformation: Transformation) -> Any:
         raise NotImplementedError
 
-    def _moved(self, images: Any, transformation: Any, training: bool, interpolation: str) -> Any:
+    def _moved(
+        self, images: Tensor, transformation: Transformation, training: bool, interpolation: str
+    ) -> Tensor:
         if not training or transformation is None:
             return images
         return ops.image.affine_transform(
@@ -102,17 +111,19 @@ class _Warp(ImageLayer):
             fill_mode=self.fill_mode, fill_value=self.fill_value, data_format=self.data_format,
         )  # fmt: skip
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Moved images."""
         return self._moved(images, transformation, training, self.interpolation)
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Masks, moved as the images are, by the nearest pixel."""
         return self._moved(segmentation_masks, transformation, training, "nearest")
 
-    def _middle(self, images: Any) -> tuple[Any, Any]:
+    def _middle(self, images: TensorLike) -> tuple[Any, Any]:
         _, height, width = self._batch(images)
         return tuple((ops.cast(s, "float32") - 1.0) / 2.0 for s in (width, height))  # type: ignore[return-value]
 
@@ -146,7 +157,7 @@ class RandomRotation(_Warp):
 
     def __init__(
         self,
-        factor: Any,
+        factor: float | Sequence[float],
         fill_mode: str = "reflect",
         interpolation: str = "bilinear",
         seed: int | None = None,
@@ -158,7 +169,9 @@ class RandomRotation(_Warp):
         self.factor = factor_range(factor, (-1, 1))
         self._how(fill_mode, interpolation, seed, fill_value)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The angle of each image in degrees."""
         if not training:
             return None
@@ -166,7 +179,7 @@ class RandomRotation(_Warp):
         low, high = (f * 360.0 for f in self.factor)
         return {"angle": between((count,), (low, high), self._drawn_from(seed))}
 
-    def _matrix(self, images: Any, transformation: Any) -> Any:
+    def _matrix(self, images: TensorLike, transformation: Transformation) -> Any:
         angle = transformation["angle"] * (math.pi / 180.0)
         cos, sin = ops.cos(angle), ops.sin(angle)
         x, y = self._middle(images)
@@ -213,7 +226,9 @@ class RandomZoom(_Warp):
         self._width = None if width_factor is None else _zoom(width_factor, "width_factor")
         self._how(fill_mode, interpolation, seed, fill_value)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The factors of each image, (n, 1)."""
         if not training:
             return None
@@ -227,7 +242,7 @@ class RandomZoom(_Warp):
         width = height if self._width is None else drawn(self._width)
         return {"height_zoom": height, "width_zoom": width}
 
-    def _matrix(self, images: Any, transformation: Any) -> Any:
+    def _matrix(self, images: TensorLike, transformation: Transformation) -> Any:
         wide, high = transformation["width_zoom"][:, 0], transformation["height_zoom"][:, 0]
         x, y = self._middle(images)
         return _rows(wide, 0.0, x * (1.0 - wide), 0.0, high, y * (1.0 - high))
@@ -283,7 +298,9 @@ class RandomTranslation(_Warp):
         self._width = factor_range(width_factor, (-1, 1), "width_factor")
         self._how(fill_mode, interpolation, seed, fill_value)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The shift of each image in pixels, (n, 2): right and down."""
         if not training:
             return None
@@ -293,7 +310,7 @@ class RandomTranslation(_Warp):
         right = between((count, 1), self._width, seed) * ops.cast(width, "float32")
         return {"translations": ops.concatenate([right, down], axis=1)}
 
-    def _matrix(self, images: Any, transformation: Any) -> Any:
+    def _matrix(self, images: TensorLike, transformation: Transformation) -> Any:
         shifts = transformation["translations"]
         return _rows(shifts[:, 0] * 0.0 + 1.0, 0.0, -shifts[:, 0], 0.0, 1.0, -shifts[:, 1])
 
@@ -347,7 +364,9 @@ class RandomShear(_Warp):
             return factor_range(factor, (-1, 1), name)
         return factor_range(factor, (0, 1), name)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The factors of each image, (n, 2): along x and y."""
         if not training:
             return None
@@ -358,7 +377,7 @@ class RandomShear(_Warp):
         x = between((count, 1), self.x_factor, seed)
         return {"shear_factor": ops.concatenate([x, y], axis=1) * side}
 
-    def _matrix(self, images: Any, transformation: Any) -> Any:
+    def _matrix(self, images: TensorLike, transformation: Transformation) -> Any:
         factors = transformation["shear_factor"]
         one = factors[:, 0] * 0.0 + 1.0
         return _rows(one, factors[:, 0], 0.0, factors[:, 1], one, 0.0)
@@ -387,7 +406,7 @@ class RandomPerspective(_Warp):
 
     def __init__(
         self,
-        factor: Any = 1.0,
+        factor: float | Sequence[float] = 1.0,
         scale: float = 1.0,
         interpolation: str = "bilinear",
         fill_value: float = 0.0,
@@ -400,7 +419,9 @@ class RandomPerspective(_Warp):
         self.scale = scale
         self._how("constant", interpolation, seed, fill_value)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which images are changed, and where their corners go."""
         if not training:
             return None
@@ -417,7 +438,9 @@ class RandomPerspective(_Warp):
             "apply_perspective": apply, "start_points": start, "end_points": start + start * moves,
         }  # fmt: skip
 
-    def _moved(self, images: Any, transformation: Any, training: bool, interpolation: str) -> Any:
+    def _moved(
+        self, images: Tensor, transformation: Transformation, training: bool, interpolation: str
+    ) -> Tensor:
         if not training or transformation is None:
             return images
         moved = ops.image.perspective_transform(

@@ -5,11 +5,14 @@ Depends on `base`, `colour`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike, Transformation
 from fastnn.layers.image.base import (
     FILL_MODES,
     INTERPOLATIONS,
@@ -53,7 +56,7 @@ class Solarization(ImageLayer):
         self,
         addition_factor: Any = 0.0,
         threshold_factor: Any = 0.0,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -63,7 +66,9 @@ class Solarization(ImageLayer):
         self.value_range = _range(value_range)
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """What is added to each image, and its threshold."""
         if not training:
             return None
@@ -75,7 +80,9 @@ class Solarization(ImageLayer):
         )
         return {"additions": added, "thresholds": threshold}
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Images with their lights turned."""
         if not training or transformation is None:
             return images
@@ -105,13 +112,13 @@ class AutoContrast(ImageLayer):
 
     value_range: tuple[float, float]
 
-    def __init__(self, value_range: Any = (0, 255), **kwargs: Any) -> None:
+    def __init__(self, value_range: Sequence[float] = (0, 255), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.value_range = _range(value_range)
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images of full contrast; a channel of one value stays."""
         axes = [self.height_axis, self.width_axis]
         x = scaled(images, self.value_range, (0, 255))
@@ -143,7 +150,7 @@ class Equalization(ImageLayer):
 
     def __init__(
         self,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         bins: int = 256,
         data_format: str | None = None,
         **kwargs: Any,
@@ -151,7 +158,7 @@ class Equalization(ImageLayer):
         super().__init__(data_format, **kwargs)
         self.value_range, self.bins = _range(value_range), bins
 
-    def _channel(self, x: Any) -> Any:
+    def _channel(self, x: TensorLike) -> Any:
         levels = ops.cast(ops.clip(x * ((self.bins - 1) / 255.0), 0.0, self.bins - 1.0), "int32")
         counts = ops.bincount(ops.reshape(levels, (-1,)), minlength=self.bins)
         counts = ops.cast(counts, "float32")[: self.bins]
@@ -165,8 +172,8 @@ class Equalization(ImageLayer):
         return ops.where(one, x, ops.take(table, levels, axis=0))
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images of even levels."""
         if not training:
             return images
@@ -199,8 +206,8 @@ class RandomSharpness(ImageLayer):
 
     def __init__(
         self,
-        factor: Any,
-        value_range: Any = (0, 255),
+        factor: float | Sequence[float],
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -210,14 +217,16 @@ class RandomSharpness(ImageLayer):
         self.value_range = _range(value_range)
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The sharpness of each image, (n,)."""
         count, _, _ = self._batch(data)
         return {"factor": between((count,), self.factor, self._drawn_from(seed))}
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Sharper or smoother images."""
         if not training:
             return images
@@ -259,10 +268,10 @@ class RandomGaussianBlur(ImageLayer):
 
     def __init__(
         self,
-        factor: Any = 1.0,
-        kernel_size: Any = 3,
+        factor: float | Sequence[float] = 1.0,
+        kernel_size: int | Sequence[int] = 3,
         sigma: Any = 1.0,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         data_format: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -280,7 +289,9 @@ class RandomGaussianBlur(ImageLayer):
         self.value_range = _range(value_range)
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which images are blurred, and how wide the bell is."""
         if not training:
             return None
@@ -293,8 +304,8 @@ class RandomGaussianBlur(ImageLayer):
         }  # fmt: skip
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images, some of them blurred."""
         if not training or transformation is None:
             return images
@@ -337,12 +348,12 @@ class RandomElasticTransform(ImageLayer):
 
     def __init__(
         self,
-        factor: Any = 1.0,
+        factor: float | Sequence[float] = 1.0,
         scale: Any = 1.0,
         interpolation: str = "bilinear",
         fill_mode: str = "reflect",
         fill_value: float = 0.0,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
         **kwargs: Any,
@@ -356,7 +367,9 @@ class RandomElasticTransform(ImageLayer):
         self.value_range = _range(value_range)
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which images are changed."""
         if not training or self.scale[1] == 0 or self.factor[1] == 0:
             return None
@@ -365,7 +378,9 @@ class RandomElasticTransform(ImageLayer):
         chance = between((count,), self.factor, seed)
         return {"apply_transform": between((count,), (0, 1), seed) < chance, "seed": seed}
 
-    def _pulled(self, images: Any, transformation: Any, interpolation: str) -> Any:
+    def _pulled(
+        self, images: TensorLike, transformation: Transformation, interpolation: str
+    ) -> Any:
         count, height, width = self._batch(images)
         spread = 0.05 * self.scale[1] * min(height, width)
         moves = random.normal((count, height, width, 2), seed=transformation["seed"]) * spread
@@ -377,8 +392,8 @@ class RandomElasticTransform(ImageLayer):
         )
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images, some of them pulled about."""
         if not training or transformation is None:
             return images

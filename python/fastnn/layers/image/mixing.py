@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike, Transformation
 from fastnn.layers.image.base import ImageLayer, between, factor_range, value_range
 
 __all__ = ["CutMix", "MixUp", "RandomErasing"]
@@ -15,7 +18,7 @@ _range = value_range
 class _Boxes(ImageLayer):
     """A layer with a random box in each image."""
 
-    def _box(self, data: Any, wide: Any, high: Any, seed: Any) -> tuple[Any, Any]:
+    def _box(self, data: TensorLike, wide: Any, high: Any, seed: Any) -> tuple[Any, Any]:
         """Which pixels of each image lie in its box, and the box's share of the image.
 
         `wide` and `high` (n,) are shares of the sides.
@@ -67,10 +70,10 @@ class RandomErasing(_Boxes):
 
     def __init__(
         self,
-        factor: Any = 1.0,
+        factor: float | Sequence[float] = 1.0,
         scale: Any = (0.02, 0.33),
         fill_value: Any = None,
-        value_range: Any = (0, 255),
+        value_range: Sequence[float] = (0, 255),
         seed: int | None = None,
         data_format: str | None = None,
         **kwargs: Any,
@@ -87,7 +90,9 @@ class RandomErasing(_Boxes):
         self.value_range = _range(value_range)
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Which images lose a box, where it lies and what fills it."""
         if not training:
             return None
@@ -114,8 +119,8 @@ class RandomErasing(_Boxes):
         }  # fmt: skip
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images, some of them with a box filled."""
         if not training or transformation is None:
             return images
@@ -153,7 +158,9 @@ class MixUp(ImageLayer):
         self.alpha = alpha
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The share of each image, (n,), and what it is mixed with."""
         count, _, _ = self._batch(data)
         seed = self._drawn_from(seed)
@@ -161,7 +168,7 @@ class MixUp(ImageLayer):
         weight = random.beta((count,), self.alpha, self.alpha, seed=seed)
         return {"mix_weight": weight, "permutation_order": order}
 
-    def _mixed(self, x: Any, transformation: Any, training: bool) -> Any:
+    def _mixed(self, x: Tensor, transformation: Transformation, training: bool) -> Tensor:
         if not training:
             return x
         x = ops.cast(ops.convert_to_tensor(x), "float32")
@@ -171,18 +178,20 @@ class MixUp(ImageLayer):
         return weight * x + (1.0 - weight) * other
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Mixed images."""
         return self._mixed(images, transformation, training)
 
-    def transform_labels(self, labels: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_labels(
+        self, labels: TensorLike, transformation: Transformation, training: bool = True
+    ) -> Any:
         """Labels, mixed as the images are."""
         return self._mixed(labels, transformation, training)
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Masks, mixed as the images are."""
         return self._mixed(segmentation_masks, transformation, training)
 
@@ -209,7 +218,7 @@ class CutMix(_Boxes):
 
     def __init__(
         self,
-        factor: Any = 1.0,
+        factor: float | Sequence[float] = 1.0,
         seed: int | None = None,
         data_format: str | None = None,
         **kwargs: Any,
@@ -218,7 +227,9 @@ class CutMix(_Boxes):
         self.factor = factor_range(factor, (0, 1))
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """The box of each image, its share, and whose box comes there."""
         images = data["images"] if isinstance(data, dict) else data
         if not training or len(images.shape) == 3:
@@ -235,15 +246,17 @@ class CutMix(_Boxes):
         }  # fmt: skip
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Images with a box of others."""
         if not training or transformation is None:
             return images
         other = ops.take(images, transformation["permutation_order"], axis=0)
         return ops.where(transformation["batch_masks"], other, images)
 
-    def transform_labels(self, labels: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_labels(
+        self, labels: TensorLike, transformation: Transformation, training: bool = True
+    ) -> Any:
         """Labels, mixed by the share of the box."""
         if not training or transformation is None:
             return labels
@@ -253,7 +266,7 @@ class CutMix(_Boxes):
         return weight * labels + (1.0 - weight) * other
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: TensorLike, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """Masks with a box of others."""
         return self.transform_images(segmentation_masks, transformation, training)

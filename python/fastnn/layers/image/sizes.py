@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike, Transformation
 from fastnn.errors import ShapeError
 from fastnn.layers.convolutional.base import positive
 from fastnn.layers.image.base import ImageLayer
@@ -30,7 +32,7 @@ class _Sized(ImageLayer):
         sizes[self.height_axis], sizes[self.width_axis] = self.height, self.width
         return tuple(sizes)
 
-    def _known(self, images: Any) -> tuple[int, int]:
+    def _known(self, images: TensorLike) -> tuple[int, int]:
         height, width = images.shape[self.height_axis], images.shape[self.width_axis]
         if not isinstance(height, int) or not isinstance(width, int):
             raise ShapeError(
@@ -39,13 +41,13 @@ class _Sized(ImageLayer):
             )
         return height, width
 
-    def _window(self, images: Any, top: int, left: int) -> Any:
+    def _window(self, images: Tensor, top: int, left: int) -> Tensor:
         cut = [slice(None)] * 4
         cut[self.height_axis] = slice(top, top + self.height)
         cut[self.width_axis] = slice(left, left + self.width)
         return images[tuple(cut)]
 
-    def _smart(self, images: Any) -> Any:
+    def _smart(self, images: TensorLike) -> Tensor:
         """The middle with the ratio of sides that is wanted, resized."""
         return ops.image.resize(
             images, (self.height, self.width), crop_to_aspect_ratio=True,
@@ -104,7 +106,7 @@ class Resizing(_Sized):
         self.fill_mode, self.fill_value = fill_mode, fill_value
         self.antialias = antialias
 
-    def _resized(self, images: Any, interpolation: str) -> Any:
+    def _resized(self, images: TensorLike, interpolation: str) -> Tensor:
         return ops.image.resize(
             images, (self.height, self.width), interpolation, antialias=self.antialias,
             crop_to_aspect_ratio=self.crop_to_aspect_ratio,
@@ -113,14 +115,17 @@ class Resizing(_Sized):
         )  # fmt: skip
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """Resized images."""
         return self._resized(images, self.interpolation)
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self,
+        segmentation_masks: Tensor,
+        transformation: Transformation = None,
+        training: bool = True,
+    ) -> Tensor:
         """Masks resized by the nearest pixel."""
         return self._resized(segmentation_masks, "nearest")
 
@@ -149,8 +154,8 @@ class CenterCrop(_Sized):
         self._wanted(height, width)
 
     def transform_images(
-        self, images: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self, images: Tensor, transformation: Transformation = None, training: bool = True
+    ) -> Tensor:
         """The middle of the images."""
         height, width = self._known(images)
         if height < self.height or width < self.width:
@@ -158,8 +163,11 @@ class CenterCrop(_Sized):
         return self._window(images, (height - self.height) // 2, (width - self.width) // 2)
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any = None, training: bool = True
-    ) -> Any:
+        self,
+        segmentation_masks: Tensor,
+        transformation: Transformation = None,
+        training: bool = True,
+    ) -> Tensor:
         """The middle of the masks."""
         return self.transform_images(segmentation_masks, transformation, training)
 
@@ -195,7 +203,9 @@ class RandomCrop(_Sized):
         self._wanted(height, width)
         self._seeded(seed)
 
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+    def get_random_transformation(
+        self, data: TensorLike, training: bool = True, seed: Any = None
+    ) -> Transformation:
         """Where the part begins, as (row, column); None where images are not larger."""
         images = data["images"] if isinstance(data, dict) else data
         height, width = self._known(ops.convert_to_tensor(images))
@@ -207,7 +217,9 @@ class RandomCrop(_Sized):
             random.randint((), 0, room + 1, seed=seed) if room else 0 for room in (rows, columns)
         )
 
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+    def transform_images(
+        self, images: Tensor, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """The part of each image."""
         if transformation is None or not training:
             return self._smart(images)
@@ -218,7 +230,7 @@ class RandomCrop(_Sized):
         return ops.take(images, columns, axis=4 + self.width_axis)
 
     def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
+        self, segmentation_masks: TensorLike, transformation: Transformation, training: bool = True
+    ) -> Tensor:
         """The same part of each mask."""
         return self.transform_images(segmentation_masks, transformation, training)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -29,7 +31,7 @@ class _Adaptive(Layer):
         self.input_spec = InputSpec(ndim=self.rank + 2)
         self._build_at_init()
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape with `output_size` positions."""
         if self.data_format == "channels_first":
             return (input_shape[0], input_shape[1], *self.output_size)
@@ -37,13 +39,13 @@ class _Adaptive(Layer):
 
 
 class _AdaptiveMax(_Adaptive):
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The largest elements."""
         return ops.adaptive_max_pool(inputs, self.output_size, data_format=self.data_format)
 
 
 class _AdaptiveAverage(_Adaptive):
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The means."""
         return ops.adaptive_average_pool(inputs, self.output_size, data_format=self.data_format)
 

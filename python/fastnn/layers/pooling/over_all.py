@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
@@ -35,7 +37,7 @@ class _Global(Layer):
         first = 2 if self.data_format == "channels_first" else 1
         return list(range(first, first + self.rank))
 
-    def _check_positions(self, inputs: Any) -> None:
+    def _check_positions(self, inputs: TensorLike) -> None:
         """ShapeError for inputs that are known to have no positions: they have no mean."""
         if any(isinstance(n, int) and n == 0 for n in (inputs.shape[i] for i in self._axes())):
             raise ShapeError(
@@ -43,7 +45,7 @@ class _Global(Layer):
                 "  hint: at least one; pad empty sequences"
             )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The batch and the channels, with ones between them where `keepdims`."""
         channels = input_shape[1 if self.data_format == "channels_first" else -1]
         ones = (1,) * self.rank if self.keepdims else ()
@@ -53,13 +55,13 @@ class _Global(Layer):
 
 
 class _Max(_Global):
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The largest elements."""
         return ops.max(inputs, axis=self._axes(), keepdims=self.keepdims)
 
 
 class _Average(_Global):
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The means."""
         self._check_positions(inputs)
         return ops.mean(inputs, axis=self._axes(), keepdims=self.keepdims)
@@ -146,7 +148,7 @@ class GlobalAveragePooling1D(_Average):
         super().__init__(data_format, keepdims, **kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: TensorLike, mask: TensorLike = None) -> Tensor:
         """The mean of the steps that the mask leaves."""
         if mask is None:
             return super().call(inputs)
@@ -157,7 +159,7 @@ class GlobalAveragePooling1D(_Average):
         total = ops.sum(x, axis=axis, keepdims=self.keepdims)
         return total / ops.sum(kept, axis=axis, keepdims=self.keepdims)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
         """None: there are no steps left."""
         return None
 

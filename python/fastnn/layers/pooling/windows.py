@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -26,8 +29,8 @@ class _Pooling(Layer):
 
     def __init__(
         self,
-        pool_size: Any = 2,  # of averages too, as in Keras 2
-        strides: Any = None,
+        pool_size: int | Sequence[int] = 2,  # of averages too, as in Keras 2
+        strides: int | Sequence[int] | None = None,
         padding: str = "valid",
         data_format: str | None = None,
         name: str | None = None,
@@ -48,7 +51,7 @@ class _Pooling(Layer):
             "data_format": self.data_format,
         }  # fmt: skip
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape with the positions of the window."""
         return window_shape(
             input_shape, None, self.pool_size, self.strides, self.padding, self.data_format
@@ -56,13 +59,13 @@ class _Pooling(Layer):
 
 
 class _MaxPooling(_Pooling):
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The largest element of each window."""
         return ops.max_pool(inputs, **self._given())
 
 
 class _AveragePooling(_Pooling):
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The mean of each window."""
         return ops.average_pool(inputs, **self._given())
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import config, initializers, ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import whole_number
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.layers.base.layer import Layer
 from fastnn.ops.audio import mel_filters
 
@@ -103,7 +105,7 @@ class MelSpectrogram(Layer):
         self.min_power, self.ref_power = min_power, ref_power
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The spectrogram."""
         x: Any = ops.convert_to_tensor(inputs, "float32")
         real, imag = ops.stft(
@@ -230,7 +232,7 @@ class STFTSpectrogram(Layer):
     def _terms(self) -> int:
         return (self.fft_length or 2 ** math.ceil(math.log2(self.frame_length))) // 2 + 1
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the kernels."""
         shape = (self.frame_length, 1, self._terms())
         for side in ("real", "imag"):
@@ -240,7 +242,7 @@ class STFTSpectrogram(Layer):
                 setattr(self, f"{side}_kernel", weight)
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TensorLike) -> Tensor:
         """The spectrogram."""
         x: Any = ops.convert_to_tensor(inputs)
         if x.dtype not in ("float32", "float16", "bfloat16"):
@@ -259,7 +261,7 @@ class STFTSpectrogram(Layer):
             return ops.transpose(y, (0, 2, 1, 3) if first else (0, 1, 3, 2))
         return ops.transpose(y, (0, 2, 1)) if first else y
 
-    def _spectrum(self, x: Any) -> Any:
+    def _spectrum(self, x: TensorLike) -> Any:
         mode = self.mode
         if mode in ("real", "imag"):
             return self._filtered(x, getattr(self, f"{mode}_kernel"))
@@ -278,7 +280,7 @@ class STFTSpectrogram(Layer):
             return magnitude
         return ops.log(ops.maximum(magnitude, config.epsilon()))
 
-    def _filtered(self, x: Any, kernel: Any) -> Any:
+    def _filtered(self, x: TensorLike, kernel: Any) -> Any:
         """Each channel of (batch, samples, channels) with the kernels."""
         size, _, terms = ops.shape(kernel)
         taps = ops.broadcast_to(kernel, (size, ops.shape(x)[-1], terms))

@@ -13,6 +13,7 @@ import numpy as np
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.arguments import is_whole
+from fastnn.base.typing import DTypeLike, Shape
 from fastnn.data.adapting import batches_to_adapt
 from fastnn.data.arrays import leaf
 from fastnn.errors import DataError
@@ -102,7 +103,7 @@ class CategoryEncoding(Layer):
             )
         return numbers.astype(np.int32)
 
-    def compute_output_shape(self, input_shape: Any, count_weights_shape: Any = None) -> Any:
+    def compute_output_shape(self, input_shape: Shape, count_weights_shape: Any = None) -> Shape:
         """(…, num_tokens)."""
         shape = tuple(input_shape)
         if not shape:
@@ -148,7 +149,7 @@ class Discretization(Layer):
         epsilon: float = 0.01,
         output_mode: str = "int",
         sparse: bool = False,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype if dtype not in ("int32", "int64") else None)
@@ -249,7 +250,7 @@ class Discretization(Layer):
         self.bin_boundaries = [float(v) for v in found]
         self._seen = []
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         """The numbers of the bins, or what `output_mode` makes of them."""
         if self.bin_boundaries is None:
             raise ValueError(
@@ -263,7 +264,7 @@ class Discretization(Layer):
         axis = 1 if len(numbers.shape) > 1 else 0  # as Keras: the axis after the batch's
         return encode_traced(numbers, self.output_mode, len(self.bin_boundaries) + 1, axis=axis)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the numbers, or (…, bins)."""
         shape = tuple(input_shape)
         if self.output_mode == "int":
@@ -386,7 +387,7 @@ class Hashing(HostLayer):
     def _output_dtype(self) -> str:
         return "int32" if self.output_mode == "int" else "float32"
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the values, or (…, num_bins)."""
         if self.output_mode == "int":
             return tuple(input_shape)

@@ -16,6 +16,7 @@ from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base.arguments import is_whole
 from fastnn.base.caching import cached
+from fastnn.base.typing import DTypeLike, Shape, TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.encode import counted, encode, encode_traced
@@ -90,7 +91,7 @@ class HashedCrossing(Layer):
             return super().__call__(parts)
         return _core.tensor(self._compute([array_of(x) for x in parts]))
 
-    def _several(self, inputs: Any) -> list[Any]:
+    def _several(self, inputs: TensorLike) -> list[Any]:
         if not isinstance(inputs, list | tuple):
             raise DataError(
                 "`HashedCrossing` should be called on a list or tuple of inputs. Received: "
@@ -116,7 +117,7 @@ class HashedCrossing(Layer):
                 f"{', '.join(map(str, shapes))}\n  hint: one value a sample in each"
             )
 
-    def _refuse_fractions(self, place: int, dtype: Any) -> None:
+    def _refuse_fractions(self, place: int, dtype: DTypeLike) -> None:
         raise DataError(
             f"layer {self.name!r} (HashedCrossing): all `HashedCrossing` inputs should have an "
             f"integer or string dtype, input {place} has {dtype}\n"
@@ -140,7 +141,7 @@ class HashedCrossing(Layer):
         flat = [fingerprint64(v.encode()) for v in texts_of(values, where).ravel().tolist()]
         return np.array(flat, np.uint64).reshape(values.shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         """The bins of traced whole numbers, or what `output_mode` makes of them."""
         parts = self._several(inputs)
         self._refuse_shapes([tuple(x.shape) for x in parts])
@@ -160,7 +161,7 @@ class HashedCrossing(Layer):
         dtype = "int32" if self.output_mode == "int" else "float32"
         return {**super().get_config(), "dtype": dtype}
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         """The shape of one input, or (…, num_bins)."""
         shapes = [tuple(s) for s in input_shape]
         self._refuse_shapes(shapes)
@@ -212,7 +213,7 @@ def _spread(bytes_: Any) -> Any:
     return ops.reshape(bits, (*bytes_.shape[:-1], _BITS))
 
 
-def _signed(x: Any) -> Any:
+def _signed(x: TensorLike) -> Any:
     """Whole numbers of 32 bits as (…, 64) bits, the sign in the upper half."""
     places = np.array([256**i for i in range(4)], np.int32)
     low = ops.mod(ops.floor_divide(ops.expand_dims(x, -1), places), 256)

@@ -19,6 +19,7 @@ from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.text import as_text
+from fastnn.base.typing import TensorLike
 from fastnn.data.arrays import is_masked, numbers_of, unmasked
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
@@ -110,11 +111,11 @@ class HostLayer(Layer):
     def _made(self, out: Array) -> Any:
         return as_text(out) if out.dtype.kind in "UO" else _core.tensor(out)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """The inputs: they were read before the model ran."""
         return inputs
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: TensorLike) -> Any:
         """Shape and type of the output for a symbolic text input."""
         return KerasTensor(self.compute_output_shape(inputs.shape), dtype=self._output_dtype())
 
@@ -463,7 +464,7 @@ def _opened(layer: Any) -> Any:
     return layer
 
 
-def read_text(model: Any, x: Any, within: bool = False) -> Any:
+def read_text(model: Any, x: TensorLike, within: bool = False) -> Any:
     """`x` with what the layers at a model's text inputs make of the texts.
 
     Within a step tensors are what those layers have made already.
@@ -489,7 +490,7 @@ def read_text(model: Any, x: Any, within: bool = False) -> Any:
     ]
 
 
-def read_symbols(model: Any, x: Any) -> Any:
+def read_symbols(model: Any, x: TensorLike) -> Any:
     """Symbolic inputs of a model within, with what is made of text in the text's place."""
     inner = getattr(model, "_functional", None) or model
     if getattr(inner, "_layer_graph", None) is None:

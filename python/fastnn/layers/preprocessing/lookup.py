@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.typing import Shape
 from fastnn.data.adapting import batches_to_adapt
 from fastnn.errors import DataError, reject_arguments
 from fastnn.layers.base.config import constructor
@@ -376,7 +377,7 @@ class IndexLookup(HostLayer):
     def _output_dtype(self) -> str:
         return "int32" if self.output_mode == "int" else "float32"
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the values, or (…, tokens) where they are encoded."""
         shape = tuple(input_shape)
         if self.output_mode == "int":

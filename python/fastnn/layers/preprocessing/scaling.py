@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import config, ops
+from fastnn._core import Tensor
 from fastnn.data.adapting import batches_to_adapt
 from fastnn.data.arrays import leaf, numbers_of
 from fastnn.errors import DataError, ShapeError
@@ -249,7 +250,7 @@ class Normalization(Layer):
             )
         return x
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         """Normalised inputs, or the inverse with `invert`."""
         x = ops.convert_to_tensor(inputs, "float32")
         mean, variance = self._narrow(0), self._narrow(1)
@@ -317,7 +318,7 @@ class Rescaling(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         """Inputs * scale + offset."""
         x = ops.convert_to_tensor(inputs, "float32")
         scale, offset = (_by_channel(v, len(x.shape)) for v in (self.scale, self.offset))

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastnn.base.typing import Shape
 from fastnn.data.adapting import batches_to_adapt
 from fastnn.errors import DataError
 from fastnn.layers.preprocessing.encode import encode
@@ -309,7 +310,7 @@ class TextVectorization(HostLayer):
     def _output_dtype(self) -> str:
         return "int32" if self.output_mode == "int" else "float32"
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, tokens), or (n, size of the vocabulary)."""
         batch = next(iter(input_shape), None)
         if self.output_mode == "int":

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from fastnn import ops
 from fastnn.base.arguments import call_parameters
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.rnn.rnn import RNN
 from fastnn.serialization.keras_config import deserialize
@@ -115,7 +116,7 @@ class Bidirectional(Layer):
                     f"\n  hint: {name}={a} in both"
                 )
 
-    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Shape:
         """The inner layer's, merged."""
         output = self.forward_layer.compute_output_shape(sequences_shape)
         states: tuple[Any, ...] = ()
@@ -140,7 +141,11 @@ class Bidirectional(Layer):
         self.built = True
 
     def call(
-        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None
+        self,
+        sequences: TensorLike,
+        initial_state: TensorLike = None,
+        mask: TensorLike = None,
+        training: bool | None = None,
     ) -> Any:
         """Both outputs merged, and the states of both with `return_state`."""
         first: list[Any] = [None, None]
@@ -200,7 +205,7 @@ class Bidirectional(Layer):
         ahead, back = self.forward_layer.states, self.backward_layer.states
         return (*ahead, *back) if ahead and back else None
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """The mask of the steps where sequences are returned."""
         mask = previous_mask[0] if isinstance(previous_mask, list) else previous_mask
         mask = mask if self.return_sequences else None

@@ -6,9 +6,12 @@ Source: Shi et al. 2015, "Convolutional LSTM network".
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, Self
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
@@ -63,24 +66,24 @@ class ConvLSTMCell(GatedCell):
         self,
         rank: int,
         filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: Any = None,
@@ -185,7 +188,7 @@ class ConvLSTMCell(GatedCell):
         kernels = ops.split(kernel, 4, axis=-1)
         return [ops.conv(a, w, **how) for a, w in zip(x, kernels, strict=True)]
 
-    def call(self, inputs: Any, states: Any, training: Any = False) -> Any:
+    def call(self, inputs: Tensor, states: TensorLike, training: bool | None = False) -> Any:
         """(h, [h, c]) of a step."""
         form = {"data_format": self.data_format}
         x = self._dropped("inputs", inputs, training)
@@ -215,25 +218,25 @@ class ConvolvedLSTM(RNN):
     def __init__(
         self,
         filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: Any = None,
@@ -280,7 +283,7 @@ class ConvolvedLSTM(RNN):
         )
         self.input_spec = InputSpec(ndim=self.rank + 3)
 
-    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Shape:
         """(batch, picture), with the steps where sequences are returned; and the states."""
         cell, shape = self.cell, tuple(sequences_shape)
         first = cell.data_format == "channels_first"
@@ -290,7 +293,7 @@ class ConvolvedLSTM(RNN):
         state = (shape[0], *size)
         return (output, state, state) if self.return_state else output
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """The mask of the steps where sequences are returned."""
         mask = previous_mask if self.return_sequences else None
         return [mask, None, None] if self.return_state else mask

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn._core import Tensor
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.rnn.dropout import DropoutRNNCell, rate_in
 from fastnn.layers.rnn.loop import time_major
@@ -19,7 +21,7 @@ from fastnn.random import SeedGenerator
 __all__ = ["GatedCell", "GatedRNN", "has_row", "parts", "shown"]
 
 
-def parts(x: Any, n: int) -> list[Any]:
+def parts(x: TensorLike, n: int) -> list[Any]:
     """`n` equal parts of the last axis."""
     return list(ops.split(x, n, axis=-1))
 
@@ -33,8 +35,8 @@ class GatedCell(Layer, DropoutRNNCell):
     seed: Any
     seed_generator: Any
     output_size: int
-    activation: Callable[..., Any]
-    recurrent_activation: Callable[..., Any]
+    activation: Callable[..., Tensor]
+    recurrent_activation: Callable[..., Tensor]
 
     #: The number of parts of the kernels: 4 of an LSTM.
     gates: ClassVar[int] = 1
@@ -73,7 +75,7 @@ class GatedCell(Layer, DropoutRNNCell):
 
     bias_initializer: Any
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Kernel (features, gates * units), recurrent kernel (units, gates * units) and bias."""
         width = self.units * self.gates
         self.kernel = self._weight("kernel", "kernel", (input_shape[-1], width))
@@ -104,7 +106,7 @@ class GatedCell(Layer, DropoutRNNCell):
         sizes = [sizes] if isinstance(sizes, int) else sizes
         return [ops.zeros((batch_size, d)) for d in sizes]
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: TensorLike) -> Any:
         """The products of the inputs with the kernel, and the bias of the inputs."""
         raise NotImplementedError
 
@@ -117,12 +119,12 @@ class GatedCell(Layer, DropoutRNNCell):
         return False
 
     def row(
-        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+        self, z: Any, states: list[Any], mask: TensorLike, drop: Any, backwards: bool
     ) -> tuple[Any, list[Any]]:
         """The outputs of all steps, each at its step's place, and the last states."""
         raise NotImplementedError
 
-    def project_all(self, x: Any, step: Any, training: Any, axis: int) -> Any:
+    def project_all(self, x: TensorLike, step: Any, training: bool | None, axis: int) -> Any:
         """The projected inputs of all steps, which lie along `axis`, under one dropout mask."""
         if not training or not 0 < self.dropout < 1:
             return self.project(x)
@@ -139,7 +141,7 @@ class GatedCell(Layer, DropoutRNNCell):
         )
         return z + self.project(ops.zeros_like(x[:1, :1]))
 
-    def _dropped(self, kind: str, x: Any, training: Any) -> list[Any]:
+    def _dropped(self, kind: str, x: TensorLike, training: bool | None) -> list[Any]:
         """`x` once a gate, under the masks of the sequence where dropout is on."""
         rate = self.dropout if kind == "inputs" else self.recurrent_dropout
         if not training or not 0 < rate < 1:
@@ -184,7 +186,11 @@ class GatedRNN(RNN):
     """A layer around a cell with gates; the inputs of all steps are projected at once."""
 
     def inner_loop(
-        self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
+        self,
+        sequences: TensorLike,
+        initial_state: TensorLike,
+        mask: TensorLike,
+        training: bool | None = False,
     ) -> tuple[Any, Any, Any]:
         """The last output, all outputs where they are returned, and the last states."""
         cell = self.cell

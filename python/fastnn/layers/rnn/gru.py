@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.rnn.gates import GatedCell, GatedRNN, has_row, parts
 
@@ -61,18 +62,18 @@ class GRUCell(GatedCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         reset_after: bool = True,
@@ -118,7 +119,7 @@ class GRUCell(GatedCell):
         value = self.bias.value
         return (value[0], value[1]) if self.reset_after else (value, None)
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: TensorLike) -> Any:
         """The inputs times the kernel, and their bias."""
         z, bias = ops.matmul(x, self.kernel.value), self._biases()[0]
         return z if bias is None else z + bias
@@ -128,14 +129,14 @@ class GRUCell(GatedCell):
         return has_row(self, GRUCell, "tanh", "sigmoid")
 
     def row(
-        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+        self, z: Any, states: list[Any], mask: TensorLike, drop: Any, backwards: bool
     ) -> tuple[Any, list[Any]]:
         """The outputs of all steps and the last states, by the core's row."""
         u, bias = self.recurrent_kernel.value, self._biases()[1]
         y, h = ops.gru(z, u, bias, states[0], mask, drop, backwards, self.reset_after)
         return y, [h]
 
-    def advance(self, z: Any, states: Any) -> tuple[Any, list[Any]]:
+    def advance(self, z: Any, states: TensorLike) -> tuple[Any, list[Any]]:
         """The output and the next states, from the projected inputs of a step."""
         return self._gates(parts(z, 3), _state(states), [_state(states)] * 3)
 
@@ -160,7 +161,7 @@ class GRUCell(GatedCell):
         h = update * h + (1 - update) * candidate
         return h, [h]
 
-    def call(self, inputs: Any, states: Any, training: Any = False) -> Any:
+    def call(self, inputs: TensorLike, states: TensorLike, training: bool | None = False) -> Any:
         """(h, [h]) of a step."""
         h = _state(states)
         if self.implementation != 1:
@@ -175,7 +176,7 @@ class GRUCell(GatedCell):
         return out, new if isinstance(states, list | tuple) else new[0]
 
 
-def _state(states: Any) -> Any:
+def _state(states: TensorLike) -> Any:
     return states[0] if isinstance(states, list | tuple) else states
 
 
@@ -231,19 +232,19 @@ class GRU(GatedRNN):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: Any = None,

@@ -10,23 +10,24 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.base import tree
+from fastnn.base.typing import TensorLike
 from fastnn.errors import ShapeError
 
 __all__ = ["check_mask", "check_steps", "recur", "time_major", "zeros_like_state"]
 
 
-def time_major(x: Any) -> Any:
+def time_major(x: TensorLike) -> Any:
     """(batch, steps, …) as (steps, batch, …), and back."""
     return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
 
 
-def zeros_like_state(sequences: Any, size: Any) -> Any:
+def zeros_like_state(sequences: TensorLike, size: Any) -> Any:
     """A first state of zeros, (batch, size), for sequences (batch, steps, …)."""
     sizes = (size,) if isinstance(size, int) else tuple(size)
     return ops.zeros((ops.shape(sequences)[0], *sizes))
 
 
-def check_steps(sequences: Any) -> None:
+def check_steps(sequences: TensorLike) -> None:
     """ShapeError for sequences that are known to have no steps."""
     if isinstance(sequences.shape[1], int) and sequences.shape[1] == 0:
         raise ShapeError(
@@ -35,7 +36,7 @@ def check_steps(sequences: Any) -> None:
         )
 
 
-def check_mask(mask: Any, sequences: Any, where: str) -> Any:
+def check_mask(mask: TensorLike, sequences: TensorLike, where: str) -> Any:
     """The mask as bool (batch, steps); ShapeError when it does not fit the sequences."""
     if mask is None:
         return None
@@ -57,10 +58,10 @@ def check_mask(mask: Any, sequences: Any, where: str) -> Any:
 
 def recur(
     step: Callable[[Any, Any], tuple[Any, Any]],
-    inputs: Any,
+    inputs: TensorLike,
     states: list[Any],
     output: Any = None,
-    mask: Any = None,
+    mask: TensorLike = None,
     backwards: bool = False,
     unroll: bool = False,
     zero_masked: bool = False,
@@ -107,6 +108,6 @@ def recur(
     return last, outputs, states
 
 
-def _spread(keep: Any, x: Any) -> Any:
+def _spread(keep: Any, x: TensorLike) -> Any:
     """A mask (batch,) with as many axes as `x`."""
     return ops.reshape(keep, (*ops.shape(keep), *(1 for _ in x.shape[1:])))

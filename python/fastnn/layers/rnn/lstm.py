@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import initializers, ops
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.rnn.gates import GatedCell, GatedRNN, has_row, parts
@@ -61,19 +62,19 @@ class LSTMCell(GatedCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: Any = None,
@@ -120,7 +121,7 @@ class LSTMCell(GatedCell):
 
         return first
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: TensorLike) -> Any:
         """The inputs times the kernel, and their bias."""
         z = ops.matmul(x, self.kernel.value)
         return z if self.bias is None else z + self.bias.value
@@ -130,7 +131,7 @@ class LSTMCell(GatedCell):
         return has_row(self, LSTMCell, "tanh", "sigmoid")
 
     def row(
-        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+        self, z: Any, states: list[Any], mask: TensorLike, drop: Any, backwards: bool
     ) -> tuple[Any, list[Any]]:
         """The outputs of all steps and the last states, by the core's row."""
         u = self.recurrent_kernel.value
@@ -148,7 +149,7 @@ class LSTMCell(GatedCell):
         h = self.recurrent_activation(z[3]) * self.activation(c)
         return h, [h, c]
 
-    def call(self, inputs: Any, states: Any, training: Any = False) -> Any:
+    def call(self, inputs: TensorLike, states: TensorLike, training: bool | None = False) -> Any:
         """(h, [h, c]) of a step."""
         if len(states) != 2:
             raise DataError(
@@ -222,20 +223,20 @@ class LSTM(GatedRNN):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: Identifier = "tanh",
+        recurrent_activation: Identifier = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: Any = None,

@@ -7,6 +7,7 @@ from typing import Any, Self
 from fastnn import ops
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
+from fastnn.base.typing import TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.rnn.dropout import DropoutRNNCell
@@ -138,7 +139,7 @@ class RNN(Layer):
         ]
         return output, *states
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
         """The mask of the steps where sequences are returned."""
         mask = tree.flatten(previous_mask)[0] if previous_mask is not None else None
         mask = mask if self.return_sequences else None
@@ -203,7 +204,7 @@ class RNN(Layer):
 
     # ---- running ---------------------------------------------------------------------------------
 
-    def _first_states(self, sequences: Any, initial_state: Any) -> list[Any]:
+    def _first_states(self, sequences: TensorLike, initial_state: TensorLike) -> list[Any]:
         """The states that a call begins with, as tensors."""
         batch = sequences.shape[0]
         if self.stateful and self._batch is not None and batch not in (None, self._batch):
@@ -241,7 +242,7 @@ class RNN(Layer):
                 )
         return tree.map_structure(lambda x: ops.cast(x, "float32"), states)  # type: ignore[no-any-return]
 
-    def _rows(self, kept: Any, sequences: Any) -> Any:
+    def _rows(self, kept: Any, sequences: TensorLike) -> Any:
         """The kept states of the batch, whose size is open in a traced step; another size than the
         kept one is an error of `take`.
         """
@@ -249,31 +250,35 @@ class RNN(Layer):
             return kept
         return ops.take(kept, ops.arange(ops.shape(sequences)[0]), axis=0)
 
-    def _keep(self, states: Any) -> None:
+    def _keep(self, states: TensorLike) -> None:
         """Assigns the states at the end of a call to a stateful layer's variables."""
         for v, x in zip(tree.flatten(self._states), tree.flatten(states), strict=True):
             n = v.shape[0]
             v.assign(x if x.shape[0] == n else ops.take(x, ops.arange(n), axis=0))
 
-    def _cell_arguments(self, training: Any) -> dict[str, Any]:
+    def _cell_arguments(self, training: bool | None) -> dict[str, Any]:
         takes = isinstance(self.cell, Layer) and call_parameters(type(self.cell).call)[1]
         return {"training": training} if takes else {}
 
     def inner_loop(
-        self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
+        self,
+        sequences: TensorLike,
+        initial_state: TensorLike,
+        mask: TensorLike,
+        training: bool | None = False,
     ) -> tuple[Any, Any, Any]:
         """The last output, all outputs where they are returned, and the last states."""
         arguments = self._cell_arguments(training)
         run = self.cell if callable(self.cell) else self.cell.call
 
-        def step(x: Any, states: Any) -> tuple[Any, Any]:
+        def step(x: TensorLike, states: TensorLike) -> tuple[Any, Any]:
             return run(x, states, **arguments)  # type: ignore[no-any-return]
 
         before = self._output_before(sequences, initial_state)
         return self._recur(step, time_major(sequences), initial_state, before, mask)
 
     def _recur(
-        self, step: Any, inputs: Any, states: Any, before: Any, mask: Any
+        self, step: Any, inputs: TensorLike, states: TensorLike, before: Any, mask: TensorLike
     ) -> tuple[Any, Any, Any]:
         return recur(
             step, inputs, states, before, mask, self.go_backwards, self.unroll,
@@ -287,7 +292,7 @@ class RNN(Layer):
         context = current_call()
         return self.go_backwards and not (context and ("in place", id(self)) in context.kept)
 
-    def _output_before(self, sequences: Any, states: Any) -> Any:
+    def _output_before(self, sequences: TensorLike, states: TensorLike) -> Any:
         """What masked steps at the start give: the first state where the output is like it."""
         size = self._output_size()
         state = states[-1] if isinstance(states[0], list | tuple) else states[0]
@@ -298,7 +303,11 @@ class RNN(Layer):
         return zeros_like_state(sequences, size)
 
     def call(
-        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = False
+        self,
+        sequences: TensorLike,
+        initial_state: TensorLike = None,
+        mask: TensorLike = None,
+        training: bool | None = False,
     ) -> Any:
         """The output, and the last states with `return_state`."""
         if self.unroll and not isinstance(sequences.shape[1], int):
@@ -337,7 +346,7 @@ def _cells(cell: Any) -> list[Any]:
     return list(cell.cells) if isinstance(cell, StackedRNNCells) else [cell]
 
 
-def _make_masks(cell: Any, inputs: Any, states: list[Any]) -> None:
+def _make_masks(cell: Any, inputs: TensorLike, states: list[Any]) -> None:
     """Makes the dropout masks of a sequence, so that the steps share them."""
     for at, one in enumerate(_cells(cell)):
         state = states[at] if isinstance(cell, StackedRNNCells) else states[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn.base.typing import Identifier, TensorLike
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.rnn.gates import GatedCell, GatedRNN, has_row
 
@@ -55,17 +56,17 @@ class SimpleRNNCell(GatedCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
+        activation: Identifier = "tanh",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: Any = None,
@@ -93,7 +94,7 @@ class SimpleRNNCell(GatedCell):
         )
         self.state_size = self.units
 
-    def project(self, x: Any) -> Any:
+    def project(self, x: TensorLike) -> Any:
         """Inputs @ kernel + bias."""
         z = ops.matmul(x, self.kernel.value)
         return z if self.bias is None else z + self.bias.value
@@ -103,7 +104,7 @@ class SimpleRNNCell(GatedCell):
         return any(has_row(self, SimpleRNNCell, name) for name in _ROWS)
 
     def row(
-        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+        self, z: Any, states: list[Any], mask: TensorLike, drop: Any, backwards: bool
     ) -> tuple[Any, list[Any]]:
         """The outputs of all steps and the last state, by the core's row."""
         u = self.recurrent_kernel.value
@@ -111,13 +112,13 @@ class SimpleRNNCell(GatedCell):
         y, h = ops.simple_rnn(z, u, states[0], mask, drop, backwards, name)
         return y, [h]
 
-    def advance(self, z: Any, states: Any) -> tuple[Any, list[Any]]:
+    def advance(self, z: Any, states: TensorLike) -> tuple[Any, list[Any]]:
         """The output and the next states, from the projected inputs of a step."""
         z = z + ops.matmul(states[0], self.recurrent_kernel.value)
         h = z if self.activation is None else self.activation(z)
         return h, [h]
 
-    def call(self, inputs: Any, states: Any, training: Any = False) -> Any:
+    def call(self, inputs: TensorLike, states: TensorLike, training: bool | None = False) -> Any:
         """(h, [h]) of a step."""
         nested = isinstance(states, list | tuple)
         x = self._dropped("inputs", inputs, training)[0]
@@ -174,18 +175,18 @@ class SimpleRNN(GatedRNN):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
+        activation: Identifier = "tanh",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        recurrent_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        activity_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        recurrent_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         return_sequences: bool = False,

@@ -8,6 +8,7 @@ from typing import Any, Self
 from fastnn import ops
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.keras_config import deserialize
 
@@ -83,7 +84,9 @@ class StackedRNNCells(Layer):
                 made.append([ops.zeros((batch_size, d)) for d in size])
         return made
 
-    def call(self, inputs: Any, states: Any, training: Any = False, **kwargs: Any) -> Any:
+    def call(
+        self, inputs: TensorLike, states: TensorLike, training: bool | None = False, **kwargs: Any
+    ) -> Any:
         """The output of the last cell, and the next states of all."""
         new_states = []
         for cell, state in zip(self.cells, states, strict=True):
@@ -96,7 +99,7 @@ class StackedRNNCells(Layer):
             new_states.append(new if nested else new[0])
         return inputs, new_states
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Builds the cells, each for the outputs of the one before."""
         batch = tree.flatten(input_shape)[0]
         for cell in self.cells:

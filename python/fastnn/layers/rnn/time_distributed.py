@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import call_parameters
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.errors import ShapeError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import Lambda, Wrapper
@@ -52,16 +54,16 @@ class TimeDistributed(Wrapper):
             )
         return (input_shape[0], *tuple(input_shape)[2:])
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, steps, …) with the last axes of the inner layer."""
         inner = self.layer.compute_output_shape(self._step_shape(input_shape))
         return (inner[0], input_shape[1], *tuple(inner)[1:])
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Builds the inner layer for one step."""
         super().build(self._step_shape(input_shape))
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: TensorLike = None) -> Any:
         """The inner layer of every step."""
         if mask is not None:
             self._check_mask(mask, inputs)
@@ -73,7 +75,7 @@ class TimeDistributed(Wrapper):
             out = self.layer.call(ops.reshape(inputs, (-1, *inner)), **given)
             return ops.reshape(out, (batch, steps, *ops.shape(out)[1:]))
 
-        def one(x: Any) -> Any:
+        def one(x: TensorLike) -> Any:
             if mask is None:
                 return self.layer.call(x, **given)
             return self.layer.call(x[0], mask=x[1], **given)
@@ -81,7 +83,7 @@ class TimeDistributed(Wrapper):
         xs = time_major(inputs)
         return time_major(ops.map(one, xs if mask is None else (xs, time_major(mask))))
 
-    def _check_mask(self, mask: Any, inputs: Any) -> None:
+    def _check_mask(self, mask: TensorLike, inputs: TensorLike) -> None:
         sizes, shape = tuple(mask.shape), tuple(inputs.shape)
         if len(sizes) < 2:
             raise ValueError(

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import activations, initializers
+from fastnn._core import Tensor
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.attention import MultiHeadAttention
 from fastnn.layers.base.layer import Layer
@@ -25,7 +27,7 @@ class _Block(Layer):
     intermediate_dim: int
     num_heads: int
     dropout: float
-    activation: Callable[..., Any]
+    activation: Callable[..., Tensor]
     layer_norm_epsilon: float
     normalize_first: bool
     kernel_initializer: Any
@@ -36,8 +38,8 @@ class _Block(Layer):
     feedforward_dropout: Dropout
 
     def _set(
-        self, intermediate_dim: int, num_heads: int, dropout: float, activation: Any,
-        layer_norm_epsilon: float, kernel_initializer: Any, bias_initializer: Any,
+        self, intermediate_dim: int, num_heads: int, dropout: float, activation: Identifier,
+        layer_norm_epsilon: float, kernel_initializer: Identifier, bias_initializer: Identifier,
         normalize_first: bool,
     ) -> None:  # fmt: skip
         self.intermediate_dim, self.num_heads, self.dropout = intermediate_dim, num_heads, dropout
@@ -93,19 +95,19 @@ class _Block(Layer):
         self.feedforward_norm = self._norm("feedforward_norm", shape)
         self.feedforward_dropout = Dropout(self.dropout)
 
-    def _part(self, x: Any, norm: Any, drop: Any, part: Any) -> Any:
+    def _part(self, x: TensorLike, norm: Any, drop: Any, part: Any) -> Any:
         """`part` of x added to x, normalised before or after."""
         if self.normalize_first:
             return x + drop(part(norm(x)))
         return norm(x + drop(part(x)))
 
-    def _feedforward(self, x: Any) -> Any:
+    def _feedforward(self, x: TensorLike) -> Any:
         return self._part(
             x, self.feedforward_norm, self.feedforward_dropout,
             lambda y: self.output_dense(self.intermediate_dense(y)),
         )  # fmt: skip
 
-    def compute_output_shape(self, shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, shape: Shape, *_: Any) -> Shape:
         """The shape of the first input."""
         return tuple(shape)
 
@@ -140,10 +142,10 @@ class TransformerEncoder(_Block):
         intermediate_dim: int,
         num_heads: int,
         dropout: float = 0.0,
-        activation: Any = "relu",
+        activation: Identifier = "relu",
         layer_norm_epsilon: float = 1e-5,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
         normalize_first: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -151,7 +153,7 @@ class TransformerEncoder(_Block):
         self._set(intermediate_dim, num_heads, dropout, activation, layer_norm_epsilon,
                   kernel_initializer, bias_initializer, normalize_first)  # fmt: skip
 
-    def build(self, inputs_shape: Any) -> None:
+    def build(self, inputs_shape: Shape) -> None:
         """Attention, products and norms."""
         parts = self._attention("self_attention", inputs_shape)
         self.self_attention, self.attention_norm, self.attention_dropout = parts
@@ -159,8 +161,8 @@ class TransformerEncoder(_Block):
         self.built = True
 
     def call(
-        self, inputs: Any, padding_mask: Any = None, attention_mask: Any = None,
-        mask: Any = None, training: Any = None,
+        self, inputs: Tensor, padding_mask: Any = None, attention_mask: TensorLike = None,
+        mask: TensorLike = None, training: bool | None = None,
     ) -> Any:  # fmt: skip
         """The block's output; `padding_mask` (batch, steps) is false where a step is padding."""
         seen = mask if padding_mask is None else padding_mask
@@ -208,10 +210,10 @@ class TransformerDecoder(_Block):
         intermediate_dim: int,
         num_heads: int,
         dropout: float = 0.0,
-        activation: Any = "relu",
+        activation: Identifier = "relu",
         layer_norm_epsilon: float = 1e-5,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
         normalize_first: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -234,11 +236,11 @@ class TransformerDecoder(_Block):
         self.built = True
 
     def call(
-        self, decoder_sequence: Any, encoder_sequence: Any = None,
+        self, decoder_sequence: TensorLike, encoder_sequence: TensorLike = None,
         decoder_padding_mask: Any = None, decoder_attention_mask: Any = None,
         encoder_padding_mask: Any = None, encoder_attention_mask: Any = None,
         decoder_sequence_mask: Any = None, encoder_sequence_mask: Any = None,
-        use_causal_mask: bool = True, training: Any = None,
+        use_causal_mask: bool = True, training: bool | None = None,
     ) -> Any:  # fmt: skip
         """The block's output; padding masks are false where a step is padding."""
         if (encoder_sequence is None) != (self.cross_attention is None):

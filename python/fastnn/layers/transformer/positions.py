@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import initializers, ops
+from fastnn._core import Tensor
 from fastnn.base.arguments import positive_size
+from fastnn.base.typing import Identifier, Shape, TensorLike
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.embedding import Embedding
@@ -77,7 +79,7 @@ def rotary_rates(
 
 
 def rotated(
-    x: Any,
+    x: TensorLike,
     positions: Any,
     base: float,
     interleaved: bool = False,
@@ -130,7 +132,7 @@ class PositionEmbedding(Layer):
     position_embeddings: Variable
 
     def __init__(
-        self, sequence_length: int, initializer: Any = "glorot_uniform", **kwargs: Any
+        self, sequence_length: int, initializer: Identifier = "glorot_uniform", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         where = f"PositionEmbedding {self.name!r}"
@@ -147,7 +149,7 @@ class PositionEmbedding(Layer):
         )
         self.built = True
 
-    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+    def call(self, inputs: TensorLike, start_index: Any = 0) -> Tensor:
         """The rows of the positions from `start_index` on, for every sample."""
         steps = inputs.shape[-2]
         if isinstance(steps, int) and steps > self.sequence_length:
@@ -159,7 +161,7 @@ class PositionEmbedding(Layer):
         rows = ops.take(self.position_embeddings.value, at, axis=0)
         return ops.zeros_like(inputs) + rows
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
 
@@ -184,7 +186,7 @@ class SinePositionEncoding(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+    def call(self, inputs: Tensor, start_index: Any = 0) -> Tensor:
         """The waves of the positions from `start_index` on, for every sample."""
         size = inputs.shape[-1]
         at = ops.cast(ops.arange(ops.shape(inputs)[-2], dtype="int32") + start_index, "float32")
@@ -193,7 +195,7 @@ class SinePositionEncoding(Layer):
         waves = ops.where(np.arange(size) % 2 == 0, ops.sin(angles), ops.cos(angles))
         return ops.zeros_like(inputs) + waves
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
 
@@ -224,7 +226,7 @@ class RotaryEmbedding(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def call(self, inputs: Any, start_index: Any = 0, positions: Any = None) -> Any:
+    def call(self, inputs: TensorLike, start_index: Any = 0, positions: Any = None) -> Tensor:
         """The inputs, turned."""
         if inputs.shape[-1] is None or inputs.shape[-1] % 2:
             raise DataError(
@@ -239,7 +241,7 @@ class RotaryEmbedding(Layer):
         out = rotated(x, at, self.max_wavelength)
         return out if len(inputs.shape) == 4 else ops.squeeze(out, 2)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
 
@@ -278,7 +280,7 @@ class TokenAndPositionEmbedding(Layer):
         vocabulary_size: int,
         sequence_length: int,
         embedding_dim: int,
-        embeddings_initializer: Any = "uniform",
+        embeddings_initializer: Identifier = "uniform",
         mask_zero: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -295,21 +297,21 @@ class TokenAndPositionEmbedding(Layer):
         )
         self.supports_masking = mask_zero
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Both tables."""
         self.token_embedding.build(input_shape)
         self.position_embedding.build((*input_shape, self.embedding_dim))
         self.built = True
 
-    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+    def call(self, inputs: TensorLike, start_index: Any = 0) -> Tensor:
         """The sums."""
         tokens = self.token_embedding.call(inputs)
         return tokens + self.position_embedding.call(tokens, start_index)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
         """True where the token is not 0, with mask_zero."""
         return self.token_embedding.compute_mask(inputs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, steps, embedding_dim)."""
         return (*tuple(input_shape), self.embedding_dim)

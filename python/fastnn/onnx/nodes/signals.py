@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.typing import DTypeLike
 from fastnn.onnx.graph import ELEMENTS, numpy_type
 from fastnn.onnx.values import Call, is_known, tensor
 
@@ -93,7 +94,7 @@ def _det(c: Call, x: Any) -> Any:
     return _back(np.asarray(np.linalg.det(a)).astype(a.dtype), x)
 
 
-def _texts(f: Callable[[str], Any], x: Array, dtype: Any = object) -> Array:
+def _texts(f: Callable[[str], Any], x: Array, dtype: DTypeLike = object) -> Array:
     flat = np.empty(x.size, dtype)
     flat[:] = [f(_text(v)) for v in x.reshape(-1)]
     return flat.reshape(x.shape)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.messages import print_msg
+from fastnn.base.typing import DTypeLike
 from fastnn.errors import DataError
 from fastnn.preprocessing.image.iterators import BatchFromFiles, check_class_mode
 
@@ -94,7 +95,7 @@ class DataFrameIterator(BatchFromFiles):
         subset: str | None = None,
         interpolation: str = "nearest",
         keep_aspect_ratio: bool = False,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         validate_filenames: bool = True,
         on_error: str = "stop",
     ) -> None:

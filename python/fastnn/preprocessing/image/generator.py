@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.arguments import as_number
+from fastnn.base.typing import DTypeLike
 from fastnn.config import floatx, standardize_data_format
 from fastnn.errors import DataError, ShapeError
 from fastnn.preprocessing.image.frames import DataFrameIterator
@@ -124,7 +125,7 @@ class ImageDataGenerator:
         data_format: str | None = None,
         validation_split: float = 0.0,
         interpolation_order: int = 1,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         self.featurewise_center = featurewise_center
         self.samplewise_center = samplewise_center

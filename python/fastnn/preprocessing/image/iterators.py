@@ -18,6 +18,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.base.arguments import whole_number
 from fastnn.base.messages import print_msg
+from fastnn.base.typing import DTypeLike
 from fastnn.config import floatx, standardize_data_format
 from fastnn.data.arrays import stacked
 from fastnn.data.batches import PyDataset
@@ -275,7 +276,7 @@ class NumpyArrayIterator(Iterator):
         save_format: str = "png",
         subset: str | None = None,
         ignore_class_split: bool = False,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
     ) -> None:
         self.data_format = standardize_data_format(data_format)
         self.dtype = dtype or floatx()
@@ -368,7 +369,7 @@ class BatchFromFiles(Iterator):
     def _take(
         self, generator: Any, target_size: Any, color_mode: str, data_format: str | None,
         save_to_dir: Any, save_prefix: str, save_format: str, subset: str | None,
-        interpolation: str, keep_aspect_ratio: bool, dtype: Any, on_error: str,
+        interpolation: str, keep_aspect_ratio: bool, dtype: DTypeLike, on_error: str,
     ) -> None:  # fmt: skip
         """Keeps the arguments under Keras's names."""
         if color_mode not in CHANNELS:
@@ -517,7 +518,7 @@ class DirectoryIterator(BatchFromFiles):
         subset: str | None = None,
         interpolation: str = "nearest",
         keep_aspect_ratio: bool = False,
-        dtype: Any = None,
+        dtype: DTypeLike = None,
         on_error: str = "stop",
     ) -> None:
         self._take(
