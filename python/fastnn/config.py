@@ -214,10 +214,15 @@ STORED = {
 }  # fmt: skip
 
 
+def dtype_name(dtype: object) -> str:
+    """The name of a type that is given by name, by NumPy's or Python's type."""
+    named = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
+    return str(named or getattr(dtype, "__name__", dtype))
+
+
 def stored_dtype(dtype: object) -> str:
     """The type that values of a NumPy or Keras type are kept in; unknown names stay as they are."""
-    named = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
-    name = str(named or getattr(dtype, "__name__", dtype))
+    name = dtype_name(dtype)
     return STORED.get(name, name)
 
 

@@ -433,3 +433,22 @@ def test_a_model_built_on_narrow_samples_takes_others(rng):
 def test_storage_types_hold_on_every_instruction_set(isa):
     """This file again in a process that is limited to one instruction set."""
     assert_holds_on(isa, __file__)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", np.int16, np.dtype("uint8")])
+def test_saturate_cast_ends_at_the_limits_of_the_type_that_is_asked_for(dtype):
+    limits = np.iinfo(dtype)
+    for x in (np.array([1e6, -1e6, 7.6], np.float32), np.array([10**6, -(10**6), 7], np.int32)):
+        expected = [limits.max, limits.min, 7]
+        assert fastnn.ops.saturate_cast(x, dtype).numpy().tolist() == expected
+    assert fastnn.ops.saturate_cast(np.array([-5]), "uint32").numpy().tolist() == [0]
+
+
+@pytest.mark.parametrize("dtype", [None, "int", int, "int32", np.int32, np.dtype("int64")])
+def test_overlaps_and_bins_take_whole_types(dtype):
+    metric = fastnn.metrics.MeanIoU(2, dtype=dtype)
+    metric.update_state([0, 1, 1], [0, 1, 0])
+    assert metric.total_cm.dtype == "int32"
+    assert float(metric.result()) == 0.5
+    bins = fastnn.layers.Discretization([0.0, 1.0], dtype=dtype)
+    assert bins(np.array([0.5])).numpy().tolist() == [1]

@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import ops
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.typing import DTypeLike, TensorLike
+from fastnn.config import stored_dtype
 from fastnn.data.labels import check_class_numbers, known_values
 from fastnn.errors import ShapeError
 from fastnn.losses.base import match_weights
@@ -57,12 +58,13 @@ class _Overlap(Metric):
         sparse_y_pred: bool = True,
         axis: int = -1,
     ) -> None:
-        super().__init__(name=name, dtype=None if dtype == "int" else dtype)
+        whole = dtype is None or stored_dtype(dtype) == "int32"
+        super().__init__(name=name, dtype=None if whole else dtype)
         self.num_classes, self.ignore_class, self.axis = num_classes, ignore_class, axis
         self.sparse_y_true, self.sparse_y_pred = sparse_y_true, sparse_y_pred
         self.total_cm = self.add_variable(
             (num_classes, num_classes),
-            dtype="int32" if dtype in (None, "int") else "float32",
+            dtype="int32" if whole else "float32",
             name="total_confusion_matrix",
         )
         if self.total_cm.dtype == "int32":

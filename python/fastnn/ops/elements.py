@@ -12,7 +12,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.finder import answer_earlier
 from fastnn.base.typing import DTypeLike
-from fastnn.config import stored_dtype
+from fastnn.config import dtype_name, stored_dtype
 from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, cast, computed, promoted
 from fastnn.ops.families import name_ops
@@ -309,10 +309,12 @@ def saturate_cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
         >>> fastnn.ops.saturate_cast(np.array([3e9]), "int32").numpy()
         array([2147483647], dtype=int32)
     """
-    x, dtype = computed(x), stored_dtype(dtype)
-    if dtype in ("int8", "uint8"):
-        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    x, asked, dtype = computed(x), dtype_name(dtype), stored_dtype(dtype)
+    if asked in ("int8", "uint8", "int16", "uint16"):
+        least, most = np.iinfo(asked).min, np.iinfo(asked).max
         return _c.cast(_c.minimum(_c.maximum(x, int(least)), int(most)), dtype=dtype)
+    if asked == "uint32":
+        x = _c.maximum(x, 0)
     if dtype == "int32" and x.dtype == "float32":
         # 2^31 - 128 is the largest float32 below the limit; what is above it is the limit itself.
         whole = _c.cast(_c.minimum(_c.maximum(x, -(2.0**31)), 2.0**31 - 128.0), dtype="int32")

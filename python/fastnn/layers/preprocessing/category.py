@@ -14,6 +14,7 @@ from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.arguments import is_whole
 from fastnn.base.typing import DTypeLike, Shape
+from fastnn.config import stored_dtype
 from fastnn.data.adapting import batches_to_adapt
 from fastnn.data.arrays import leaf
 from fastnn.errors import DataError
@@ -152,7 +153,8 @@ class Discretization(Layer):
         dtype: DTypeLike = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name, dtype=dtype if dtype not in ("int32", "int64") else None)
+        whole = dtype is not None and stored_dtype(dtype) == "int32"  # as its numbers are
+        super().__init__(name=name, dtype=None if whole else dtype)
         if sparse:
             raise ValueError(
                 f"`sparse=True` cannot be used with backend fastnn. Received: sparse={sparse} and "
