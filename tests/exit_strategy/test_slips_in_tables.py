@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,48 @@ def test_one_person_is_not_two_by_capitals_or_spaces(other: str) -> None:
         assert {row.person for row in made.holders} == {"Ada"}
     else:
         refused({**TABLE, "holders": rows}, "EX303 cap_table.holders: the names .* look alike")
+
+
+# ---- sheets -------------------------------------------------------------------------------------
+def sheet(folder: Path, text: str) -> Profile:
+    (folder / "cap.csv").write_text(text, encoding="utf-8")
+    return company({"sheet": str(folder / "cap.csv"), "founders": ["Ada"]})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["Holder,Class,Shares\nAda,Common,8,500,000\nBob,Common,1,250,000\n",
+     "Holder,Class,Shares\nAda,Common,8500000\nBob,Common,1250000,see note\n",
+     "Holder,Common,Options\nAda,8500000,\nBob,,1,250,000\n"],
+)  # fmt: skip
+def test_cells_beyond_the_columns_of_a_text_file_are_not_dropped(tmp_path: Path, rows: str) -> None:
+    """8,500,000 without quotation marks was read as 8 shares."""
+    with pytest.raises(ExitError, match=r"row \d has \d cells below 3 columns") as caught:
+        sheet(tmp_path, rows)
+    assert in_chinese(caught.value.issues[0].hint)
+    made = sheet(tmp_path, "Holder,Class,Shares\nAda,Common,8500000,,\nBob,Common,1250000, \n")
+    assert made.cap_table.common == 9_750_000
+
+
+@pytest.mark.parametrize(
+    "name", ["Treasury", "Treasury stock", "Acme (treasury)", "Unissued", "Authorised but unissued",
+             "Available for grant", "ESOP", "Option pool", "2020 Stock Plan", "Rounding", "库存股",
+             "期权池", "Eigene Anteile", "Actions propres", "azioni proprie"]
+)  # fmt: skip
+def test_shares_that_nobody_holds_are_not_paid(tmp_path: Path, name: str) -> None:
+    rows = f"Holder,Class,Shares\nAda,Common,8000000\n{name},Common,500000\n"
+    with pytest.raises(ExitError, match="may be nobody who is paid in a sale"):
+        sheet(tmp_path, rows)
+    kept = rows.replace(name, "员工持股平台")
+    assert sheet(tmp_path, kept).cap_table.common == 8.5e6
+
+
+@pytest.mark.parametrize("name", ["Total général", "Celkem", "Razem", "Toplam", "Σ", "Outstanding"])
+def test_sums_of_other_languages_are_compared_with_the_rows(tmp_path: Path, name: str) -> None:
+    rows = f"Holder,Class,Shares\nAda,Common,8000000\n{name},Common,{{}}\n"
+    assert sheet(tmp_path, rows.format(8_000_000)).cap_table.common == 8e6
+    with pytest.raises(ExitError, match="its rows add up to 8,000,000"):
+        sheet(tmp_path, rows.format(9_000_000))
 
 
 # ---- thousands and millions ---------------------------------------------------------------------

@@ -82,6 +82,7 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
     if found is not None:
         top, columns = found
         _check_columns(columns, grid[top][1])
+        _check_width(path, grid, top)
         rows, sums = _rows(grid[top + 1 :], columns, reader)
         roles = "role" in columns.values()
     else:
@@ -89,6 +90,7 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
         if wide is None:
             text = f"{path} has no row of column names with a holder, a class and shares"
             raise refuse_sheet(text, HOW)
+        _check_width(path, grid, wide[0])
         made = read_wide(grid[wide[0] + 1 :], wide[1], reader)
         rows, sums, parts, paid = made.rows, [], made.parts, made.paid
         roles = made.stated_roles
@@ -154,6 +156,23 @@ def _check_columns(columns: dict[int, str], header: Sequence[Any]) -> None:
             raise refuse_sheet(text, f'keep one of them: ignore = ["{name}"]')
         if field:
             known[field] = name
+
+
+def _check_width(path: str, grid: Grid, top: int) -> None:
+    """Refuse rows of a text file with cells beyond its header: a number cut at its commas.
+
+    The cells of a workbook are whole; what stands beside its table is a remark.
+    """
+    if path.lower().endswith((".xlsx", ".xlsm")):
+        return
+    filled = [k for row in grid[max(0, top - 1) : top + 1] for k, cell in enumerate(row[1]) if cell]
+    most = max(filled) + 1
+    for number, values in grid[top + 1 :]:
+        if any(str(value).strip() for value in values[most:] if value is not None):
+            text = f"row {number} has {len(values)} cells below {most} columns"
+            raise refuse_sheet(
+                text, "put numbers with commas into quotation marks, and name every column"
+            )
 
 
 def _rows(

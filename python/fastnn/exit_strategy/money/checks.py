@@ -69,7 +69,11 @@ _SUMS = frozenset((
     "total", "totals", "subtotal", "grandtotal", "sum", "totalshares", "fullydiluted",
     "fullydilutedtotal", "totalfullydiluted", "allholders", "summe", "gesamt", "gesamtsumme",
     "zwischensumme", "totale", "totaal", "suma", "итого", "всего", "合计", "总计", "小计", "总和",
-    "总数", "合計", "總計", "小計", "總和", "합계", "총계",
+    "总数", "合計", "總計", "小計", "總和", "합계", "총계", "σ", "totalgénéral", "totalgeneral",
+    "totalgenerale", "totalgeral", "celkem", "spolu", "razem", "łącznie", "toplam", "geneltoplam",
+    "összesen", "ukupno", "skupaj", "yhteensä", "ialt", "totalt", "sammanlagt", "jumlah",
+    "tổng", "tổngcộng", "รวม", "всьогоразом", "разом", "усього", "sumofshares", "totaloutstanding",
+    "totalissued", "totalissuedandoutstanding", "outstanding", "fullydilutedshares",
 ))  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from fastnn.exit_strategy.reading.fields import Field
 from fastnn.exit_strategy.reading.parse import Reader, read_number, show
 
 from .sheet_checks import SheetRow, refuse_sheet
-from .sheet_words import is_founding, kind_of, plain_words
+from .sheet_words import is_founding, is_nobody, kind_of, plain_words
 
 __all__ = ["CLASS_TERMS", "NOTHING", "PAPER_TERMS", "TERMS_OF", "number_of", "numbers_of",
            "paper_of", "with_unit"]  # fmt: skip
@@ -71,6 +71,12 @@ def paper_of(
         raise refuse_sheet(f"row {number}: the class {name!r} can be several things", hint)
     if not holder and kind != "pool":
         raise refuse_sheet(f"row {number} has no holder", "name who holds it")
+    if kind != "pool" and holder != name and is_nobody(holder, kind):
+        raise refuse_sheet(
+            f"row {number}: {holder!r} may be nobody who is paid in a sale",
+            "leave out what is not outstanding, give a pool the class unissued pool, or say who "
+            "holds it: employee trust",
+        )
     status = plain_words(cells.get("status", ""))
     if status not in _STANDS:
         raise refuse_sheet(f"row {number} is {cells['status']!r}",

@@ -12,8 +12,8 @@ import unicodedata
 
 from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
 
-__all__ = ["COLUMNS", "LEFT_OUT", "column_of", "is_founding", "kind_of", "plain_words",
-           "unit_of"]  # fmt: skip
+__all__ = ["COLUMNS", "LEFT_OUT", "column_of", "is_founding", "is_nobody", "kind_of",
+           "plain_words", "unit_of"]  # fmt: skip
 
 _NAMES: dict[str, str] = {
     "holder": "holder|shareholder|stockholder|name|investor|owner|member|holder name|stakeholder|"
@@ -109,6 +109,20 @@ _POOL = (
     r"(?: for (?:issuance|grant|future grant))?|"
     r"未(?:授予|发放|分配)(?:期权|期权池)?|(?:期权池|期权)未(?:授予|发放|分配)|预留期权池?|预留"
 )
+#: Holders that are none: shares of the company itself, not issued, a pool, and rows of checks.
+_NOBODY = (
+    rf"{_POOL}|(?:.* )?treasury(?: (?:shares?|stock|units?))?|own shares?|"
+    r"(?:un)?authori[sz]ed(?: (?:but|and) unissued| unissued)?(?: (?:shares?|capital|stock))?|"
+    r"unissued (?:shares?|capital|stock)|eigene (?:anteile|aktien|geschäftsanteile)|"
+    r"actions? propres?|autocontrôle|azioni proprie|quote proprie|acciones propias|autocartera|"
+    r"(?:ações em )?tesouraria|egna aktier|egne aktier|库存股份?|公司自持|自己株式|자기주식|"
+    r"(?:(?:esop|employees?|stock|share|option|equity|incentive|management|talent|mitarbeiter|"
+    r"vsop) )*pool|(?:available|reserved) for (?:future )?(?:grants?|issuance)|"
+    r"期权池|股权激励池|激励池|员工期权池|ストックオプションプール|"
+    r"rounding|difference|variance|delta|check|balance check|控制数|差额|尾差"
+)
+#: Holders of options already granted, but of shares neither surely nor surely not.
+_PLANS = r"esop|(?:[0-9]{4} )?(?:(?:stock|share|equity|employee|incentive) )*(?:options? )?plan"
 _OPTIONS = (
     r"(?:stock |employee |share |vested |granted |outstanding |unexercised )*options?"
     r"(?: (?:and|&) rsu'?s?)?(?: (?:granted|outstanding|issued|and|iso|nso))*|"
@@ -157,6 +171,14 @@ def is_founding(role: str) -> bool | None:
     if not re.search(_FOUNDING, words):
         return False
     return None if re.search(_NOT_FOUNDING, words) else True
+
+
+def is_nobody(holder: str, kind: str) -> bool:
+    """Whether a name in the column of holders is not one of a person: "Treasury", "Unissued"."""
+    plain = " ".join(re.sub(r"[()（）]", " ", plain_words(holder)).split())
+    if kind in ("common", "preferred") and re.fullmatch(_PLANS, plain):
+        return True
+    return re.fullmatch(_NOBODY, plain) is not None
 
 
 def column_of(text: object) -> tuple[str, str]:
