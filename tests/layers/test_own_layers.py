@@ -229,3 +229,95 @@ def test_layers_losses_and_metrics_take_float_as_a_type(dtype):
     assert layers.Dense(2, dtype=dtype).dtype_policy.name == "float32"
     assert fastnn.metrics.Mean(dtype=dtype).dtype == "float32"
     assert float(fastnn.losses.MeanSquaredError(dtype=dtype)([1.0], [3.0])) == 4.0
+
+
+def test_a_second_build_adds_no_weights():
+    layer = layers.Dense(3)
+    layer.build((None, 2))
+    kept = layer.weights
+    layer.build((8, 2))
+    layer.build([None, 2])
+    assert len(layer.weights) == 2
+    assert all(a is b for a, b in zip(kept, layer.weights, strict=True))
+    with pytest.raises(fastnn.ShapeError, match=r"is built for (?s:.*)from_config"):
+        layer.build((None, 5))
+
+
+def test_builds_of_two_bases_are_both_run():
+    class First(layers.Layer):
+        def build(self, input_shape):
+            self.a = self.add_weight((input_shape[-1],), "ones", name="a")
+
+    class Second(layers.Layer):
+        def build(self, input_shape):
+            self.b = self.add_weight((input_shape[-1],), "ones", name="b")
+
+    class Both(First, Second):
+        def build(self, input_shape):
+            First.build(self, input_shape)
+            Second.build(self, input_shape)
+
+        def call(self, inputs):
+            return inputs * self.a + self.b
+
+    layer = Both()
+    assert np.array_equal(layer(np.ones((1, 2), np.float32)), [[2.0, 2.0]])
+    assert len(layer.weights) == 2
+
+
+def test_a_layer_that_builds_a_layer_from_its_config_loads(tmp_path):
+    pytest.importorskip("h5py")
+
+    @fastnn.saving.register_keras_serializable("test_own_layers")
+    class Wrapped(layers.Layer):
+        def __init__(self, inner=None, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = inner or layers.Dense(3)
+
+        def build(self, input_shape):
+            self.inner.build(input_shape)
+
+        def call(self, inputs):
+            return self.inner(inputs)
+
+        def get_config(self):
+            inner = fastnn.saving.serialize_keras_object(self.inner)
+            return {**super().get_config(), "inner": inner}
+
+        @classmethod
+        def from_config(cls, config):
+            inner = fastnn.saving.deserialize_keras_object(config.pop("inner"))
+            return cls(inner, **config)
+
+    model = fastnn.Sequential([fastnn.Input((2,)), Wrapped()])
+    model.save(tmp_path / "m.keras")
+    again = fastnn.models.load_model(tmp_path / "m.keras")
+    x = np.ones((2, 2), np.float32)
+    assert len(again.weights) == 2
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize(
+    "name",
+    "_nodes _moving _trace _evaluate _program _programs _inference _predictors _track _in_training"
+    " _watched _signature _own _read _policy _device _graph _step _state _values".split(),
+)  # fmt: skip
+def test_private_names_of_a_model_are_its_writers(name, rng):
+    class Own(fastnn.Model):
+        def __init__(self):
+            super().__init__()
+            setattr(self, name, layers.Dense(3, kernel_initializer="ones"))
+            self.head = layers.Dense(1, kernel_initializer="ones")
+
+        def call(self, inputs):
+            return self.head(getattr(self, name)(inputs))
+
+    model = Own()
+    x = rng.normal(size=(8, 2)).astype(np.float32)
+    assert np.allclose(model(x), 3 * x.sum(axis=1, keepdims=True), atol=1e-5)
+    assert len(model.trainable_weights) == 4
+    model.compile(fastnn.optimizers.SGD(0.1), "mse")
+    model.fit(x, np.ones((8, 1)), verbose=0)
+    assert not np.allclose(getattr(model, name).kernel, 1.0)
+    assert np.isfinite(model.evaluate(x, np.ones((8, 1)), verbose=0))
+    assert model.predict(x, verbose=0).shape == (8, 1)

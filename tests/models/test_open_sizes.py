@@ -298,13 +298,13 @@ def test_a_model_keeps_a_bounded_number_of_compiled_sizes():
     for size in range(1, KEPT_STEPS + 10):
         model.train_on_batch(np.ones((1, size, 2), np.float32), np.ones((1, 1), np.float32))
         model.predict(np.ones((1, size, 2), np.float32), verbose=0)
-    assert len(model._programs) == 1
-    assert len(model._predictors) == 1
+    assert len(model._step_programs) == 1
+    assert len(model._predict_programs) == 1
     model.compile("sgd", lambda y, p: ops.square(y - p) * (1e-3 * int(model.size)))
     for size in range(1, KEPT_STEPS + 10):
         model.size = size  # another step each
         model.train_on_batch(np.ones((1, size, 2), np.float32), np.ones((1, 1), np.float32))
-    assert len(model._programs) == KEPT_STEPS
+    assert len(model._step_programs) == KEPT_STEPS
     assert np.isfinite(model.predict(np.ones((1, 1, 2), np.float32), verbose=0)).all()
 
 

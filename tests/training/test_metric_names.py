@@ -57,3 +57,40 @@ def test_functions_are_reported_under_the_names_that_keras_gives_them():
     model.compile("sgd", "mse", metrics=[RMSELoss, camelCase, Gap(), *alike])
     names = ["camel_case", "gap", "lambda", "lambda_1", "loss", "rmse_loss"]
     assert sorted(model.fit(X, Y, verbose=0).history) == names
+
+
+@pytest.mark.parametrize("form", ["lists", "dicts", "one", "numbered"])
+def test_metrics_names_stand_in_the_order_of_evaluate(form):
+    entrance = K.Input((2,))
+    outputs = [K.layers.Dense(1, name=name)(entrance) for name in "ba"]
+    y, metrics = [Y, Y + 1], [["mae"], ["mse", "mae"]]
+    if form == "dicts":
+        outputs, y = dict(zip("ba", outputs, strict=True)), dict(zip("ba", y, strict=True))
+        metrics = dict(zip("ba", metrics, strict=True))
+    elif form != "lists":
+        outputs, y, metrics = outputs[0], Y, ["mae", "mse"]
+        if form == "numbered":
+            metrics = [M.MeanAbsoluteError(name="q"), M.MeanSquaredError(name="q")]
+    model = K.Model(entrance, outputs)
+    model.compile("sgd", "mse", metrics=metrics)
+    values = model.evaluate(X, y, verbose=0)
+    wanted = model.evaluate(X, y, verbose=0, return_dict=True)
+    assert dict(zip(model.metrics_names, values, strict=True)) == wanted
+
+
+def test_a_metric_may_call_its_false_negatives_fn():
+    class Misses(M.Metric):
+        def __init__(self, name="misses"):
+            super().__init__(name=name)
+            self.fn = self.add_weight(name="fn", initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.fn.assign_add(K.ops.sum(K.ops.cast(y_true > y_pred, "float32")))
+
+        def result(self):
+            return self.fn
+
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(K.optimizers.SGD(0.0), "mse", metrics=[Misses()])
+    history = model.fit(X, np.array([[1.0], [0.0], [2.0], [0.0]]), epochs=2, verbose=0)
+    assert history.history["misses"] == [2.0, 2.0]

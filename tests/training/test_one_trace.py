@@ -71,7 +71,7 @@ def test_one_trace_trains_evaluates_and_predicts_at_every_length(rng, traces):
         model.predict(steps(rng, size)[0], verbose=0)
         model.predict_on_batch(steps(rng, size)[0])
     assert traces() == 1
-    assert len(model._programs) == 2
+    assert len(model._step_programs) == 2
 
 
 def test_weights_and_logs_are_those_of_the_models_built_for_each_length(rng):
@@ -217,12 +217,12 @@ def test_models_without_input_open_the_axes_that_change(make, rng, traces):
         model.train_on_batch(rng.normal(size=(2, size, 4)), rng.normal(size=(2, size, 1)))
     for size in (50, 3, 9, 1):
         model.train_on_batch(rng.normal(size=(2, size, 4)), rng.normal(size=(2, size, 1)))
-    assert len(model._programs) == 2
+    assert len(model._step_programs) == 2
     with pytest.raises(ValueError, match="4"):
         model.train_on_batch(rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 3, 1)))
     traces()
     model.train_on_batch(rng.normal(size=(2, 11, 4)), rng.normal(size=(2, 11, 1)))
-    assert len(model._programs) == 2
+    assert len(model._step_programs) == 2
 
 
 @pytest.mark.parametrize("kind", ["mse", "binary_crossentropy", "sparse_categorical_crossentropy"])
@@ -328,7 +328,7 @@ def test_sizes_read_as_numbers_keep_a_bounded_number_of_traces(rng):
     model = scaled(by_number)
     for size in range(1, KEPT_STEPS + 10):
         model.train_on_batch(rng.normal(size=(2, size, 4)), rng.normal(size=(2, size, 1)))
-    assert len(model._programs) == KEPT_STEPS
+    assert len(model._step_programs) == KEPT_STEPS
 
 
 def test_a_file_holds_the_graph_of_every_length_whatever_training_read(rng, tmp_path):
@@ -355,7 +355,7 @@ def test_hundreds_of_lengths_take_bounded_memory(rng):
     before = resident()
     for size in range(120, 420):
         model.train_on_batch(*steps(rng, size, 1))
-    assert len(model._programs) == 1
+    assert len(model._step_programs) == 1
     assert resident() - before < 24 * 2**20
 
 

@@ -301,19 +301,19 @@ def test_nothing_is_traced_twice_when_nothing_changes(monkeypatch):
 
     work()
     made = []
-    monkeypatch.setattr(type(model), "_trace", lambda *a: made.append(a) or 1 / 0)
-    programs = model._predictors.keys()
+    monkeypatch.setattr(type(model), "_trace_step", lambda *a: made.append(a) or 1 / 0)
+    programs = model._predict_programs.keys()
     for _ in range(3):
         work()
     assert not made
-    assert model._predictors.keys() == programs
+    assert model._predict_programs.keys() == programs
 
 
 def test_an_attribute_that_is_not_a_number_is_no_reason_to_trace_again():
     model, layer = functional()
     layer.rate = float("nan")
     warm(model)
-    kept = len(model._predictors)
+    kept = len(model._predict_programs)
     model.predict(X, verbose=0)
-    assert len(model._predictors) == kept
+    assert len(model._predict_programs) == kept
     assert np.isnan(ops.sum(model(X)))

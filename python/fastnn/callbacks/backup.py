@@ -185,7 +185,7 @@ class BackupAndRestore(Callback):
         # The data may be in the middle of a pass, that of the validation is not.
         position["passes"] = [
             data.passes(within) if isinstance(data, IterableData) else []
-            for data, within in zip(self.model._read, (batch > 0, False), strict=False)
+            for data, within in zip(self.model._sources_read, (batch > 0, False), strict=False)
         ]
         if batch:
             ranks = group()

@@ -169,7 +169,7 @@ def layer_kind(layer: Any) -> str:
 
 
 def _output_shape(layer: Any, model: Any) -> str:
-    nodes = getattr(layer, "_nodes", None)
+    nodes = getattr(layer, "_call_nodes", None)
     if not nodes and model.model_kind == "functional":
         nodes = model._layer_graph.calls_of(layer)
     if nodes:
@@ -203,7 +203,7 @@ def _connections(layer: Any, model: Any) -> str:
             for x in node.inputs:
                 maker = x.node.operation
                 turn = next(
-                    (i for i, n in enumerate(getattr(maker, "_nodes", [])) if n is x.node), 0
+                    (i for i, n in enumerate(getattr(maker, "_call_nodes", [])) if n is x.node), 0
                 )
                 found.append(f"{escaped(maker.name)}[{turn}][{x.index}]")
     return ", ".join(found) or "-"

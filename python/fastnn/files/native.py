@@ -125,7 +125,7 @@ def inference(model: Any) -> Any:
     ]
     graph = getattr(model, "_layer_graph", None)
     structure = graph.inputs if graph else model.inputs[0] if len(arrays) == 1 else arrays
-    return model._inference(tree.pack(structure, arrays))[:2]
+    return model._traced_prediction(tree.pack(structure, arrays))[:2]
 
 
 def _check_format(filepath: Any, save_format: str | None) -> None:

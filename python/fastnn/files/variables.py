@@ -57,7 +57,7 @@ def named_variables(model: Any) -> dict[str, Any]:
         found[unique] = variable
 
     def walk(layer: Any, prefix: str) -> None:
-        for v in layer._own():
+        for v in layer._own_weights():
             add(f"{prefix}{v.name}", v)
         for key, value in layer.__dict__.items():
             for i, held in enumerate(_held(value)):

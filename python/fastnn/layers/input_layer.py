@@ -127,7 +127,7 @@ class InputLayer(Layer):
         else:
             output = KerasTensor(self.batch_shape, dtype=self._input_dtype, name=self.name)
         wrap(output, node, self.name)
-        self._nodes.append(node)
+        self._call_nodes.append(node)
 
     @property
     def dtype(self) -> str:
@@ -143,7 +143,7 @@ class InputLayer(Layer):
         super().__setstate__(state)
         node = Node(self, (), {})
         wrap(KerasTensor(self.batch_shape, self._input_dtype, name=self.name), node, self.name)
-        self._nodes.append(node)
+        self._call_nodes.append(node)
 
     def call(self) -> Any:
         """Nothing: an input layer is not called, its output is the start of a model."""

@@ -171,7 +171,10 @@ def targets_of(thing: Any) -> Targets | None:
     own = getattr(thing, "_targets", None)
     if own is not None:
         return own
-    found = getattr(getattr(thing, "fn", None) or getattr(thing, "_fn", None), "_targets", None)
+    fn = getattr(thing, "fn", None)
+    if not callable(fn):  # in a metric of the user's, `fn` may well count the false negatives
+        fn = getattr(thing, "_fn", None)
+    found = getattr(fn, "_targets", None)
     if found is None:
         return None
     return _with(found, getattr(thing, "_fn_kwargs", {}))

@@ -305,12 +305,12 @@ class Sequential(Model):
     @property
     def input(self) -> Any:
         """The symbolic input: of the first call within another model, else its own."""
-        return super().input if self._nodes else self._graph().input
+        return super().input if self._call_nodes else self._graph().input
 
     @property
     def output(self) -> Any:
         """The symbolic output: of the first call within another model, else its own."""
-        return super().output if self._nodes else self._graph().output
+        return super().output if self._call_nodes else self._graph().output
 
     @property
     def output_shape(self) -> Any:

@@ -114,7 +114,7 @@ def trace(model: Any, what: str, signature: Any = None) -> TracedModel:
         for s, dtype in zip(shapes, dtypes, strict=True)
     ]
     watch = _Watch()
-    function, out, _ = model._inference(tree.pack(structure, arrays), context=watch)
+    function, out, _ = model._traced_prediction(tree.pack(structure, arrays), context=watch)
     rows, tensors = _as_file(function, named_variables(model))
     named = getattr(model, "_functional", None) or model  # a Sequential's outputs have no names
     outputs = tree.flatten(out)

@@ -210,6 +210,6 @@ class PrivateModel(Functional):
             if deviation else s / groups
             for s, v in zip(sums, variables, strict=True)
         ]  # fmt: skip
-        self._track(ops.mean(losses), x)
+        self._track_loss(ops.mean(losses), x)
         self.optimizer.apply(noisy, variables)
         return self.compute_metrics(x, y, self(x, training=False), weights)

@@ -37,15 +37,15 @@ __all__ = [
 #: Attributes of a model that hold its traces and what they were made from: often much, made anew in
 #: a copy, and never a layer of its own.
 TRACES = frozenset(
-    "_device_calls _predictors _predictors_placed _programs _shortcut _shortcut_of _signature_at"
-    " _steps_at _watched".split()
+    "_device_calls _predict_programs _predictors_placed _step_programs _shortcut _shortcut_of"
+    " _signature_at _steps_at _traces_watched".split()
 )
 #: Attributes that the library sets as it runs, and that no trace depends on.
 UNTRACED = TRACES | frozenset(
-    "_build_config _compile_config _fits _given_name _functional _given_input_shape _init_arguments"
-    " _given_batch_size"
-    " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes"
-    " _auto_reason _auto_rows _compiled_device _read _resumed _shuffle_seed _tried built"
+    "_build_config _building _compile_config _fits _given_name _functional _given_input_shape"
+    " _init_arguments _given_batch_size"
+    " _initial_epoch _layer_graph _losses _masks_lost _set_in_calls _call_nodes"
+    " _auto_reason _auto_rows _compiled_device _sources_read _resumed _shuffle_seed _tried built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()
 )
@@ -127,7 +127,7 @@ class Seen:
         """The fingerprints of an object's attributes."""
         held = obj.__dict__.copy()
         # What a layer sets in its own calls, a counter say, is no choice of the user's.
-        left_out = UNTRACED | held["_moving"] if "_moving" in held else UNTRACED
+        left_out = UNTRACED | held["_set_in_calls"] if "_set_in_calls" in held else UNTRACED
         if left_out is not UNTRACED:
             self.watch.complete = False
         self.watch.attributes(obj, (k for k in held if k not in left_out))

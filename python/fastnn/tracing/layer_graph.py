@@ -147,7 +147,7 @@ class LayerGraph:
     def calls_of(self, operation: Any) -> list[Node]:
         """The calls of a layer or op inside the graph, in the order in which they were made."""
         inside = {id(n) for n in self.calls}
-        made = {id(n): n for n in [*getattr(operation, "_nodes", ()), *self.calls]}
+        made = {id(n): n for n in [*getattr(operation, "_call_nodes", ()), *self.calls]}
         return [n for k, n in made.items() if k in inside and n.operation is operation]
 
     def list_as(self, operations: Iterable[Any]) -> None:

@@ -94,7 +94,7 @@ def _batch_by_batch(
                 check_labels(model, y, w)
                 logs = eager_step(model, train, (x, y, w))
             else:
-                program = model._program(kind, (x, y, w))
+                program = model._step_program(kind, (x, y, w))
                 check_labels(model, y, w, program)
                 program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
         except Exception as error:
@@ -134,7 +134,7 @@ def _batch_by_batch(
 def agree(model: Any, ranks: Ranks, kind: str, batch: tuple[Any, Any, Any]) -> None:
     """Before the first step: the model is built, and every rank has the values of rank 0."""
     if not model.run_eagerly:
-        model._program(kind, batch)
+        model._step_program(kind, batch)
     elif not model.built:
         model(tree.map_structure(_core.tensor, batch[0]), training=False)
     ranks.agree()
@@ -151,7 +151,7 @@ def logs_of_all(model: Any, ranks: Ranks, logs: Logs) -> Logs:
 def _go_on(model: Any, kind: str, batch: tuple[Any, Any, Any], sums: Any) -> Program:
     """Gives the metrics what they held when the run was cut off; a batch says the shapes."""
     x, y, w = batch
-    program: Program = model._program(kind, (fit_inputs(model, x), y, w))
+    program: Program = model._step_program(kind, (fit_inputs(model, x), y, w))
     for v, value in zip(metric_variables(model), sums or (), strict=True):
         v.assign(value)
     return program

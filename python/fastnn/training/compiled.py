@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from fastnn import _core, metrics, ops, optimizers
@@ -126,7 +127,7 @@ class Compiled(Tracing):
         self.loss = loss
         self.compiled = True
         self.stop_training = False
-        self._programs.clear()
+        self._step_programs.clear()
 
     def _require_compiled(self, verb: str) -> None:
         if not self.compiled:
@@ -154,8 +155,16 @@ class Compiled(Tracing):
 
     @property
     def metrics_names(self) -> list[str]:
-        """Names of the metrics."""
-        return [m.name for m in self.metrics]
+        """Names of the values that `evaluate` gives, in the order of its list."""
+        return self._names_in_order(self.metrics)
+
+    def _names_in_order(self, found: list[Any], logged: Iterable[str] | None = None) -> list[str]:
+        """Names as `evaluate` lists them: metrics by output come last, sorted by name."""
+        compiled = self._compiled_metrics
+        later = compiled.metrics if compiled is not None and compiled.by_output else []
+        first = [m.name for m in found if not any(m is other for other in later)]
+        names = [m.name for m in found] if logged is None else list(logged)
+        return [n for n in first if n in names] + sorted(n for n in names if n not in first)
 
     def reset_metrics(self) -> None:
         """Puts all metrics back to the start.
@@ -267,7 +276,7 @@ class Compiled(Tracing):
         total = self._compiled_loss(y, y_pred, sample_weight, names)
         for part in regularization_losses or ():
             total = total + ops.sum(part)
-        self._track(total, y_pred)
+        self._track_loss(total, y_pred)
         return total
 
     @property
@@ -332,20 +341,20 @@ class Compiled(Tracing):
             2
         """
         x, y, weights = unpack(data)
-        y_pred = self._in_training(x)
+        y_pred = self._call_in_training(x)
         loss = self._loss_of(x, y, y_pred, weights, True)
         variables = self.trainable_variables
         scale = self.optimizer.loss_scale_factor
         # Gradients come before anything reads the loss: run eagerly, a read forgets its inputs.
         grads = gradients(loss * scale if scale else loss, variables) if variables else []
-        self._track(loss, x)
+        self._track_loss(loss, x)
         if variables:
             self.optimizer.apply(grads, variables)
         else:
             warnings.warn("the model does not have any trainable weights", stacklevel=2)
         return self.compute_metrics(x, y, y_pred, weights)
 
-    def _in_training(self, x: Any) -> Any:
+    def _call_in_training(self, x: Any) -> Any:
         """The outputs of a training step; as in Keras, a `call` that takes no `training` gets none.
 
         Its layers then run as they do in inference, which is told where it makes a difference.
@@ -379,7 +388,7 @@ class Compiled(Tracing):
         """
         x, y, weights = unpack(data)
         y_pred = self(x, training=False)  # type: ignore[operator]
-        self._track(self._loss_of(x, y, y_pred, weights, False), x)
+        self._track_loss(self._loss_of(x, y, y_pred, weights, False), x)
         return self.compute_metrics(x, y, y_pred, weights)
 
     def predict_step(self, data: Any) -> Any:
@@ -399,7 +408,7 @@ class Compiled(Tracing):
         x, _, _ = unpack(data)
         return self(x, training=False)  # type: ignore[operator]
 
-    def _track(self, loss: Any, x: Any) -> None:
+    def _track_loss(self, loss: Any, x: Any) -> None:
         if self._loss_tracker is not None:
             first = tree.flatten(x)[0]
             self._loss_tracker.update_state(loss, _core.ops.extent(first, axis=[0]))

@@ -40,7 +40,7 @@ __all__ = ["Fit", "FitSettings"]
 
 #: What a model keeps for the run that it is in.
 _OF_A_RUN = (
-    "stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed", "_read",
+    "stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed", "_sources_read",
 )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ class Fit:
                 return self._run(initial_epoch, level if is_first() else 0, callbacks)
         finally:
             model._fits -= 1
-            model._read = ()
+            model._sources_read = ()
             for name, value in kept.items():
                 setattr(model, name, value)
 
@@ -116,7 +116,7 @@ class Fit:
         model.stop_training = False
         model._initial_epoch = initial_epoch
         model._resumed = None
-        model._read = (data, self.validation)
+        model._sources_read = (data, self.validation)
         if initial_epoch == 0 or model._shuffle_seed is None:
             model._shuffle_seed = random.make_default_seed()
         arrays = isinstance(data, ArrayData)
@@ -139,7 +139,7 @@ class Fit:
         if self.ranks is not None:
             self.ranks.begin(self._facts(), calls)
         if model._resumed is not None:
-            for source, passes in zip(model._read, model._resumed[2], strict=False):
+            for source, passes in zip(model._sources_read, model._resumed[2], strict=False):
                 if isinstance(source, IterableData):
                     source.go_on(passes)
         self.calls, self.history = calls, history
@@ -157,7 +157,7 @@ class Fit:
                 if program is not None:
                     if self._first_batch:
                         self._run_in_python(feed, model._initial_epoch + 1)
-                        program = model._program("train", data.parts)
+                        program = model._step_program("train", data.parts)
                     self._run_in_core(program)
                 else:
                     self._run_in_python(feed, self.epochs)
@@ -220,14 +220,14 @@ class Fit:
             start = time.perf_counter()
             self._begin_epoch(epoch, each)
             if each:  # callbacks may have changed a setting of a layer or loss
-                current = model._program("train", (data.x, data.y, data.weights))
+                current = model._step_program("train", (data.x, data.y, data.weights))
                 if current is not program:
                     program.keep_data(False)
                     program = current
                     on_batch = self._batch_hooks(program) if calls is not None else None
             if on_batch is not None:  # looked at anew: the first trace builds the optimiser
                 model._look_again()
-                settings = model._signature(True)
+                settings = model._trace_signature(True)
             program.keep_data(self._data_stay)
             try:
                 with underway(model):
@@ -270,7 +270,7 @@ class Fit:
     def _warn_of_late_settings(self, before: Any) -> None:
         """Says that what a hook of a batch changed holds from the next epoch on."""
         self.model._look_again()
-        if self.model._signature(True) is not before:
+        if self.model._trace_signature(True) is not before:
             warnings.warn(
                 "a setting of a layer, loss or metric was changed while an epoch ran: it holds from"
                 " the next epoch on\n  hint: change it in on_epoch_begin, or keep it in a Variable",
@@ -310,7 +310,7 @@ class Fit:
 
     def _end_epoch(self, epoch: int, logs: Logs, steps: int, seconds: float | None) -> None:
         if self.validation is not None and self._validates(epoch):
-            values, _ = self.model._evaluate(
+            values, _ = self.model._evaluate_source(
                 self.validation,
                 self.settings.validation_batch,
                 self.settings.validation_steps,
@@ -457,7 +457,7 @@ class Fit:
         ranks, model, batch_size = self.ranks, self.model, self.batch_size
         assert ranks is not None
         parts = (data.x, data.y, data.weights)
-        program: Program = model._program("train", parts)
+        program: Program = model._step_program("train", parts)
         ranks.agree()
         if not self._checked:
             check_labels(model, data.y, data.weights, program)
@@ -516,7 +516,7 @@ class Fit:
         loss = self.model._compiled_loss
         if loss is None or not any(map(targets_of, tree.flatten(loss._chosen or []))):
             return ""
-        fed = self.model._program("train", (self.data.x, self.data.y, self.data.weights)).fed
+        fed = self.model._step_program("train", (self.data.x, self.data.y, self.data.weights)).fed
         if self.data.y is None or any(who[0] == "loss" for who in fed):
             return ""
         return "; or a step of your own changes targets to some that the loss cannot take"

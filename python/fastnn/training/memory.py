@@ -63,7 +63,7 @@ def _step(model: Any, x: Any) -> tuple[Any, list[Any]]:
         data = (x, y, None)
         arrays = [a for part in data for a in tree.flatten(part)]
         try:
-            return model._trace("train", data, [a.shape[1:] for a in arrays])[0], arrays
+            return model._trace_step("train", data, [a.shape[1:] for a in arrays])[0], arrays
         except (FastnnError, TypeError, ValueError):
             continue
     raise DeviceError(

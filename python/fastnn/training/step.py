@@ -64,8 +64,8 @@ class Tracing:
     _auto_reason: str = ""
 
     def _init_traces(self) -> None:
-        self._programs: Traces = Traces(KEPT_STEPS)
-        self._predictors: Traces = Traces(KEPT_PREDICTORS)
+        self._step_programs: Traces = Traces(KEPT_STEPS)
+        self._predict_programs: Traces = Traces(KEPT_PREDICTORS)
         #: Predictors on other devices.
         self._predictors_placed = choice.Placements(KEPT_PREDICTORS)
         #: Calls on other devices, made when there is one.
@@ -78,9 +78,9 @@ class Tracing:
         self._steps_at: tuple[int, Any] = (-1, None)
         #: The version and choices that a fingerprint of steps is for, what tells that it holds, and
         #: the fingerprint: one attribute, for several threads.
-        self._watched: tuple[Any, Watch, Any] = (None, Watch(), None)
+        self._traces_watched: tuple[Any, Watch, Any] = (None, Watch(), None)
 
-    def _signature(self, steps: bool = False) -> Any:
+    def _trace_signature(self, steps: bool = False) -> Any:
         """Equal while layers and their attributes are; for steps also what `compile` chose."""
         version = structure_version()
         kept = self._steps_at if steps else self._signature_at
@@ -94,10 +94,10 @@ class Tracing:
             self._signature_at = (-1 if mutable else version, signature)
             return signature
         chosen = [self.__dict__.get(k) for k in _CHOSEN]
-        layers, checked = self._signature(), are_targets_checked()
+        layers, checked = self._trace_signature(), are_targets_checked()
         layers_at = self._signature_at[0]
         facts = (layers_at, layers, checked, *map(id, chosen))
-        before, watch, signature = self._watched
+        before, watch, signature = self._traces_watched
         if layers_at == version and before == facts and watch.is_unchanged():
             self._steps_at = (version, signature)
             return signature
@@ -107,7 +107,7 @@ class Tracing:
         if signature == kept[1]:
             signature = kept[1]
         self._steps_at = (-1 if layers_at < 0 else version, signature)
-        self._watched = (facts, seen.watch, signature)
+        self._traces_watched = (facts, seen.watch, signature)
         return signature
 
     def _look_again(self) -> None:
@@ -116,7 +116,7 @@ class Tracing:
 
     def _is_current(self) -> bool:
         """Whether the shortcut is of the layers as they are."""
-        if self._shortcut_of is not self._signature():
+        if self._shortcut_of is not self._trace_signature():
             return False
         shape, version, function, whole = self._shortcut
         if version != self._signature_at[0]:
@@ -128,13 +128,13 @@ class Tracing:
         if kind in self._sized_steps:
             return None
         try:
-            return self._program(
+            return self._step_program(
                 kind, data.parts, lambda: data.part(0, min(batch_size, data.n)).parts
             )
         except _SizedStep:
             return None
 
-    def _program(
+    def _step_program(
         self,
         kind: str,
         data: tuple[Any, Any, Any],
@@ -166,17 +166,17 @@ class Tracing:
     def _program_of(self, kind: str, data: tuple[Any, Any, Any], sized: bool) -> Program:
         shared = current_step() is not None
         rows = tuple(len(a) for part in data for a in tree.flatten(part)) if sized else None
-        exact = ((kind, shared, rows, *map(_tree_key, data)), self._signature(True))
-        program: Program | None = self._programs.find(exact)
+        exact = ((kind, shared, rows, *map(_tree_key, data)), self._trace_signature(True))
+        program: Program | None = self._step_programs.find(exact)
         if program is None:
             leaves = [a for part in data for a in tree.flatten(part)]
-            program = self._programs.make(
+            program = self._step_programs.make(
                 exact,
                 (kind, shared, rows, *map(_form, data)),
                 leaves,
                 lambda: self._first_pattern(*data),
-                lambda shapes: self._trace(kind, data, shapes, rows),
-                lambda: self._signature(True),
+                lambda shapes: self._trace_step(kind, data, shapes, rows),
+                lambda: self._trace_signature(True),
             )
         if not choice.is_used:
             return program
@@ -185,7 +185,7 @@ class Tracing:
         leaves = [a for part in data for a in tree.flatten(part)]
         return program.on(self._device(program.step, leaves))
 
-    def _trace(
+    def _trace_step(
         self,
         kind: str,
         data: tuple[Any, Any, Any],
@@ -278,16 +278,16 @@ class Tracing:
         """The traced prediction, for batches of any size or of that of `x` where it has to know."""
         sized = "predict" in self._sized_steps
         rows = tuple(len(a) for a in tree.flatten(x)) if sized else None
-        exact = (("predict", rows, _tree_key(x)), self._signature())
-        found = self._predictors.find(exact)
+        exact = (("predict", rows, _tree_key(x)), self._trace_signature())
+        found = self._predict_programs.find(exact)
         if found is None:
-            found = self._predictors.make(
+            found = self._predict_programs.make(
                 exact,
                 ("predict", rows, _form(x)),
                 tree.flatten(x),
                 lambda: Pattern(self._input_sizes(x)),
                 lambda shapes: self._trace_prediction(x, shapes, rows),
-                self._signature,
+                self._trace_signature,
             )
         return found  # type: ignore[no-any-return]
 
@@ -311,7 +311,7 @@ class Tracing:
     def _trace_prediction(
         self, x: Any, shapes: Any, rows: tuple[int, ...] | None
     ) -> tuple[_core.Function, Any]:
-        function, out, scope = self._inference(x, shapes, rows=rows)
+        function, out, scope = self._traced_prediction(x, shapes, rows=rows)
         plain = len(function.inputs) == 1 and isinstance(out, Tensor) and rows is None
         if plain and function.inputs[0][2] == "float32" and not scope.updates():
             # An input of whole numbers may get larger ones than floats tell apart.
@@ -321,11 +321,11 @@ class Tracing:
                 return function, (function, out)
             whole = floats and not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
             shape = tree.flatten(x)[0].shape
-            self._shortcut_of = self._signature()  # a first call may have built layers
+            self._shortcut_of = self._trace_signature()  # a first call may have built layers
             self._shortcut = (tuple(shape[1:]), self._signature_at[0], function, whole)
         return function, (function, out)
 
-    def _inference(
+    def _traced_prediction(
         self,
         x: Any,
         shapes: Sequence[Sequence[Any]] | None = None,
@@ -370,8 +370,8 @@ class Tracing:
         return self._predictors_placed.on(function, self._device(function, arrays))
 
     def _forget_traces(self) -> None:
-        self._programs.clear()
-        self._predictors.clear()
+        self._step_programs.clear()
+        self._predict_programs.clear()
         self._predictors_placed.clear()
         self._device_calls = None
         self._shortcut, self._shortcut_of = NO_SHORTCUT, None

@@ -80,14 +80,14 @@ class Trainer(Compiled):
         #: the orders at random of its data stood.
         self._resumed: tuple[int, list[Any], list[list[int]]] | None = None
         #: What `fit` reads while it runs: the data, and that of the validation.
-        self._read: tuple[Any, ...] = ()
+        self._sources_read: tuple[Any, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the traces, which are made anew."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         for name in TRACES:
             del state[name]
-        return state | {"_read": ()}
+        return state | {"_sources_read": ()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores what `__getstate__` gave."""
@@ -268,12 +268,12 @@ class Trainer(Compiled):
                 calls.set_params({"verbose": level, "epochs": 1, "steps": steps or (
                     data.steps() if isinstance(data, IterableData) else data.steps(batch_size or 32)
                 )})  # fmt: skip
-            logs, done = self._evaluate(data, batch_size or 32, steps, calls)
+            logs, done = self._evaluate_source(data, batch_size or 32, steps, calls)
         if level:
             report(level, done, logs, time.perf_counter() - start)
         return logs if return_dict else self._in_order(logs)
 
-    def _evaluate(
+    def _evaluate_source(
         self,
         data: Any,
         batch_size: int,
@@ -304,13 +304,8 @@ class Trainer(Compiled):
         return logs, done
 
     def _in_order(self, logs: Logs, found: list[Any] | None = None) -> Any:
-        compiled = self._compiled_metrics
-        later = compiled.metrics if compiled is not None and compiled.by_output else []
-        found = self.metrics if found is None else found
-        names = [m.name for m in found if not any(m is other for other in later)]
-        first = [logs[n] for n in names if n in logs]
-        rest = [logs[k] for k in sorted(logs) if k not in names]
-        values = first + rest
+        names = self._names_in_order(self.metrics if found is None else found, logs)
+        values = [logs[name] for name in names]
         return values[0] if len(values) == 1 else values
 
     # ---- predict ------------------------------------------------------------------------------
@@ -498,7 +493,7 @@ class Trainer(Compiled):
             self.reset_metrics()
             logs = eager_step(self, kind == "train", (data.x, data.y, data.weights))
         else:
-            program = self._program(kind, (data.x, data.y, data.weights))
+            program = self._step_program(kind, (data.x, data.y, data.weights))
             check_labels(self, data.y, data.weights, program)
             found = program.metrics
             for m in found:

@@ -119,7 +119,7 @@ def _top_level(reader: Reader, model: Any, skip_mismatch: bool) -> list[tuple[An
     """Weights that the model holds beside its layers, which Keras before 2.6 did not write."""
     at = f"{_root(reader)}/top_level_model_weights"
     names = reader.texts(at, "weight_names") or []
-    own = model._own()
+    own = model._own_weights()
     if len(names) != len(own):
         fault = f"the model itself has {len(own)} weights, the file holds {len(names)} of its own"
         if not skip_mismatch:
@@ -163,7 +163,7 @@ def write_model(file: Any, model: Any, entry: dict[str, Any], version: str) -> N
     root.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
     for layer in model.layers:
         _write_weights(root.create_group(layer.name), _expected(layer))
-    _write_weights(root.create_group("top_level_model_weights"), model._own())
+    _write_weights(root.create_group("top_level_model_weights"), model._own_weights())
     if settings.get("optimizer") is not None and model.optimizer.built:
         # Not where Keras looks: it builds the optimiser for none of the layers' weights then.
         optimizer = as_keras_builds(model.optimizer, model)

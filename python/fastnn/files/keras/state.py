@@ -42,7 +42,7 @@ Place = tuple[str, Any, list[Any]]
 
 #: Attributes of layers that hold no layers of their own.
 _INTERNAL = {
-    "_nodes", "_init_arguments", "_variables", "_losses", "_functional", "_layer_graph",
+    "_call_nodes", "_init_arguments", "_variables", "_losses", "_functional", "_layer_graph",
     "_stack", "_compile_config", "_build_config",
 }  # fmt: skip
 
@@ -74,7 +74,7 @@ def _walk(owner: Any, path: str, seen: set[int], properties: bool) -> Iterator[P
 
 def _kept(owner: Any) -> list[Any]:
     """The weights of a layer that Keras's files have a place for: its adapters are merged."""
-    own: list[Any] = owner._own()
+    own: list[Any] = owner._own_weights()
     return [v for v in own if not _is_adapter(owner, v)]
 
 

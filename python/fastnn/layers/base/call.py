@@ -272,18 +272,50 @@ def noted(build: Any) -> Any:
 
     @functools.wraps(build)
     def run_build(self: AnyLayer, *args: Any, **kwargs: Any) -> None:
-        build(self, *args, **kwargs)
+        given = {**dict(zip(list(inspect.signature(build).parameters)[1:], args, strict=False)),
+                 **kwargs}  # fmt: skip
+        shapes = {k: v for k, v in given.items() if k.endswith("_shape") and v is not None}
+        noted_as = (
+            {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1
+            else {"shapes_dict": shapes} if shapes else None
+        )  # fmt: skip
+        outermost = "_building" not in self.__dict__  # no `super().build(...)`
+        if outermost and self.built and self._variables:
+            _check_built_for(self, noted_as)
+            return
+        object.__setattr__(self, "_building", True)
+        try:
+            build(self, *args, **kwargs)
+        finally:
+            if outermost:
+                object.__delattr__(self, "_building")
         self.built = True
         if self._build_config is None:
-            given = {**dict(zip(list(inspect.signature(build).parameters)[1:], args, strict=False)),
-                     **kwargs}  # fmt: skip
-            shapes = {k: v for k, v in given.items() if k.endswith("_shape") and v is not None}
-            if len(shapes) == 1:
-                self._build_config = {"input_shape": next(iter(shapes.values()))}
-            elif shapes:
-                self._build_config = {"shapes_dict": shapes}
+            self._build_config = noted_as
 
     return run_build
+
+
+def _check_built_for(layer: AnyLayer, noted_as: Any) -> None:
+    """A second `build` would make the weights again beside the first: other sizes are refused."""
+    known, asked = (_sizes_of_samples(x) for x in (layer._build_config, noted_as))
+    if layer._build_config is not None and noted_as is not None and known != asked:
+        raise ShapeError(
+            f"layer {layer.name!r} ({type(layer).__name__}) is built for {layer._build_config}, "
+            f"build() got {noted_as}\n"
+            f"  hint: make another layer: {type(layer).__name__}.from_config(layer.get_config())"
+        )
+
+
+def _sizes_of_samples(value: Any) -> Any:
+    """Shapes without the batch, lists as tuples."""
+    if isinstance(value, dict):
+        return {k: _sizes_of_samples(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        if all(v is None or isinstance(v, int) for v in value):
+            return tuple(value[1:])
+        return tuple(_sizes_of_samples(v) for v in value)
+    return value
 
 
 def in_its_name(build: Any) -> Any:

@@ -154,15 +154,15 @@ class Layer(Module):
         self._losses: list[Any] = []
         self._given_input_shape = given
         self._given_batch_size = batch
-        self._nodes: list[Node] = []
+        self._call_nodes: list[Node] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the calls in graphs of other layers."""
-        return {**self.__dict__, "_nodes": []}
+        return {**self.__dict__, "_call_nodes": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores what `__getstate__` gave."""
-        self.__dict__.update(state)
+        self.__dict__.update({"_call_nodes": []} | state)
         touch()
 
     @property
@@ -450,8 +450,8 @@ class Layer(Module):
         return self._first_node().outputs
 
     def _first_node(self) -> Node:
-        if self._nodes:
-            return self._nodes[0]
+        if self._call_nodes:
+            return self._call_nodes[0]
         raise AttributeError(
             f"layer {self.name!r} was never called on symbolic tensors, so it has no input or "
             "output\n  hint: start the model with Input(...) and call its layers on that"

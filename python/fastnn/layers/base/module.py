@@ -79,7 +79,7 @@ class Module:
 
     def _note_change(self, name: str) -> None:
         """Traces are looked at again, unless it is a call that changes what it keeps."""
-        moving = self.__dict__.get("_moving", ())
+        moving = self.__dict__.get("_set_in_calls", ())
         if current_call() is None:
             if name in moving:
                 moving.discard(name)
@@ -87,7 +87,7 @@ class Module:
         elif name not in self.__dict__:
             touch()
         elif name not in moving:
-            object.__setattr__(self, "_moving", {*moving, name})
+            object.__setattr__(self, "_set_in_calls", {*moving, name})
             touch()
 
     def __delattr__(self, name: str) -> None:
@@ -223,7 +223,7 @@ class Module:
     def _collect(self, wanted: Callable[[Variable], bool]) -> list[Variable]:
         found: dict[Variable, None] = {}
         for layer in self._every_layer():
-            for v in layer._own():
+            for v in layer._own_weights():
                 if wanted(v):
                     found[v] = None
         return list(found)
@@ -238,7 +238,7 @@ class Module:
         """Weights and the states of random generators, layer by layer."""
         found: dict[Variable, None] = {}
         for layer in self._every_layer():
-            for v in layer._own():
+            for v in layer._own_weights():
                 found[v] = None
             for generator in layer._own_generators():
                 found[generator.state] = None
@@ -360,7 +360,7 @@ class Module:
                 )
         assign_all(own, weights)
 
-    def _own(self) -> list[Variable]:
+    def _own_weights(self) -> list[Variable]:
         """The weights of this layer itself in the order of files: those made to be trained first.
 
         A weight that is frozen later keeps its place, as in Keras.
@@ -380,7 +380,7 @@ class Module:
             >>> sorted(store)
             ['0', '1']
         """
-        for i, v in enumerate(self._own()):
+        for i, v in enumerate(self._own_weights()):
             store[str(i)] = np.array(v)
 
     def load_own_variables(self, store: Any) -> None:
@@ -399,7 +399,7 @@ class Module:
             >>> layer.kernel.numpy()
             array([[1., 1.]], dtype=float32)
         """
-        own = self._own()
+        own = self._own_weights()
         if set(store.keys()) != {str(i) for i in range(len(own))}:
             raise ValueError(
                 f"Layer {self.name!r} expected {len(own)} variables, but received "
@@ -422,7 +422,7 @@ _PLAIN = frozenset((bool, int, float, str, type(None), np.ndarray, Variable))
 
 
 #: Attributes that hold what is remembered of a layer, often much, and never a layer of its own.
-_NOTES = TRACES | {"_nodes", "_init_arguments"}
+_NOTES = TRACES | {"_call_nodes", "_init_arguments"}
 
 
 #: Classes of what may be a layer or hold some.

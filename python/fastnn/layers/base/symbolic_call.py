@@ -44,7 +44,7 @@ def call_symbolic(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]
         if not layer.built:
             layer._ensure_built(args, kwargs)
         outputs = layer.compute_output_spec(*args, **kwargs)
-        layer._nodes.append(node)
+        layer._call_nodes.append(node)
         return wrap(outputs, node, layer.name)
     try:
         outputs, masks = infer([args, kwargs, [x.mask for x in inputs]], run)
@@ -63,7 +63,7 @@ def call_symbolic(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]
     for i, (x, mask) in enumerate(zip(tree.flatten(wrapped), masks, strict=True)):
         if mask is not None:
             x.mask = mask.made(node, f"{layer.name}_mask", i)
-    layer._nodes.append(node)
+    layer._call_nodes.append(node)
     return wrapped
 
 
