@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.arguments import hints_arguments
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.base.typing import TensorLike
 from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
@@ -534,6 +534,7 @@ def histogram(x: TensorLike, bins: int = 10, range: tuple[float, float] | None =
         (array([1, 2], dtype=int32), array([0. , 0.5, 1. ], dtype=float32))
     """
     a = value("histogram", x)
+    bins = as_number(bins)
     if not isinstance(bins, int) or bins < 1:
         raise ValueError(f"histogram: bins is {bins!r}, wanted a count\n  hint: bins=10")
     if range is not None and range[0] > range[1]:

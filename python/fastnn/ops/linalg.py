@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_from
-from fastnn.base.arguments import hints_arguments
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.ops import contract, host, rows
@@ -195,6 +195,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
         np.float32(5.0)
     """
     x = computed(x, "float32")
+    ord = as_number(ord)
     axes = _norm_axes(x, ord, axis)
     if ord in (None, "fro", "euclidean") or (ord == 2 and len(axes) != 2) or ord == "l2":
         scale = scale_of_squares(x, axis)
