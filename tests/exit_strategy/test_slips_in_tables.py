@@ -112,6 +112,36 @@ def test_sums_of_other_languages_are_compared_with_the_rows(tmp_path: Path, name
         sheet(tmp_path, rows.format(9_000_000))
 
 
+def test_a_number_that_a_spreadsheet_shortened_is_refused(tmp_path: Path) -> None:
+    """Excel saves 8,234,567 in a narrow column as 8.23E+06."""
+    rows = "Holder,Class,Shares\nAda,Common,8.23E+06\n"
+    with pytest.raises(ExitError, match="may have been shortened by a spreadsheet"):
+        sheet(tmp_path, rows)
+    with pytest.raises(ExitError, match=r"EX103 cash: .* shortened"):
+        company(cash="1,2E+08 €")
+    assert company(cash="1.2e8").cash == 1.2e8  # as people write it
+
+
+def test_a_preference_that_is_the_price_of_a_share_is_no_multiple(tmp_path: Path) -> None:
+    """A column with money a share, as some exports have it, was read as five times the money."""
+    head = "Holder,Class,Shares,Invested,Liquidation preference\nAda,Common,8000000,,\n"
+    with pytest.raises(ExitError, match="is the price of a share"):
+        sheet(tmp_path, head + "Fund,Series A,2000000,10m,5\n")
+    (made,) = sheet(tmp_path, head + "Fund,Series A,2000000,3m,1.5x\n").cap_table.classes
+    assert made.multiple == 1.5
+
+
+def test_shares_of_a_class_at_two_prices_are_told(tmp_path: Path) -> None:
+    head = "Holder,Class,Shares,Price\nAda,Common,8000000,\nFund,Series A,1000000,5\n"
+    made = sheet(tmp_path, head + "Note,Series A,1000000,4\n")
+    assert made.cap_table.classes[0].invested == 9e6
+    (told,) = {key for key in made.cap_table.told if key == "sheet_prices"}
+    assert "original issue price" in Told(told).text()
+    assert "原始发行价" in Told(told).text("zh")
+    same = sheet(tmp_path, head + "Note,Series A,1000000,5\n")
+    assert "sheet_prices" not in same.cap_table.told
+
+
 # ---- thousands and millions ---------------------------------------------------------------------
 @pytest.mark.parametrize("invested", [40.0, 4_000.0, 20.0])
 def test_money_in_millions_thousands_or_a_share_is_refused_beside_what_was_raised(

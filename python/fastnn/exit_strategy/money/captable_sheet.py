@@ -99,7 +99,7 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
     _mark_founders(rows, [str(name) for name in names], roles, "founders" in data)
     check_sums(rows, sums)
     check_parts(rows, parts)
-    told = ("sheet_terms", *_settle_days(rows))
+    told = ("sheet_terms", *_settle_days(rows), *_prices_differ(rows))
     return _merged(_papers(rows, paid, _given(data)), data), told
 
 
@@ -113,6 +113,16 @@ def _settle_days(rows: list[SheetRow]) -> tuple[str, ...]:
         changed |= day != row.cells["date"]
         row.cells["date"] = day
     return (f"sheet_{order}_first",) if changed else ()
+
+
+def _prices_differ(rows: list[SheetRow]) -> tuple[str, ...]:
+    """Whether shares of one class cost different money, so that its preference is doubtful."""
+    paid: dict[str, list[float]] = {}
+    for row in rows:
+        if row.kind == "preferred" and row.shares and {"price", "invested"} & set(row.cells):
+            paid.setdefault(row.paper, []).append(_paid(row) / row.shares)
+    differ = any(max(each) - min(each) > 0.005 * max(each) for each in paid.values())
+    return ("sheet_prices",) if differ else ()
 
 
 def _fits(grid: Grid, skip: set[str]) -> bool:
@@ -347,16 +357,21 @@ def _class(
     if "participation" in made:
         word = plain_words(made["participation"])
         made["participation"] = _TAKES_PART.get(word, made["participation"])
-    price = group[0].cells.get("price")
-    if (
-        "multiple" in made
-        and price is not None
-        and price != 1
-        and str(made["multiple"]).strip() == f"{price:g}"
-    ):
+    times, price = _plain_number(made.get("multiple")), group[0].cells.get("price")
+    if price is None and made.get("invested"):
+        price = made["invested"] / made["shares"]
+    if times and price and times != 1 and abs(times - price) <= 0.001 * price:
         text = f"the liquidation preference of {name!r} is the price of a share"
         raise refuse_sheet(text, "give it as a multiple of what was paid: 1x")
     return made
+
+
+def _plain_number(said: Any) -> float | None:
+    """A multiple without its sign: "1.5x" says what it is, "1.5" may be money a share."""
+    try:
+        return float(str(said).strip().replace(",", "."))
+    except ValueError:
+        return None
 
 
 def _paid(row: SheetRow) -> float:

@@ -27,6 +27,8 @@ class Amount:
     sign: str
 
 
+#: As spreadsheets show a number in too narrow a column: 8.23E+06 was 8,234,567.
+_SHORTENED = r"(?<![0-9.,])[0-9](?:[.,][0-9]{1,5})?E\+[0-9]{2}(?![0-9])"
 _LONGEST = 80  # characters; bounds the work on a text that only looks like a number
 _SPACES = " '’_"  # marks that can only group digits
 _NUMBER = r"(?:[0-9][0-9., '’_]*(?:[eE][+-]?[0-9]+)?|[.,][0-9]+)"
@@ -75,6 +77,11 @@ def read_amount(
         raise AmountError(f"expected a number, got {shown}", EXAMPLE)
     if any(unicodedata.category(char) in ("No", "Nl") for char in text):
         raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+    if re.search(_SHORTENED, text):
+        raise AmountError(
+            f"{shown} may have been shortened by a spreadsheet",
+            "give the column more width before it is saved as text, or write all digits",
+        )
     from .units import PARTS, behind, check_unit, in_front, stacked, without_stop
 
     words, mark = _plain_marks(text, shown)
