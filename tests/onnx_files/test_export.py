@@ -389,3 +389,36 @@ def test_an_export_replaces_a_file_whole(tmp_path):
     with pytest.raises(fastnn.DataError):
         fastnn.Sequential([fastnn.Input((4,)), Noisy()]).export(path)
     assert path.read_bytes() == b"old"
+
+
+def test_division_downwards_is_that_of_numpy_where_the_quotient_is_rounded():
+    pair = fastnn.Input((2,), name="pair")
+    model = fastnn.Model(pair, ops.floor_divide(pair[:, 0], pair[:, 1]))
+    x = np.array(
+        [[1.4, 0.7], [2.1, 0.7], [-7, 0.7], [2.1, -0.7], [4.2, 0.7], [6, 3], [-6, 4], [1, 0],
+         [-1, 0], [0, 0], [np.inf, 2], [2, np.inf], [-2, np.inf], [np.nan, 1], [1e10, 3]],
+        np.float32,
+    )  # fmt: skip
+    check(model, x)
+    with np.errstate(all="ignore"):
+        want = x[:, 0] // x[:, 1]
+    np.testing.assert_array_equal(model.predict(x, verbose=0), want)
+    np.testing.assert_array_equal(session(to_proto(model)).run(None, {"pair": x})[0], want)
+
+
+def test_outputs_that_are_called_as_an_input_get_another_name():
+    a, b = fastnn.Input((2,), name="a"), fastnn.Input((2,), name="b")
+    for model, names in (
+        (fastnn.Model(a, a), ["a_output"]),
+        (fastnn.Model([a, b], [b, a + 1.0]), ["b_output", "add"]),
+        (fastnn.Model([a, b], {"a": a + 1.0, "c": b}), ["a_output", "c"]),
+    ):
+        proto = to_proto(model)
+        onnx.checker.check_model(proto, full_check=True)
+        run = session(proto)
+        found = [o.name for o in run.get_outputs()]
+        assert [n.rstrip("_0123456789") for n in found] == names
+        x = {i.name: floats(3, 2) for i in run.get_inputs()}
+        want = model.predict(x, verbose=0) if len(x) > 1 else model.predict(x["a"], verbose=0)
+        for got, wanted in zip(run.run(None, x), fastnn.tree.flatten(want), strict=True):
+            np.testing.assert_array_equal(got, wanted)

@@ -442,3 +442,33 @@ def test_a_trained_network_for_pictures(data_dir):
     np.testing.assert_allclose(found, reference["probs"], atol=5e-3)
     given = model(x[:1].astype(np.float16))
     assert np.asarray(given).dtype == np.float16
+
+
+@pytest.mark.parametrize("kind", ["float32", "int32"])
+@pytest.mark.parametrize("reduction", ["none", "add"])
+@pytest.mark.parametrize("known", [True, False])
+def test_places_that_are_written_twice_hold_the_last_or_the_exact_sum(kind, reduction, known):
+    element = F if kind == "float32" else TensorProto.INT32
+    large = 2**24 + 1  # no float32
+    x = np.arange(12).reshape(3, 4).astype(kind)
+    at = np.array([[0, -4, 2], [1, 1, 1], [3, 2, 3]], np.int32)
+    rows = np.array([[1], [1], [-2], [0]], np.int32)
+    updates = (np.arange(9).reshape(3, 3) + (large if kind == "int32" else 0.5)).astype(kind)
+    blocks = (np.arange(16).reshape(4, 4) - (large if kind == "int32" else 0.5)).astype(kind)
+    for op, index, new, attrs in (
+        ("ScatterElements", at, updates, {"axis": 1}), ("ScatterND", rows, blocks, {}),
+    ):  # fmt: skip
+        inputs = [("x", element, [3, 4]), ("u", element, list(new.shape))]
+        feeds = {"x": x, "u": new}
+        arrays = {"i": index} if known else {}
+        if not known:
+            inputs.append(("i", TensorProto.INT32, list(index.shape)))
+            feeds["i"] = index
+        node = helper.make_node("Cast", ["i"], ["i64"], to=TensorProto.INT64)
+        write = helper.make_node(op, ["x", "i64", "u"], ["y"], reduction=reduction, **attrs)
+        made = proto([node, write], inputs, [("y", element, [3, 4])], arrays)
+        want = runtime(made, feeds)[0]
+        model = fastnn.onnx.load(made.SerializeToString())
+        traced = fastnn.jit(lambda *a, model=model: model(list(a)))(*feeds.values())
+        np.testing.assert_array_equal(np.asarray(traced), want)
+        np.testing.assert_array_equal(np.asarray(model(list(feeds.values()))), want)

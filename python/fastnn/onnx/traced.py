@@ -118,11 +118,15 @@ def trace(model: Any, what: str, signature: Any = None) -> TracedModel:
     rows, tensors = _as_file(function, named_variables(model))
     named = getattr(model, "_functional", None) or model  # a Sequential's outputs have no names
     outputs = tree.flatten(out)
+    names = _unique(names, "input", len(arrays))
+    ends = _unique(getattr(named, "output_names", None) or [], "output", len(outputs))
+    if set(ends) & set(names):  # an output that is an input: a file has one value of a name
+        ends = _unique([f"{n}_output" if n in names else n for n in ends], "given", len(ends))
     return TracedModel(
         rows,
         tensors,
-        _unique(names, "input", len(arrays)),
-        _unique(getattr(named, "output_names", None) or [], "output", len(outputs)),
+        names,
+        ends,
         [tuple(x.shape) for x in outputs],
         watch.calls,
         watch.feeds,

@@ -118,14 +118,42 @@ def _scatter_in_engine(c: Call, x: Any, indices: Any, updates: Any, axis: int) -
     row: Any = {"shape": list(shape(t)), "axis": axis}
     if shape(at) != (*shape(t)[:axis], shape(at)[axis], *shape(t)[axis + 1 :]):
         raise c.wrong("indices of another shape while traced", "call the model on arrays")
-    put = ops.take_along_axis_grad(ops.cast(u, "float32"), at, **row)
-    put = ops.cast(put, dtype_of(t))
     if add == "add":
-        return t + put
+        return t + _added(u, lambda v: ops.take_along_axis_grad(v, at, **row), dtype_of(t))
     if add != "none":
         raise c.wrong(f"reduction {add!r} while traced", "call the model on arrays")
-    hit = ops.take_along_axis_grad(ops.ones_like(ops.cast(u, "float32")), at, **row)
-    return ops.where(ops.greater(hit, 0), put, t)
+    if shape(at)[axis] == 0:
+        return t
+    winner = _winners(c, at, row["shape"], axis)
+    chosen = ops.take_along_axis(u, ops.maximum(winner, 0), axis=axis)
+    return ops.where(ops.greater_equal(winner, 0), chosen, t)
+
+
+def _added(updates: Any, put: Callable[[Any], Any], dtype: str) -> Any:
+    """Sums of updates by place. `put` adds floats, so whole numbers go as four bytes."""
+    if dtype != "int32":
+        return ops.cast(put(ops.cast(updates, "float32")), dtype)
+    total: Any = 0
+    for weight in (1, 1 << 8, 1 << 16, 1 << 24):
+        part = ops.floor_divide(updates, weight)
+        part = part if weight == 1 << 24 else ops.mod(part, 256)
+        total = total + ops.cast(put(ops.cast(part, "float32")), "int32") * weight
+    return total
+
+
+def _winners(c: Call, at: Any, sizes: list[Any], axis: int) -> Any:
+    """Which of the updates along an axis each place ends with: the last one for it; -1 for none."""
+    count = shape(at)[axis]
+    if isinstance(count, int) and count >= 1 << 24:
+        raise c.wrong(f"{count:,} updates while traced", "call the model on arrays")
+    before = (slice(None),) * axis
+    order = ops.argsort(at, axis=axis)  # of equal places the later ones stand behind
+    at = ops.take_along_axis(at, order, axis=axis)
+    at_end = at[(*before, slice(-1, None))]
+    following = ops.concatenate([at[(*before, slice(1, None))], at_end * 0 - 1], axis=axis)
+    numbers = ops.where(ops.not_equal(at, following), ops.cast(order, "float32") + 1, 0.0)
+    found = ops.take_along_axis_grad(numbers, at, shape=sizes, axis=axis)
+    return ops.cast(found, "int32") - 1
 
 
 def _scatter_nd(c: Call, x: Any, indices: Any, updates: Any) -> Any:
@@ -147,17 +175,21 @@ def _scatter_nd(c: Call, x: Any, indices: Any, updates: Any) -> Any:
     flat = ops.reshape(flat, [-1])
     t, u = tensor(x), tensor(updates)
     rows = ops.reshape(t, [stride, *rest])
-    values = ops.reshape(ops.cast(u, "float32"), [-1, *rest])
+    values = ops.reshape(u, [-1, *rest])
     how = c.attr("reduction", "none")
-    put = ops.take_grad(values, flat, shape=[stride, *rest], axis=0)
-    put = ops.cast(put, dtype_of(t))
     if how == "add":
+        put = _added(
+            values, lambda v: ops.take_grad(v, flat, shape=[stride, *rest], axis=0), dtype_of(t)
+        )
         return ops.reshape(rows + put, sizes_of)
     if how != "none":
         raise c.wrong(f"reduction {how!r} while traced", "call the model on arrays")
-    hit = ops.take_grad(ops.ones_like(flat, "float32"), flat, shape=[stride], axis=0)
-    hit = ops.reshape(ops.greater(hit, 0), [stride, *[1] * len(rest)])
-    return ops.reshape(ops.where(hit, put, rows), sizes_of)
+    if shape(flat)[0] == 0:
+        return t
+    winner = _winners(c, flat, [stride], 0)
+    chosen = ops.take(values, ops.maximum(winner, 0), axis=0)
+    hit = ops.reshape(ops.greater_equal(winner, 0), [stride, *[1] * len(rest)])
+    return ops.reshape(ops.where(hit, chosen, rows), sizes_of)
 
 
 def _tensor_scatter(c: Call, past: Any, update: Any, places: Any = None) -> Any:

@@ -75,9 +75,14 @@ def _to(dtype: str | None) -> Write:
 def _divide_down(b: Builder, row: Row, x: Value, y: Value) -> str:
     dtype = result_type(row)
     a, c = b.cast(x, dtype), b.cast(y, dtype)
-    if dtype == "float32":
-        return b.node("Floor", b.node("Div", a, c))
-    return b.node("Div", b.node("Sub", a, b.node("Mod", a, c)), c)
+    if dtype != "float32":
+        return b.node("Div", b.node("Sub", a, b.node("Mod", a, c)), c)
+    # As NumPy: the floor of a rounded quotient would be one more where the true one is just below.
+    rest, apart = _rest(b, a, c)
+    down = b.node("Div", b.node("Sub", a, rest), c)
+    one = b.node("Cast", apart, to=TYPES["float32"])
+    down = b.node("Round", b.node("Sub", down, one))
+    return b.node("Where", b.node("Equal", c, b.number(0.0)), b.node("Div", a, c), down)
 
 
 def _mod(b: Builder, row: Row, x: Value, y: Value) -> str:
@@ -85,10 +90,15 @@ def _mod(b: Builder, row: Row, x: Value, y: Value) -> str:
     a, c = b.cast(x, dtype), b.cast(y, dtype)
     if dtype == "int32":
         return b.node("Mod", a, c)
+    rest, apart = _rest(b, a, c)
+    return b.node("Where", apart, b.node("Add", rest, c), rest)
+
+
+def _rest(b: Builder, a: str, c: str) -> tuple[str, str]:
+    """What a division towards 0 leaves, and where one downwards is another one."""
     rest, zero = b.node("Mod", a, c, fmod=1), b.number(0.0)
     other = b.node("Xor", b.node("Less", rest, zero), b.node("Less", c, zero))
-    apart = b.node("And", other, b.node("Not", b.node("Equal", rest, zero)))
-    return b.node("Where", apart, b.node("Add", rest, c), rest)
+    return rest, b.node("And", other, b.node("Not", b.node("Equal", rest, zero)))
 
 
 def _where(b: Builder, row: Row, cond: Value, x: Value, y: Value) -> str:
