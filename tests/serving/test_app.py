@@ -453,3 +453,24 @@ def test_the_command_says_that_it_serves_once_the_model_is_read(run_python, tmp_
     assert "no file" in answer
     assert answer.split()[-1] == "1"
     assert "serving" not in answer
+
+
+def test_texts_are_looked_up_by_the_model_that_is_served(tmp_path):
+    fastnn.utils.set_random_seed(3)
+    first = layers.StringLookup(vocabulary=["x", "y"])
+    model = fastnn.Sequential(
+        [fastnn.Input((2,), dtype="string"), first, layers.Embedding(5, 3), layers.Flatten()]
+    )
+    model.save(tmp_path / "m.safetensors")
+    rows = [["x", "?"], ["1", "y"]]
+    with Service(tmp_path / "m.safetensors") as service:
+        status, text = service.ask(body={"inputs": rows})
+        wanted = model.predict(np.array(rows), verbose=0)
+        assert (status, json.loads(text)["outputs"]) == (200, wanted.tolist())
+        port = json.loads(service.ask("/schema")[1])["inputs"][0]
+        assert (port["shape"], port["dtype"]) == ([None, 2], "string")
+        assert b'"string"' in service.ask("/openapi.json")[1]
+        for bad in ([["x", 1]], [[1, 2]], [["x"]], [[None, "x"]]):
+            status, text = service.ask(body={"inputs": bad})
+            assert status == 422
+            assert json.loads(text)["hint"]

@@ -378,3 +378,73 @@ def test_short_requests_are_computed_by_the_caller_and_long_ones_are_not(saved, 
     with fastnn.Predictor(path, max_delay=0.001) as predictor:
         assert predictor.submit(x[:1]).result().shape[0] == 1
         assert set(threading.enumerate()) > before, "it may wait for others"
+
+
+def test_numbers_that_the_type_of_an_input_does_not_hold_are_refused(tmp_path):
+    model = fastnn.Sequential([fastnn.Input((2,), dtype="uint8"), layers.Rescaling(0.5)])
+    model.save(tmp_path / "m.safetensors")
+    for source in (model, tmp_path / "m.safetensors"):
+        predictor = fastnn.Predictor(source)
+        assert predictor.predict([[255, 0]]).tolist() == [[127.5, 0.0]]
+        for bad in ([[256, 0]], [[0, -1]], np.array([[3.0, 300.0]]), [[1.5, 2]], [[np.nan, 2]]):
+            with pytest.raises(fastnn.DataError, match=r"from 0 to 255 \(uint8\)"):
+                predictor.predict(bad)
+
+
+def looking_up():
+    fastnn.utils.set_random_seed(2)
+    word = fastnn.Input((1,), dtype="string", name="word")
+    zone = fastnn.Input((1,), dtype="int64", name="zone")
+    size = fastnn.Input((2,), name="size")
+    found = layers.StringLookup(vocabulary=["x", "y"], name="words")(word)
+    zones = layers.IntegerLookup(vocabulary=[2, 1], output_mode="one_hot", name="zones")(zone)
+    h = [layers.Flatten()(layers.Embedding(5, 3)(found)), zones, size]
+    return fastnn.Model([word, zone, size], layers.Dense(2)(layers.Concatenate()(h)))
+
+
+def test_inputs_are_looked_up_as_by_predict(tmp_path):
+    model = looking_up()
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    x = {"word": np.array([["x"], ["?"]]), "zone": [[1], [2**40]], "size": np.ones((2, 2))}
+    wanted = model.predict({**x, "zone": np.array(x["zone"])}, verbose=0)
+    for source in (path, model):
+        predictor = pickle.loads(pickle.dumps(fastnn.Predictor(source)))
+        assert [(p.name, p.shape, p.dtype) for p in predictor.inputs] == [
+            ("word", (None, 1), "string"),
+            ("zone", (None, 1), "int32"),
+            ("size", (None, 2), "float32"),
+        ]
+        assert (predictor.predict(x) == wanted).all()
+        with pytest.raises(fastnn.DataError, match="wants text"):
+            predictor.predict({**x, "word": [[1], [2]]})
+        with pytest.raises(fastnn.DataError, match="whole numbers"):
+            predictor.predict({**x, "zone": [[1.5], [2]]})
+
+
+def test_a_file_says_that_its_graph_begins_after_layers_that_look_up(tmp_path):
+    path, plain = tmp_path / "m.safetensors", tmp_path / "plain.safetensors"
+    looking_up().save(path)
+    net().save(plain)
+    key = "fastnn.before"
+    assert fastnn._core.load_file(path)[1][key] == '["words", "zones"]'
+    assert key not in fastnn._core.load_file(plain)[1]
+    # Files of earlier versions say it by the classes of their layers alone.
+    fastnn.utils.set_random_seed(2)
+    first = layers.IntegerLookup(vocabulary=[7, 42], name="table")
+    model = fastnn.Sequential([fastnn.Input((2,), dtype="int32"), first, layers.Embedding(99, 1)])
+    model.save(path)
+    metadata = fastnn._core.load_file(path)[1]
+    assert metadata.pop(key) == '["table"]'
+    path.write_bytes(path.read_bytes().replace(b"fastnn.before", b"fastnn.beforf"))
+    x = np.array([[42, 7], [1, 2]])
+    assert (fastnn.Predictor(path).predict(x) == model.predict(x, verbose=0)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_inputs_of_short_floats_are_not_rounded_where_predict_does_not(tmp_path, dtype, rng):
+    model = fastnn.Sequential([fastnn.Input((3,), dtype=dtype), layers.Dense(2)])
+    model.save(tmp_path / "m.safetensors")
+    x = rng.normal(size=(4, 3))
+    for source in (model, tmp_path / "m.safetensors"):
+        assert (fastnn.Predictor(source).predict(x) == model.predict(x, verbose=0)).all()

@@ -30,7 +30,7 @@ from fastnn.files.compiling import (
 )
 from fastnn.files.pruned import prune_again, pruned_weights, warn_of_pruned
 from fastnn.files.variables import assign, named_variables, of_one_state, save_file
-from fastnn.layers.preprocessing.host import fed
+from fastnn.layers.preprocessing.host import fed, text_inputs
 from fastnn.serialization.custom_objects import (
     custom_object_scope,
     get_custom_objects,
@@ -120,8 +120,13 @@ def inference(model: Any) -> Any:
     """
     if model._input_shapes() is None:
         return None
+    # Floats are not rounded on their way into `predict`, whatever type an input declares.
     arrays = [
-        np.zeros((1, *(1 if d is None else d for d in x.shape[1:])), x.dtype) for x in fed(model)
+        np.zeros(
+            (1, *(1 if d is None else d for d in x.shape[1:])),
+            "float32" if x.dtype in ("float16", "bfloat16") else x.dtype,
+        )
+        for x in fed(model)
     ]
     graph = getattr(model, "_layer_graph", None)
     structure = graph.inputs if graph else model.inputs[0] if len(arrays) == 1 else arrays
@@ -206,6 +211,9 @@ def _content(model: Any, compiled: bool) -> tuple[dict[str, Any], dict[str, str]
     stored = {n: v.dtype for n, v in variables.items() if isinstance(v, StoredVariable)}
     if stored:
         metadata["fastnn.stored"] = json.dumps(stored)
+    if before := sorted({r.name for text in text_inputs(model).values() for r in text.layers}):
+        # The graph begins after them: whoever has the graph alone is told.
+        metadata["fastnn.before"] = json.dumps(before)
     if pruned := pruned_weights(variables):
         metadata["fastnn.pruned"] = json.dumps(pruned)
     return variables | (optimizer_values(model) if compiled else {}), metadata

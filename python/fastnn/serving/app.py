@@ -30,6 +30,9 @@ __all__ = ["create_app", "serve"]
 #: Hosts that only programs of the same machine reach.
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
+#: What JSON calls the types of inputs; all others are whole numbers.
+_JSON_TYPES = {"float32": "number", "string": "string", "bool": "boolean"}
+
 #: Bodies up to this long are read as JSON at once, longer ones beside the event loop.
 _SHORT = 16 << 10
 
@@ -207,7 +210,7 @@ class _Serving:
         """The body of `/predict` as OpenAPI has it."""
 
         def rows(port: Port) -> dict[str, Any]:
-            inner: dict[str, Any] = {"type": "number" if port.dtype == "float32" else "integer"}
+            inner: dict[str, Any] = {"type": _JSON_TYPES.get(port.dtype, "integer")}
             for size in reversed(port.shape):
                 inner = {"type": "array", "items": inner}
                 if size is not None:
@@ -289,6 +292,9 @@ class _Serving:
             except (ValueError, OverflowError):
                 text = f"the rows of {name} have different lengths"
                 raise _Refused(422, text, "each row needs all columns") from None
+        if array.dtype.kind == "U" and not _is_all_text(given):
+            text = f"{name} holds texts and what is no text"
+            raise _Refused(422, text, "send either numbers or texts")
         if array.dtype.kind == "O":  # null, or whole numbers beyond 64 bits
             text = f"{name} holds null, or what is no number"
             raise _Refused(422, text, "fill in missing values before asking")
@@ -321,6 +327,13 @@ class _Serving:
             else:
                 self._trouble, self._loaded = None, time.time()
                 self.counts.reloads += 1
+
+
+def _is_all_text(given: Any) -> bool:
+    """Whether nested lists hold texts alone, which NumPy makes of numbers beside them."""
+    if isinstance(given, list):
+        return all(map(_is_all_text, given))
+    return isinstance(given, str)
 
 
 def _no_constant(name: str) -> Any:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from fastnn.base.arguments import as_number, is_whole, local_path
 from fastnn.data.arrays import as_arrays, leaf, numbers_of
 from fastnn.errors import DataError, FormatError, ShapeError, nearest
 from fastnn.files.native import inference, refuse_onnx
+from fastnn.layers.preprocessing.host import HOST_LAYERS, TextInput, read_value, text_inputs
 from fastnn.models import Model, load_model
 from fastnn.serialization.file_budget import format_errors
 from fastnn.serving.joining import Joiner
@@ -62,7 +63,8 @@ class Port:
 class Predictor:
     """A model that answers many threads at once: loaded and compiled before the first question.
 
-    It holds the inference graph and weights of a file, without layers, losses or optimiser.
+    It holds the inference graph and weights of a file, without losses or optimiser, and without
+    layers but those that look values up before the graph begins, as `StringLookup` does.
     Computing releases the GIL, calls wait for each other only where there are fewer cores,
     and every answer has the bits that `model.predict` gives. The file may be replaced meanwhile;
     `reload` takes the new one. Copies and pickles read the file again, or take the model along.
@@ -365,22 +367,29 @@ class _Served:
         out_names: list[str],
         out: Any,
         tables: list[tuple[str, int]],
+        readers: Sequence[tuple[TextInput, Port] | None] = (),
     ) -> None:
         self._function, self._of_file, self._tables = function, of_file, tables
         found = function.inputs
         if len(names) != len(found) or len(set(names)) < len(names):
             names = ["input"] if len(found) == 1 else [n for n, _, _ in found]
-        self.inputs = [
+        #: What the graph takes: of an input that is read on the host, what is made of it there.
+        self._taken = [
             Port(n, tuple(d if isinstance(d, int) else None for d in shape), dtype)
             for n, (_, shape, dtype) in zip(names, found, strict=True)
         ]
+        self._readers = [None if r is None else r[0] for r in readers] or [None] * len(found)
+        self.inputs = list(self._taken)
+        for at, reader in enumerate(readers):
+            if reader is not None:
+                self.inputs[at] = replace(reader[1], name=names[at])
         self.outputs: list[Port] = []
         self._out, self._out_names = out, out_names
         #: Up to so many numbers a run is short.
         self._short = 0
         #: The sizes of a row, where `x` may be run as it is.
         self.plain: Any = None
-        if len(found) == 1 and self.inputs[0].dtype == "float32" and out is None:
+        if len(found) == 1 and self.inputs[0].dtype == "float32" and out is None and not readers:
             shape = self.inputs[0].shape[1:]
             self.plain = shape if None not in shape else None
 
@@ -439,10 +448,10 @@ class _Served:
                     f"x has {len(parts)} arrays, the model takes {len(names)} "
                     f"({', '.join(names)})\n  hint: give a list or a dict of them"
                 )
-        single = len(names) == 1
+        where = ["x"] if len(names) == 1 else [f"x[{n!r}]" for n in names]
         arrays = [
-            _checked(v, p, "x" if single else f"x[{p.name!r}]")
-            for v, p in zip(parts, self.inputs, strict=True)
+            _checked(v if text is None else read_value(text, v, label), p, label)
+            for v, text, p, label in zip(parts, self._readers, self._taken, where, strict=True)
         ]
         if len({a.shape[0] for a in arrays}) > 1:
             counts = ", ".join(f"{n} has {a.shape[0]}" for n, a in zip(names, arrays, strict=True))
@@ -451,12 +460,12 @@ class _Served:
 
     def warm(self) -> None:
         """Compiles for one row, and finds what the outputs are."""
-        is_open = any(None in p.shape[1:] for p in self.inputs)
+        is_open = any(None in p.shape[1:] for p in self._taken)
         found: list[Array] | None = None
         for size in _TRIED if is_open else (1,):
             zeros = [
                 np.zeros([1, *(size if d is None else d for d in p.shape[1:])], p.dtype)
-                for p in self.inputs
+                for p in self._taken
             ]
             try:
                 found = self.run(zeros, 1)
@@ -494,14 +503,8 @@ def _checked(value: Any, port: Port, name: str) -> Array:
         if port.dtype == "int32" and isinstance(value, np.ndarray | list | tuple):
             value = as_whole_numbers(numbers_of(value, name))
         array = leaf(value, name)
-        if array.dtype.kind == "f" and port.dtype != "bool":
-            bad = ~((array >= -(2**31)) & (array < 2**31) & (array == np.rint(array)))
-            if bad.any():
-                at = tuple(int(i) for i in np.argwhere(bad)[0])
-                raise DataError(
-                    f"{name} holds {array[at]} at position {at}, input {port.name!r} takes "
-                    "whole numbers of 32 bits\n  hint: give class or word numbers"
-                )
+        if np.dtype(port.dtype).kind in "iu":
+            _check_whole(array, port, name)
         array = array.astype(port.dtype)
     wanted = port.shape
     fits = array.ndim == len(wanted) and all(
@@ -519,6 +522,21 @@ def _checked(value: Any, port: Port, name: str) -> Array:
     return np.ascontiguousarray(array)
 
 
+def _check_whole(array: Array, port: Port, name: str) -> None:
+    """DataError for numbers that the type of an input does not hold."""
+    limits = np.iinfo(port.dtype)
+    whole = array == np.rint(array) if array.dtype.kind == "f" else True
+    # In float64, which has these limits: int32's upper one is no float32.
+    bad = ~((array >= np.float64(limits.min)) & (array <= np.float64(limits.max)) & whole)
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            f"{name} holds {array[at]} at position {at}, input {port.name!r} takes whole numbers "
+            f"from {limits.min} to {limits.max} ({port.dtype})\n  hint: "
+            + ("give class or word numbers" if limits.bits == 32 else "numbers of that range")
+        )
+
+
 def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
     if not isinstance(source, Model):
         if not source.endswith((".keras", ".h5", ".hdf5")):
@@ -526,7 +544,9 @@ def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
             with format_errors(source):
                 file = _core.Model.load(source)
             config = file.metadata.get("fastnn.config")
-            return _Served(file, True, *_of_config(config), _tables_of(config))
+            older = any(node.get("class_name") in HOST_LAYERS for node in _nodes_of(config))
+            if "fastnn.before" not in file.metadata and not older:
+                return _Served(file, True, *_of_config(config), _tables_of(config))
         source = load_model(source, custom_objects=objects, compile=False)
     found = source._input_shapes()
     if found is None:
@@ -538,22 +558,41 @@ def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
     names = list(getattr(source, "output_names", ()))
     nested = out if isinstance(out, dict | list | tuple) else None
     tables = [(x.name, getattr(x, "input_dim", -1)) for x in source._every_layer()]
-    return _Served(function, False, list(found[0]), names, nested, tables)
+    return _Served(function, False, list(found[0]), names, nested, tables, _readers(source))
+
+
+def _readers(model: Any) -> list[tuple[TextInput, Port] | None]:
+    """Per input of a model how it is read before the graph, and what it takes; [] if none is."""
+    texts = text_inputs(model)
+    if not texts:
+        return []
+    labels = [None] if None in texts else list(model.input_names)
+    return [
+        (texts[n], Port(x.name, tuple(x.shape), str(x.dtype))) if n in texts else None
+        for n, x in zip(labels, model.inputs, strict=True)
+    ]
+
+
+def _nodes_of(text: str | None) -> Iterator[dict[str, Any]]:
+    """All objects of a config, wherever they stand in it."""
+    try:
+        left = [json.loads(text or "null")]
+    except (ValueError, RecursionError):
+        return
+    while left:
+        node = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if isinstance(node, dict):
+            yield node
 
 
 def _tables_of(text: str | None) -> list[tuple[str, int]]:
     """Names and sizes of the tables that ids are looked up in, wherever the config has them."""
-    found: list[tuple[str, int]] = []
-    try:
-        left = [json.loads(text or "null")]
-    except (ValueError, RecursionError):
-        return found
-    while left:
-        node = left.pop()
-        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        if isinstance(node, dict) and isinstance(size := node.get("input_dim"), int):
-            found.append((str(node.get("name")), size))
-    return found
+    return [
+        (str(node.get("name")), size)
+        for node in _nodes_of(text)
+        if isinstance(size := node.get("input_dim"), int)
+    ]
 
 
 def _of_config(text: str | None) -> tuple[list[str], list[str], Any]:

@@ -51,6 +51,7 @@ impl From<Error> for Refusal {
         let hint = match status {
             FASTNN_IO => "check the path and who may read it",
             FASTNN_NO_MEMORY => "give fewer rows at once",
+            FASTNN_BAD_FILE => "the file is damaged, or a newer fastnn wrote it",
             _ => "see what the call takes in fastnn.h",
         };
         let text = error.to_string();

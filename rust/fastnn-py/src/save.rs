@@ -133,7 +133,7 @@ impl PyModel {
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<PyModel> {
         enter(|| {
             check_exists(&path)?;
-            let model = crate::interpreter::detach(py, || Model::load(&path))?;
+            let model = crate::interpreter::detach(py, || Model::load_graph(&path))?;
             let metadata = model.metadata().clone();
             Ok(PyModel { function: PyFunction::wrap(model.into_function()), metadata })
         })

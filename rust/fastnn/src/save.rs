@@ -29,6 +29,8 @@ pub const VERSION: &str = "fastnn.version";
 pub const CONFIG: &str = "fastnn.config";
 /// Metadata key of the inference graph.
 pub const GRAPH: &str = "fastnn.graph";
+/// Metadata key of the layers that look inputs up before the graph begins, where there are any.
+pub const BEFORE: &str = "fastnn.before";
 
 /// Writes tensors, metadata and, when given, an inference function whose variables and constants
 /// are stored once: under the name of the tensor that shares their memory, else as `graph/N`.
@@ -90,9 +92,23 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model file. Errors with `Format` when it is damaged, foreign or has no graph, with
-    /// `Io` when it cannot be read.
+    /// Reads a model file. Errors with `Format` when it is damaged, foreign or has no graph, or when
+    /// the graph is not all of the model, with `Io` when it cannot be read.
     pub fn load(path: &Path) -> Result<Model> {
+        let model = Model::load_graph(path)?;
+        if let Some(layers) = model.metadata.get(BEFORE) {
+            return Err(Error::Format(format!(
+                "{}: layers of the model look its inputs up before the graph begins, and the graph is all that is read here: {layers}\n  \
+                 hint: look up first, and save what comes after: fastnn.Model(layer.output, model.output)",
+                shown(path)
+            )));
+        }
+        Ok(model)
+    }
+
+    /// Reads the graph of a model file, which takes what layers that look inputs up give; else as
+    /// [`Model::load`].
+    pub fn load_graph(path: &Path) -> Result<Model> {
         let name = shown(path);
         Model::from_file(read(path)?).map_err(|error| match error {
             Error::Format(text) | Error::Shape(text) | Error::Data(text) => {

@@ -100,6 +100,18 @@ fn numbered(dtype: DType, second: bool) -> Model {
 }
 
 #[test]
+fn a_graph_that_is_a_part_of_its_model_is_read_as_such_only() {
+    let x = Tensor::placeholder(Ty { shape: Shape::with_batch(&[]).unwrap(), dtype: DType::F32 }, "x");
+    let function = Function::new(&[x.clone()], &[x], &[]).unwrap();
+    let path = folder("part").join("model.safetensors");
+    let before = BTreeMap::from([(save::BEFORE.to_string(), "[\"words\"]".to_string())]);
+    save::save(&path, &[], &before, Some(&function)).unwrap();
+    let error = Model::load(&path).unwrap_err().to_string();
+    assert!(error.contains("[\"words\"]") && error.contains("hint:"), "{error}");
+    assert_eq!(Model::load_graph(&path).unwrap().predict(&[2.0], 1).unwrap(), [2.0]);
+}
+
+#[test]
 fn a_model_of_whole_numbers_or_truth_values_takes_and_gives_them_as_floats() {
     let model = numbered(DType::I32, false);
     assert_eq!(model.predict(&[2.0, 0.0, 1.0], 3).unwrap(), [3.0, 0.0, 1.5]);

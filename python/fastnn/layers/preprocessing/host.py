@@ -27,12 +27,15 @@ from fastnn.tracing.call_context import current_call
 from fastnn.tracing.symbolic import KerasTensor
 
 __all__ = [
-    "HostLayer", "TextInput", "array_of", "fed", "is_text", "read_batches", "read_symbols",
-    "read_text", "text_inputs", "texts_of", "whole_numbers_of",
+    "HOST_LAYERS", "HostLayer", "TextInput", "array_of", "fed", "is_text", "read_batches",
+    "read_symbols", "read_text", "read_value", "text_inputs", "texts_of", "whole_numbers_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 _made: WeakSet[HostLayer] = WeakSet()
+#: The layers that may stand there, by which files without `fastnn.before` tell; their modules are
+#: not loaded for that.
+HOST_LAYERS = frozenset(("Hashing", "IntegerLookup", "StringLookup", "TextVectorization"))
 #: What Keras's look-ups and hashes compute in.
 _WHOLE = ("int32", "int64")
 
@@ -519,6 +522,12 @@ def _read(text: TextInput, value: Any, where: str, within: bool) -> Any:
             "  hint: an array or list of str"
         )
     return text.read(array_of(value))
+
+
+def read_value(text: TextInput, value: Any, where: str) -> Array:
+    """What the layers at a text input make of a value; DataError where they want text."""
+    found: Array = _read(text, value, where, False)
+    return found
 
 
 def read_batches(model: Any, data: Any) -> Any:
