@@ -152,3 +152,19 @@ def test_the_shape_of_a_model_within_that_looks_numbers_up_is_known():
     around = keras.Input((1,), dtype="int32")
     model = keras.Model(around, layers.Dense(2)(inner(around)))
     assert model.predict(NUMBERED[:, None], verbose=0).shape == (5, 2)
+
+
+def test_a_sequential_begins_with_a_model_whose_text_input_has_a_name_of_its_own(tmp_path):
+    word = keras.Input((1,), dtype="string", name="word")
+    found = lookup()(word)
+    within = keras.Model(word, layers.Flatten()(layers.Embedding(4, 2)(found)))
+    model = keras.Sequential([within, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.array([["x"], ["?"]])
+    model.fit(x, np.zeros((2, 1)), verbose=0)
+    wanted = model.layers[-1](within.predict(x, verbose=0))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), wanted)
+    np.testing.assert_array_equal(model(x), wanted)
+    model.save(tmp_path / "m.safetensors")
+    again = keras.models.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), wanted)

@@ -366,7 +366,8 @@ def text_inputs(model: Any) -> dict[Any, TextInput]:
     if model.model_kind == "sequential":
         first = next((x for x in model.layers if type(x).__name__ != "InputLayer"), None)
         if first is not None and getattr(first, "model_kind", None) is not None:
-            return text_inputs(first)
+            # The model within may call its one input otherwise.
+            return dict(zip([None], text_inputs(first).values(), strict=False))
         if not isinstance(first, HostLayer):
             return {}
         spec = KerasTensor((None,), dtype=first._output_dtype())
