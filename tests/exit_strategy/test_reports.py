@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import string
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -225,6 +226,24 @@ def test_json_repeats_the_numbers_and_says_how_to_repeat_them(made: Result) -> N
     assert plain["provenance"]["draws"] == 300
     assert len(plain["provenance"]["hashes"]) >= 8
     assert plain["gates"]["venues"][0]["source"]
+
+
+def test_no_report_shows_a_bare_pass_by_rules_that_nobody_read() -> None:
+    """The JSON and the hard gates of the HTML said "pass" where all rules were from memory."""
+    rules = load_gates()
+    memory = replace(rules, venues=tuple({**v, "read": None} for v in rules.venues))
+    listed = {"listing.market_cap": 9e8, "listing.round_lot_holders": 500, "venue_region": "US",
+              "listing.public_shares": 5e6, "listing.share_price": 10,
+              "listing.public_float_pct": 0.1, "revenue_last_fy": [5e7, 9e7, 1.2e8]}  # fmt: skip
+    company = Profile.from_dict(make_profile_dict(**listed), today=TODAY)
+    for gates, word in ((rules, "pass"), (memory, "pass_unread")):
+        made = evaluate(company, draws=200, gates=gates)
+        plain = json.loads(made.to_json())["gates"]
+        (hard,) = (g for g in plain["hard"] if (g["option"], g["name"]) == ("ipo", "venue"))
+        assert (hard["state"], hard["word"]) == ("pass", word)
+        assert word in {venue["word"] for venue in plain["venues"]}
+        cells = rf"{text('gate.venue', 'en')}</td><td [^>]*>{text(f'state.{word}', 'en')}</td>"
+        assert re.search(cells, made.to_html())
 
 
 def check_schema(value: Any, schema: dict[str, Any], where: str = "$") -> None:

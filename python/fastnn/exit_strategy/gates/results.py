@@ -69,6 +69,11 @@ class VenueResult:
     rate_date: str
     read: str | None = None  # day on which the rule's source was read; None: from memory
 
+    @property
+    def word(self) -> str:
+        """The state, `pass_unread` where nobody has read the rules at their source."""
+        return "pass_unread" if self.state == "pass" and self.read is None else self.state
+
 
 @dataclass(frozen=True, slots=True)
 class RegulatoryResult:

@@ -42,9 +42,9 @@ def result_dict(result: Record) -> dict[str, Any]:
             for k, option in enumerate(scores.options)
         },
         "gates": {
-            "venues": to_plain(result.gates.venues),
+            "venues": [{**to_plain(v), "word": v.word} for v in result.gates.venues],
             "regulatory": to_plain(result.gates.regulatory),
-            "hard": to_plain(result.gates.hard),
+            "hard": [{**to_plain(gate), "word": gate.word} for gate in result.gates.hard],
         },
         "completion": to_plain(result.completion),
         "base_rates": to_plain(result.base),

@@ -148,7 +148,7 @@ def _hard_gates(result: Record, lang: str) -> str:
         (
             text(f"option.{gate.option}", lang),
             text(f"gate.{gate.name}", lang),
-            text(f"state.{gate.state}", lang),
+            text(f"state.{gate.word}", lang),
             gate.reason.text(lang),
         )
         for gate in result.gates.hard

@@ -148,7 +148,7 @@ def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], .
         rows.append(
             (
                 venue_name(venue, lang),
-                _venue_state(venue, lang),
+                text(f"state.{venue.word}", lang),
                 text(f"test.{test.id}", lang) if has_text(f"test.{test.id}") else test.id,
                 ("；" if lang == "zh" else "; ").join(short) or text("text.met", lang),
                 venue.read or text("word.from_memory", lang),
@@ -156,12 +156,6 @@ def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], .
             )
         )
     return tuple(rows)
-
-
-def _venue_state(venue: VenueResult, lang: str) -> str:
-    """Return the state; a pass by a rule that nobody has read again says so."""
-    unread = venue.state == "pass" and venue.read is None
-    return text("state.pass_unread" if unread else f"state.{venue.state}", lang)
 
 
 def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang: str) -> str:
