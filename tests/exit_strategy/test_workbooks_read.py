@@ -16,6 +16,7 @@ from fastnn.exit_strategy.faults import in_chinese
 from fastnn.exit_strategy.profile.profile import Profile
 
 openpyxl = pytest.importorskip("openpyxl")
+Font = pytest.importorskip("openpyxl.styles").Font
 
 
 def cell_of(value: Any) -> Any:
@@ -190,6 +191,31 @@ def test_what_is_hidden_is_read_and_told(
     assert "1 hidden rows are read as well" in told.out + told.err
     assert "hidden columns are read as well: debt" in told.out + told.err
     assert len(out.read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_what_is_crossed_out_or_shown_by_no_format_is_refused(tmp_path: Path) -> None:
+    """A row that is crossed out no longer holds; its shares were counted."""
+    book, sheet, at = one()
+    cell = sheet[at["cash"] + "2"]
+    cell.font = Font(strike=True)
+    with pytest.raises(ExitError, match=rf"cell {cell.coordinate} is crossed out") as caught:
+        read(book, tmp_path)
+    cell.font, cell.number_format = Font(bold=True), ";;;"
+    with pytest.raises(ExitError, match=rf"cell {cell.coordinate} is hidden by its format") as also:
+        read(book, tmp_path)
+    for issue in (*caught.value.issues, *also.value.issues):
+        assert in_chinese(issue.message)
+        assert in_chinese(issue.hint)
+    cell.number_format = "0;;;"
+    assert read(book, tmp_path).cash == make_profile_dict()["cash"]
+    table = openpyxl.Workbook()
+    for row in (["Holder", "Class", "Shares"], ["Ada", "Common", 8e6], ["Bob", "Common", 1e6]):
+        table.active.append(row)
+    table.active["C3"].font = Font(strike=True)
+    table.save(tmp_path / "cap.xlsx")
+    raw = make_profile_dict(cap_table={"sheet": str(tmp_path / "cap.xlsx"), "founders": ["Ada"]})
+    with pytest.raises(ExitError, match="cell C3 is crossed out"):
+        Profile.from_dict(raw, today=TODAY)
 
 
 def test_a_total_below_the_rows_is_no_company(tmp_path: Path) -> None:

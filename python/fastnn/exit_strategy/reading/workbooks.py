@@ -183,6 +183,12 @@ def _fault(cell: Any, name: str) -> Issue | None:
     if cell.value is None:
         text = f"the formula of cell {at} was never computed"
         return _bad(cell, text, "open the file in a spreadsheet program and save it")
+    if cell.has_style and cell.font.strike:
+        text = f"cell {at} is crossed out"
+        return _bad(cell, text, "delete what no longer holds, or take the line off")
+    if cell.number_format.strip() == ";;;":
+        text = f"cell {at} is hidden by its format"
+        return _bad(cell, text, "give it a format that shows its value, or delete it")
     if not name:
         return _bad(cell, f"cell {at} stands in a column without a name", "name every column")
     return None
