@@ -472,3 +472,23 @@ def test_places_that_are_written_twice_hold_the_last_or_the_exact_sum(kind, redu
         traced = fastnn.jit(lambda *a, model=model: model(list(a)))(*feeds.values())
         np.testing.assert_array_equal(np.asarray(traced), want)
         np.testing.assert_array_equal(np.asarray(model(list(feeds.values()))), want)
+
+
+@pytest.mark.parametrize(
+    ("op", "left", "right", "sizes"),
+    [("Add", [6, 3], [1, 3], [6, 3]), ("Add", ["n", 3], [1, 3], ["batch", 3]),
+     ("MatMul", [6, 4], [4, 6], [6, 6]), ("MatMul", ["n", 4], [4, 2], ["batch", 2])],
+)  # fmt: skip
+def test_inputs_whose_first_sizes_differ_keep_them_in_files(tmp_path, op, left, right, sizes):
+    node = helper.make_node(op, ["a", "b"], ["y"])
+    made = proto([node], [("a", F, left), ("b", F, right)], [("y", F, None)])
+    a, b = (floats(*[5 if d == "n" else d for d in shape]) for shape in (left, right))
+    want = runtime(made, {"a": a, "b": b})[0]
+    model = fastnn.onnx.load(made.SerializeToString())
+    again = fastnn.onnx.to_proto(model)
+    dims = again.graph.output[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in dims] == sizes
+    np.testing.assert_allclose(runtime(again, {"a": a, "b": b})[0], want, rtol=1e-5, atol=1e-5)
+    model.save(tmp_path / "m.safetensors")
+    loaded = fastnn.models.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_allclose(loaded([a, b]), want, rtol=1e-5, atol=1e-5)

@@ -87,6 +87,12 @@ class OnnxModel(Model):
         #: The number of rows that the file was written for, if it was for one number.
         self._rows = rows if isinstance(rows, int) and not self._open_batch else None
         self._leading = self._rows
+        #: The first sizes, where inputs differ in them and some are fixed.
+        self._leads = (
+            tuple(s[0] if s and isinstance(s[0], int) else None for s in shapes)
+            if len(leads) > 1 and not self._open_batch
+            else None
+        )
         self._symbolic: list[KerasTensor] | None = None
         if declared and all(shapes) and all(v.dtype not in (None, "object") for v in declared):
             self._symbolic = [
@@ -211,6 +217,13 @@ class OnnxModel(Model):
             )
         outputs = [tensor(x) for x in found]
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def _traced_prediction(
+        self, x: Any, shapes: Any = None, context: Any = None, rows: Any = None
+    ) -> tuple[Any, Any, Any]:
+        if rows is None and shapes is None and not isinstance(x, dict):
+            rows = self._leads  # for a file; `predict` gives rows
+        return super()._traced_prediction(x, shapes, context, rows)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """The outputs for all rows, in order.
