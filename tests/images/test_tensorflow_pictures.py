@@ -147,3 +147,30 @@ def test_pictures_are_read_from_files_and_written(rng, tmp_path):
         tf.io.decode_png(b"text")
     with pytest.raises(tf.DataError, match=r"of whole numbers\n  hint"):
         tf.io.encode_png(x / 255)
+
+
+def test_pictures_of_eight_bits_are_changed_by_shares_of_their_range():
+    x = np.array([[[122, 203, 248], [16, 0, 255]]], np.uint8)
+    wanted = {  # TensorFlow 2.21's
+        "adjust_brightness": ((0.2,), [173, 254, 255, 67, 51, 255]),
+        "adjust_contrast": ((2.0,), [175, 255, 244, 0, 0, 255]),
+        "adjust_gamma": ((2.0, 1.5), [87, 242, 255, 1, 0, 255]),
+        "rgb_to_grayscale": ((), [184, 33]),
+    }
+    for name, (arguments, values) in wanted.items():
+        got = getattr(tf.image, name)(x, *arguments)
+        assert got.dtype == "int32", name
+        assert np.ravel(got).tolist() == values, name
+        shares = getattr(tf.image, name)(x / np.float32(255), *arguments)
+        assert shares.dtype == "float32", name
+    drawn = np.asarray(tf.image.stateless_random_brightness(x, 0.4, (1, 2)))
+    assert 20 < abs(int(drawn[0, 0, 0]) - 122) <= 103
+    assert np.array_equal(tf.image.random_contrast(x, 1.0, 1.0000001), x)
+
+
+def test_floats_become_pictures_of_eight_bits():
+    x = np.array([0.0, 0.5, 0.999, 1.0], np.float32)
+    assert tf.image.convert_image_dtype(x, tf.uint8).tolist() == [0, 127, 255, 255]
+    assert tf.image.convert_image_dtype(x * 2, tf.uint8, saturate=True).tolist()[1:] == [255] * 3
+    with pytest.raises(tf.DataError, match="hint: saturate=True"):
+        tf.image.convert_image_dtype(x * 2, tf.uint8)

@@ -695,3 +695,19 @@ def test_gradients_flow_where_numpy_stands_on_the_left_of_a_variable():
             y = tf.reduce_sum(left())
         assert tape.gradient(y, v).numpy().tolist() == want
     assert (np.ones(2) < v).numpy().tolist() == [False, True]
+
+
+def test_texts_of_numbers_and_their_buckets_are_tensorflows():
+    text = tf.strings.as_string
+    assert text([1.5, -2.25]).tolist() == ["1.500000", "-2.250000"]
+    assert text([1.5, 2.0], precision=2).tolist() == ["1.50", "2.00"]
+    assert text([0.1], precision=9).tolist() == ["0.100000001"]  # of float32
+    assert text([1.5e-9], scientific=True).tolist() == ["1.500000e-09"]
+    assert text([1.5, 1e-9], shortest=True).tolist() == ["1.5", "1e-09"]
+    assert text([3, -4], width=4, fill="0").tolist() == ["0003", "-004"]
+    assert text([True, False]).tolist() == ["true", "false"]
+    assert str(tf.strings.format("{} is {}", (1, "b"))) == '1 is "b"'
+    with pytest.raises(tf.DataError, match="are for floats"):
+        text([1], precision=2)
+    buckets = tf.strings.to_hash_bucket(["abc", "", "12345678", "123456789"], 1000)
+    assert buckets.tolist() == [710, 899, 287, 971]

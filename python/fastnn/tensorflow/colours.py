@@ -13,7 +13,8 @@ from fastnn.errors import DataError, ShapeError
 
 __all__ = [
     "adjust_gamma", "adjust_hue", "adjust_saturation", "hsv_to_rgb", "random_hue",
-    "random_saturation", "rgb_to_hsv", "rgb_to_yiq", "rgb_to_yuv", "yiq_to_rgb", "yuv_to_rgb",
+    "random_saturation", "rgb_to_hsv", "rgb_to_yiq", "rgb_to_yuv", "scaled", "scaled_back",
+    "yiq_to_rgb", "yuv_to_rgb",
 ]  # fmt: skip
 
 #: Rows: red, green, blue; columns: brightness and the two differences of colours.
@@ -34,8 +35,8 @@ _FROM_YIQ = np.array(
 )
 
 
-def _colours(images: TensorLike, name: str) -> Any:
-    x = ops.convert_to_tensor(images, "float32")
+def _colours(images: TensorLike, name: str, dtype: str | None = "float32") -> Any:
+    x = ops.convert_to_tensor(images, dtype)
     if len(x.shape) not in (3, 4) or x.shape[-1] != 3:
         raise ShapeError(
             f"tf.image.{name}: got shape {tuple(x.shape)}, wanted (rows, columns, 3), with or "
@@ -74,43 +75,43 @@ def yiq_to_rgb(images: TensorLike, name: str | None = None) -> Tensor:
     return ops.matmul(_colours(images, "yiq_to_rgb"), _FROM_YIQ)
 
 
-def _scaled(images: TensorLike, name: str) -> tuple[Any, bool]:
+def scaled(images: Any) -> tuple[Any, bool]:
     """Pictures from 0 to 1, and whether they came as whole numbers from 0 to 255."""
-    whole = str(ops.convert_to_tensor(images).dtype) != "float32"
-    x = _colours(images, name)
+    given = ops.convert_to_tensor(images)
+    whole = str(given.dtype) != "float32"
+    x = ops.cast(given, "float32")
     return (x / 255.0, True) if whole else (x, False)
 
 
-def _back(x: TensorLike, whole: bool) -> Any:
-    return ops.cast(ops.round(ops.clip(x * 255.0, 0.0, 255.0)), "int32") if whole else x
+def scaled_back(x: TensorLike, whole: bool) -> Any:
+    """Whole numbers from 0 to 255 where the pictures came so, cut off as TensorFlow does it."""
+    return ops.cast(ops.clip(x * 255.5, 0.0, 255.0), "int32") if whole else x
 
 
 def adjust_hue(image: TensorLike, delta: Any, name: str | None = None) -> Tensor:
     """Hues with a number from -1 to 1 added."""
-    x, whole = _scaled(image, "adjust_hue")
+    x, whole = scaled(_colours(image, "adjust_hue", None))
     hsv = ops.image.rgb_to_hsv(x, data_format="channels_last")
     hue = ops.mod(hsv[..., :1] + delta, 1.0)
     turned = ops.concatenate([hue, hsv[..., 1:]], axis=-1)
-    return _back(ops.image.hsv_to_rgb(turned, data_format="channels_last"), whole)
+    return scaled_back(ops.image.hsv_to_rgb(turned, data_format="channels_last"), whole)
 
 
 def adjust_saturation(image: TensorLike, saturation_factor: Any, name: str | None = None) -> Tensor:
     """Saturations times a factor, at most 1."""
-    x, whole = _scaled(image, "adjust_saturation")
+    x, whole = scaled(_colours(image, "adjust_saturation", None))
     hsv = ops.image.rgb_to_hsv(x, data_format="channels_last")
     saturation = ops.clip(hsv[..., 1:2] * saturation_factor, 0.0, 1.0)
     changed = ops.concatenate([hsv[..., :1], saturation, hsv[..., 2:]], axis=-1)
-    return _back(ops.image.hsv_to_rgb(changed, data_format="channels_last"), whole)
+    return scaled_back(ops.image.hsv_to_rgb(changed, data_format="channels_last"), whole)
 
 
 def adjust_gamma(image: TensorLike, gamma: Any = 1.0, gain: float = 1.0) -> Tensor:
     """`gain` times pictures from 0 to 1 to a power."""
     if not isinstance(gamma, Tensor) and gamma < 0:
         raise DataError(f"tf.image.adjust_gamma: gamma={gamma}\n  hint: 0 or more")
-    given = ops.convert_to_tensor(image)
-    whole = str(given.dtype) != "float32"
-    x = ops.cast(given, "float32") / 255.0 if whole else given
-    return _back(gain * ops.power(x, gamma), whole)
+    x, whole = scaled(image)
+    return scaled_back(gain * ops.power(x, gamma), whole)
 
 
 def random_hue(image: TensorLike, max_delta: float, seed: Any = None) -> Tensor:

@@ -30,6 +30,8 @@ from fastnn.tensorflow.colours import (
     rgb_to_hsv,
     rgb_to_yiq,
     rgb_to_yuv,
+    scaled,
+    scaled_back,
     yiq_to_rgb,
     yuv_to_rgb,
 )
@@ -150,19 +152,26 @@ def _by_tables(x: TensorLike, size: tuple[int, int], method: str) -> Tensor:
 def convert_image_dtype(
     image: TensorLike, dtype: DTypeLike, saturate: bool = False, name: str | None = None
 ) -> Tensor:
-    """Whole numbers from 0 to 255 as floats from 0 to 1; floats as they are.
+    """Whole numbers from 0 to 255 as floats from 0 to 1, or the reverse.
 
     Pictures of 8 bits are int32 here, so other whole numbers are refused.
     """
     x = ops.convert_to_tensor(image)
-    wanted = getattr(dtype, "name", dtype)
-    if wanted != "float32":
+    wanted, given = getattr(dtype, "name", dtype), str(x.dtype)
+    if wanted not in ("float32", "int32", "uint8"):
         raise DataError(
             f"tf.image.convert_image_dtype: wanted {wanted}, float32 computes here\n"
             "  hint: tf.image.convert_image_dtype(image, tf.float32)"
         )
-    if str(x.dtype) == "float32":
+    if (wanted == "float32") == (given == "float32"):
         return x
+    if wanted != "float32":
+        if not saturate and not x.is_traced and bool(ops.any(ops.logical_or(x < 0, x > 1))):
+            raise DataError(
+                "tf.image.convert_image_dtype: floats outside 0 to 1 do not fit 8 bits\n"
+                "  hint: saturate=True cuts them off"
+            )
+        return scaled_back(x, True)
     if not x.is_traced and bool(ops.any(ops.logical_or(x < 0, x > 255))):
         raise DataError(
             "tf.image.convert_image_dtype: whole numbers outside 0 to 255\n"
@@ -204,15 +213,16 @@ def rot90(image: TensorLike, k: int = 1, name: str | None = None) -> Tensor:
 
 
 def adjust_brightness(image: TensorLike, delta: Any) -> Tensor:
-    """Pictures with a number added."""
-    return ops.cast(_picture(image, "adjust_brightness"), "float32") + delta
+    """Pictures with a number added, of the size of brightness from 0 to 1."""
+    x, whole = scaled(_picture(image, "adjust_brightness"))
+    return scaled_back(x + delta, whole)
 
 
 def adjust_contrast(images: TensorLike, contrast_factor: Any) -> Tensor:
     """Distances from the mean of each channel times a factor."""
-    x = ops.cast(_picture(images, "adjust_contrast"), "float32")
+    x, whole = scaled(_picture(images, "adjust_contrast"))
     mean = ops.mean(x, axis=(-3, -2), keepdims=True)
-    return (x - mean) * contrast_factor + mean
+    return scaled_back((x - mean) * contrast_factor + mean, whole)
 
 
 def random_brightness(image: TensorLike, max_delta: float, seed: Any = None) -> Tensor:
@@ -236,8 +246,8 @@ def per_image_standardization(image: TensorLike) -> Tensor:
 
 def rgb_to_grayscale(images: TensorLike, name: str | None = None) -> Tensor:
     """Brightness of each pixel, (…, 1)."""
-    x = ops.cast(_picture(images, "rgb_to_grayscale"), "float32")
-    return ops.image.rgb_to_grayscale(x, data_format="channels_last")
+    x, whole = scaled(_picture(images, "rgb_to_grayscale"))
+    return scaled_back(ops.image.rgb_to_grayscale(x, data_format="channels_last"), whole)
 
 
 def grayscale_to_rgb(images: TensorLike, name: str | None = None) -> Tensor:

@@ -182,7 +182,7 @@ def _filled(rows: list[list[str]], shape: tuple[int, ...]) -> Text:
     return as_text(np.array(padded, str).reshape(*shape, width))
 
 
-def _count(row: list[str]) -> int:
+def _count(row: Sequence[Any]) -> int:
     return row.__len__()
 
 
@@ -221,7 +221,10 @@ def format(
             f"tf.strings.format: {_count(parts) - 1} places for {_count(values)} values\n"
             "  hint: one {} for each value"
         )
-    said = [str(np.asarray(v) if isinstance(v, Tensor) else v) for v in values]
+    said = [
+        f'"{v}"' if isinstance(v, str) else str(np.asarray(v) if isinstance(v, Tensor) else v)
+        for v in values
+    ]
     return as_text(parts[0] + "".join(a + b for a, b in zip(said, parts[1:], strict=True)))
 
 
@@ -246,8 +249,23 @@ def to_hash_bucket_strong(
 
 
 def to_hash_bucket(input: TensorLike, num_buckets: int, name: str | None = None) -> Tensor:
-    """A number below `num_buckets` for each text; other numbers than TensorFlow's."""
-    return _buckets(input, num_buckets, fingerprint64, "to_hash_bucket")
+    """A number below `num_buckets` for each text, TensorFlow's own."""
+    return _buckets(input, num_buckets, _hash64, "to_hash_bucket")
+
+
+def _hash64(text: bytes) -> int:
+    """MurmurHash64A with TensorFlow's seed."""
+    all_bits, factor = (1 << 64) - 1, 0xC6A4A7935BD1E995
+    state = 0xDECAFCAFFE ^ (_count(text) * factor & all_bits)
+    whole = _count(text) // 8 * 8
+    for at in range(0, whole, 8):
+        part = int.from_bytes(text[at : at + 8], "little") * factor & all_bits
+        part = (part ^ part >> 47) * factor & all_bits
+        state = (state ^ part) * factor & all_bits
+    if rest := text[whole:]:
+        state = (state ^ int.from_bytes(rest, "little")) * factor & all_bits
+    state = (state ^ state >> 47) * factor & all_bits
+    return state ^ state >> 47
 
 
 def to_number(input: TensorLike, out_type: str = "float32", name: str | None = None) -> Tensor:
@@ -259,9 +277,38 @@ def to_number(input: TensorLike, out_type: str = "float32", name: str | None = N
         raise DataError(f"tf.strings.to_number: {error}\n  hint: texts such as '1.5'") from None
 
 
-def as_string(input: TensorLike, name: str | None = None) -> Text:
-    """Numbers as texts."""
-    return as_text(np.asarray(ops.convert_to_numpy(input)).astype(str))
+def as_string(
+    input: TensorLike,
+    precision: int = -1,
+    scientific: bool = False,
+    shortest: bool = False,
+    width: int = -1,
+    fill: str = "",
+    name: str | None = None,
+) -> Text:
+    """Numbers as texts, in C's formats: `%f` for floats, `true` and `false` for truth values."""
+    values = np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(input)))
+    floats = values.dtype.kind == "f"
+    if not floats and (precision > -1 or scientific or shortest):
+        raise DataError(
+            f"tf.strings.as_string: precision, scientific and shortest are for floats, got "
+            f"{values.dtype}\n  hint: tf.cast(x, tf.float32)"
+        )
+    if (scientific and shortest) or fill not in ("", " ", "+", "-", "0", "#"):
+        raise DataError(
+            f"tf.strings.as_string: scientific={scientific}, shortest={shortest}, fill={fill!r}\n"
+            "  hint: one of the two; fill=' ', '+', '-', '0', '#' or ''"
+        )
+    kind = ("e" if scientific else "g" if shortest else "f") if floats else "d"
+    form = (
+        "%" + fill + (str(width) if width > -1 else "")
+        + (f".{precision}" if precision > -1 else "") + kind
+    )  # fmt: skip
+    said = (
+        [str(v).lower() for v in values.ravel().tolist()] if values.dtype.kind == "b"
+        else [form % v for v in values.ravel().tolist()]
+    )  # fmt: skip
+    return as_text(np.array(said, str).reshape(values.shape))
 
 
 answer_missing(globals(), "fastnn.strings")
