@@ -391,6 +391,8 @@ def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture
     assert cli.main([*opm, "--backsolve", "B=20", "--lang", lang]) == 0
     in_years = capsys.readouterr().out
     assert "60%" in in_years
+    assert cli.main([*opm, "--equity", "50", "--lang", lang]) == 0
+    assert "10m" in capsys.readouterr().out  # is its unit missing?
     worded = [*opm[:4], "--years", "36 months", "--rate", "4% p.a.", "--backsolve", "B=20"]
     assert cli.main([*worded, "--lang", lang]) == 0
     assert capsys.readouterr().out in in_years
@@ -414,6 +416,7 @@ def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture
         ["investor", "--holder", "A", "--on", "1.2.2029"],
         ["opm", "--volatility", "60%", "--years", "3", "--backsolve", "Z=4"],
         ["opm", "--volatility", "60%", "--years", "3", "--backsolve", "B"],
+        ["opm", "--volatility", "60%", "--years", "3", "--backsolve", "B=200m"],
     ],
 )
 def test_the_commands_tell_mistakes(

@@ -348,6 +348,14 @@ def test_rounds_that_cannot_be_are_refused(more: dict[str, Any], word: str) -> N
     assert all(issue.hint for issue in caught.value.issues)
 
 
+def test_money_that_buys_a_thousand_times_the_company_is_a_slip() -> None:
+    """A pre-money of 16 beside 4m: the founders were left with a millionth."""
+    table = CapTable(9e6, 9e6, (ShareClass("A", 1e6, 1e6),))
+    with pytest.raises(ExitError, match=r"EX303 round.pre_money: 4,000,000 of new money"):
+        table.round(4e6, pre_money=16.0, name="B")
+    assert table.round(4e6, pre_money=5e4, name="B").price == 0.005  # a company that starts anew
+
+
 def test_a_ratchet_that_explodes_is_refused() -> None:
     row = ShareClass("A", 1e6, 10e6, anti_dilution="full_ratchet")
     table = CapTable(6e6, 6e6, (row,))
@@ -441,6 +449,12 @@ def test_the_command_prints_a_pro_forma(
         (["--raise", "4m", "--pre-money", "8m", "--date", "1.2.2027"], "EX122"),
         (["--raise", "4", "--pre-money", "8m"], "in full: 5m"),
         (["--raise", "4m"], "EX303"),
+        (["--raise", "4m", "--pre-money", "16"], "EX303 round.pre_money"),
+        (["--raise", "4m", "--pre-money", "8m", "--date", "2020-01-01"], "EX118 --date"),
+        (
+            ["--raise", "4m", "--pre-money", "8m", "--term", "multiple=2", "--term", "multiple=1"],
+            "EX121 --term: multiple is given twice",
+        ),
     ],
 )
 def test_the_command_tells_mistakes(

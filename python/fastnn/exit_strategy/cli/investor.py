@@ -117,7 +117,8 @@ def run_opm(args: argparse.Namespace) -> int:
     """Print what every paper is worth today by the option pricing method."""
     from fastnn.exit_strategy.catalogue import holder_name, text
     from fastnn.exit_strategy.money.optionpricing import backsolve, option_values
-    from fastnn.exit_strategy.money.outcomes import DAYS_A_MONTH
+    from fastnn.exit_strategy.money.outcomes import DAYS_A_MONTH, TINY
+    from fastnn.exit_strategy.notes import Note
     from fastnn.exit_strategy.profile.profile import Profile
     from fastnn.exit_strategy.report.terminal import fit_table
     from fastnn.exit_strategy.wording import money
@@ -144,6 +145,11 @@ def run_opm(args: argparse.Namespace) -> int:
                                   f"write CLASS=PRICE; shares: {', '.join(sizes)}"))  # fmt: skip
         worth = _one_amount(price, "--backsolve", profile) * sizes[name]
         equity = backsolve(claims, name, worth, years=years, volatility=volatility, rate=rate)
+        if equity * TINY > profile.valuation.high:
+            company = f"{profile.valuation.high:,.10g}"
+            words = f"at this price all shares are worth {equity:,.10g}, the company {company}"
+            hint = "give the price of one share, not of all"
+            raise ExitError(Issue("EX118", "--backsolve", words, hint, args.backsolve))
     elif args.equity:
         equity = _one_amount(args.equity, "--equity", profile)
     else:
@@ -160,6 +166,8 @@ def run_opm(args: argparse.Namespace) -> int:
     print(text("opm.equity", lang, equity=money(equity, currency, lang), years=f"{years:g}",
                volatility=f"{volatility:.0%}", rate=f"{rate:.1%}"))  # fmt: skip
     print("\n".join(fit_table(rows, head, (1, 2))))
+    if 0 < equity < profile.valuation.mid * TINY:
+        print(f"! {Note('price_tiny').text(lang)}")
     return 0
 
 

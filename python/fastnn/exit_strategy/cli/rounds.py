@@ -110,7 +110,11 @@ def _settings(args: argparse.Namespace, profile: Any) -> dict[str, Any]:
     }
     if args.date:
         try:
-            out["date"] = read_date(args.date, "--date")
+            day = out["date"] = read_date(args.date, "--date")
+            if day < profile.as_of:
+                text = f"{day} lies before as_of, {profile.as_of}"
+                hint = "give the day of a round to come"
+                issues.append(Issue("EX118", "--date", text, hint, args.date))
         except ExitError as error:
             issues += error.issues
     terms = {}
@@ -119,6 +123,9 @@ def _settings(args: argparse.Namespace, profile: Any) -> dict[str, Any]:
         if not equals:
             issues.append(Issue("EX803", "--term", f"{term!r} has no value",
                                 "write name=value, such as participation=full", term))  # fmt: skip
+        if name.strip() in terms:
+            text = f"{name.strip()} is given twice"
+            issues.append(Issue("EX121", "--term", text, "keep one of the two", term))
         terms[name.strip()] = value.strip()
     row = read_row(ShareClass, terms, "round", reader, skip=("name", "shares", "invested"),
                    build=False)  # fmt: skip

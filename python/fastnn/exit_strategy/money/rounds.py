@@ -28,8 +28,9 @@ POOL = "unissued pool"
 
 T = TypeVar("T", bound=Table)
 
-#: The least part of all shares that a round sells; less is an amount in millions.
-_LEAST = 1e-6
+#: The least part of all shares that a round sells, and the most times its pre-money valuation that
+#: it raises; beyond them one of the amounts was typed in millions.
+_LEAST, _MOST = 1e-6, 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,9 @@ def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[
     if new < _LEAST * state.all:
         text = f"{offer.raised:,.10g} buys {new:,.3g} of {state.all:,.0f} shares"
         raise ExitError(Issue("EX303", "round.raised", text, "give amounts in full: 5m"))
+    if offer.pre_money is not None and offer.raised > _MOST * offer.pre_money:
+        text = f"{offer.raised:,.10g} of new money for a company worth {offer.pre_money:,.10g}"
+        raise ExitError(Issue("EX303", "round.pre_money", text, "give amounts in full: 5m"))
     whole, added = state.all + new, state.added
     if offer.pool is not None and offer.pool_after:
         added = max(0.0, (offer.pool * whole - float(table.pool)) / (1.0 - offer.pool))
