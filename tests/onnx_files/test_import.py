@@ -492,3 +492,23 @@ def test_inputs_whose_first_sizes_differ_keep_them_in_files(tmp_path, op, left, 
     model.save(tmp_path / "m.safetensors")
     loaded = fastnn.models.load_model(tmp_path / "m.safetensors")
     np.testing.assert_allclose(loaded([a, b]), want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("op", ["Gather", "GatherElements", "GatherND"])
+@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("bad", [4, 7, -5])
+def test_indices_outside_of_their_axis_are_refused(op, writes, bad):
+    op = op.replace("Gather", "Scatter") if writes else op
+    index = np.array([[0, bad], [1, 1]] if op[-2:] == "ND" else [[0, bad]] * 3, np.int32)
+    attrs = {} if op[-2:] == "ND" else {"axis": 1}
+    feeds = {"x": floats(3, 4), "i": index}
+    if writes:
+        feeds["u"] = floats(*index.shape[:1]) if op == "ScatterND" else floats(*index.shape)
+    given = [(k, F if k != "i" else TensorProto.INT32, list(v.shape)) for k, v in feeds.items()]
+    node = helper.make_node(op, list(feeds), ["y"], **attrs)
+    made = proto([node], given, [("y", F, None)], opset=10 if op == "Scatter" else 18)
+    model = fastnn.onnx.load(made.SerializeToString())
+    for call in (model, fastnn.jit(lambda *a: model(list(a)))):
+        given = [list(feeds.values())] if call is model else feeds.values()
+        with pytest.raises(fastnn.DataError, match=r"index|indices"):
+            call(*given)

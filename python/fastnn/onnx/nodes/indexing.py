@@ -29,21 +29,47 @@ def _gather(c: Call, x: Any, indices: Any) -> Any:
 
 
 def _from_front(indices: Any, size: Any) -> Any:
-    """Indices below zero count from the end."""
+    """Indices below zero count from the end, once; those that are outside stay so."""
     if is_known(indices) or not traced(indices):
         a = host(indices).astype(np.int64)
         if isinstance(size, int):
-            if a.size and (a.min() < -size or a.max() >= size):
-                raise DataError(
-                    f"there are indices {a.min()} to {a.max()}, of {size} values\n"
-                    f"  hint: {-size} to {size - 1}"
-                )
-            return tensor(np.where(a < 0, a + size, a))
+            return tensor(_inside(a, size))
         if (a >= 0).all():
             return tensor(a)
-    at = ops.cast(tensor(indices), "int32")
-    end = ops.axis_size(size) if isinstance(size, Dim) else int(size)
-    return ops.where(ops.less(at, 0), at + end, at)
+    at, end = ops.cast(tensor(indices), "int32"), _number(size)
+    from_end = ops.where(ops.less(at, -end), end, at + end)
+    return ops.where(ops.less(at, 0), from_end, at)
+
+
+def _inside(at: Any, sizes: Any) -> Any:
+    """Known indices from the front; `sizes` is that of the axis, or one for each of the last."""
+    sizes = np.asarray(sizes, np.int64)
+    outside = (at < -sizes) | (at >= sizes)
+    if outside.any():
+        size = int(np.broadcast_to(sizes, at.shape)[outside][0])
+        raise DataError(
+            f"there is an index {at[outside][0]}, of {size} values\n  hint: {-size} to {size - 1}"
+        )
+    return np.where(at < 0, at + sizes, at)
+
+
+def _number(size: Any) -> Any:
+    return ops.axis_size(size) if isinstance(size, Dim) else int(size)
+
+
+def _flat(indices: Any, sizes: Any) -> tuple[Any, Any]:
+    """Positions in the axes of `sizes`, laid out flat, and how many there are.
+
+    What is outside of one axis is outside of them all: the row that looks it up refuses it.
+    """
+    at, flat, outside, stride = tensor(indices), None, None, 1
+    for i in reversed(range(len(sizes))):
+        part = _from_front(at[..., i], sizes[i])
+        over = ops.greater_equal(part, _number(sizes[i]))
+        outside = over if outside is None else ops.logical_or(outside, over)
+        flat = part * stride if flat is None else flat + part * stride
+        stride = stride * sizes[i]
+    return ops.where(outside, _number(stride), flat), stride
 
 
 def _gather_elements(c: Call, x: Any, indices: Any) -> Any:
@@ -74,12 +100,7 @@ def _gather_nd(c: Call, x: Any, indices: Any) -> Any:
         raise c.wrong("batch_dims while traced", "call the model on arrays")
     depth = shape(indices)[-1]
     sizes = shape(x)
-    flat, stride = None, 1
-    at = tensor(indices)
-    for i in reversed(range(depth)):
-        part = _from_front(at[..., i], sizes[i])
-        flat = part * stride if flat is None else flat + part * stride
-        stride = stride * sizes[i]
+    flat, stride = _flat(indices, sizes[:depth])
     rows = ops.reshape(tensor(x), [stride, *sizes[depth:]])
     return ops.take(rows, flat, axis=0)
 
@@ -103,9 +124,8 @@ def _scatter_elements(c: Call, x: Any, indices: Any, updates: Any) -> Any:
     axis = c.axis(c.attr("axis", 0), ndim(x))
     if any(traced(v) for v in (x, indices, updates)):
         return _scatter_in_engine(c, x, indices, updates, axis)
-    at = host(indices).astype(np.int64)
     a = host(x).copy()
-    at = np.where(at < 0, at + a.shape[axis], at)
+    at = _inside(host(indices).astype(np.int64), a.shape[axis])
     index: Any = list(np.indices(at.shape))
     index[axis] = at
     found = _written(c, a, tuple(index), host(updates))
@@ -159,19 +179,14 @@ def _winners(c: Call, at: Any, sizes: list[Any], axis: int) -> Any:
 def _scatter_nd(c: Call, x: Any, indices: Any, updates: Any) -> Any:
     if not any(traced(v) for v in (x, indices, updates)):
         a, at = host(x).copy(), host(indices).astype(np.int64)
-        sizes = np.asarray(a.shape[: at.shape[-1]], np.int64)
-        at = np.where(at < 0, at + sizes, at)
+        at = _inside(at, a.shape[: at.shape[-1]])
         found = _written(c, a, tuple(np.moveaxis(at, -1, 0)), host(updates))
         return found if is_known(x) else tensor(found)
     depth, sizes_of = shape(indices)[-1], shape(x)
     lead, rest = sizes_of[:depth], sizes_of[depth:]
     if any(isinstance(d, Dim) for d in lead[1:]):
         raise c.wrong("it writes along axes of open size", "give those sizes as numbers")
-    at, flat, stride = tensor(indices), None, 1
-    for i in reversed(range(depth)):
-        part = _from_front(at[..., i], lead[i])
-        flat = part * stride if flat is None else flat + part * stride
-        stride = stride * lead[i]
+    flat, stride = _flat(indices, lead)
     flat = ops.reshape(flat, [-1])
     t, u = tensor(x), tensor(updates)
     rows = ops.reshape(t, [stride, *rest])
