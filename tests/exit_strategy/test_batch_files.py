@@ -18,7 +18,11 @@ from fastnn.exit_strategy import batch
 from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.batch_output import partial_path, safe_cell
 from fastnn.exit_strategy.cli import commands as cli
+from fastnn.exit_strategy.criteria import load_criteria
 from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.gates.data import load_gates
+from fastnn.exit_strategy.money.ocf import read_ocf
+from fastnn.exit_strategy.profile.profile import Profile
 
 
 def flat(name: str = "Acme", **changes: Any) -> dict[str, str]:
@@ -269,3 +273,16 @@ def test_rows_of_an_iterable_without_a_length_are_counted_as_they_come() -> None
     made = evaluate_many(rows(), draws=100)
     assert list(made["row"]) == [1, 2]
     assert np.isnan(made["rows"]).all()
+
+
+def test_a_key_that_stands_twice_in_json_is_refused_wherever_json_is_read(tmp_path: Path) -> None:
+    """The last of the two was taken: a cap table in a cell had nine million shares, not eight."""
+    twice = '{"common": 8000000, "common": 9000000, "founders": 7000000}'
+    made = evaluate_many([flat(cap_table=twice), flat()], draws=100)
+    assert "EX121 common: the field is given twice" in made["errors"][0]
+    assert made["errors"][1] == ""
+    path = tmp_path / "twice.json"
+    path.write_text(twice, encoding="utf-8")
+    for read in (load_criteria, load_gates, read_ocf, Profile.from_file):
+        with pytest.raises(ExitError, match="EX121 common: the field is given twice"):
+            read(path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from fastnn.exit_strategy.records import dataclass
 
 from .contracts import CurveTable
 from .errors import ExitError, Issue, suggest
-from .reading.files import home
+from .reading.files import home, json_of
 from .resources import cached, load_json
 
 __all__ = [
@@ -138,7 +137,7 @@ def load_criteria(path: str | Path | None = None) -> Criteria:
         return _default_criteria()
     try:
         data = home(path).read_bytes()
-        raw = json.loads(data.decode("utf-8-sig"))
+        raw = json_of(data.decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ExitError(
             Issue("EX206", "criteria", f"cannot read {path}: {error}", "give a JSON criteria file")

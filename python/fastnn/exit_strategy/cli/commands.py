@@ -279,13 +279,11 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from fastnn.exit_strategy.gates.data import load_gates
 
     weights: Any = args.weights
-    from fastnn.exit_strategy.reading.files import read_text_file
+    from fastnn.exit_strategy.reading.files import json_of, read_text_file
 
     if weights.endswith(".json"):
-        import json
-
         try:
-            weights = json.loads(read_text_file(weights))
+            weights = json_of(read_text_file(weights))
         except (ExitError, ValueError, RecursionError) as error:
             raise ExitError(
                 Issue(

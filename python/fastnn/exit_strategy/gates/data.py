@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
 from fastnn.exit_strategy.notes import Note
-from fastnn.exit_strategy.reading.files import home, read_text_file
+from fastnn.exit_strategy.reading.files import home, json_of, read_text_file
 from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached, data_hash, load_json
 
@@ -84,7 +83,7 @@ def load_gates(overlay: str | Path | None = None) -> Gates:
     path = home(overlay)
     try:
         text = read_text_file(path)
-        raw = json.loads(text)
+        raw = json_of(text)
     except (ExitError, ValueError, RecursionError) as error:
         raise ExitError(
             Issue("EX403", "gates", f"cannot read {path}: {error}", "give a JSON gate file")

@@ -11,7 +11,6 @@ Coalition). Standard library only.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, visible
-from fastnn.exit_strategy.reading.files import home, read_bytes
+from fastnn.exit_strategy.reading.files import home, json_of, read_bytes
 
 from .captable import CapTable
 from .ocf_items import (
@@ -102,7 +101,9 @@ def _parsed(name: str, text: str) -> Any:
     if text.count("{") + text.count("[") + text.count(",") > _MAX_VALUES:
         raise refuse(f"{name} holds more than {_MAX_VALUES:,} values")
     try:
-        return json.loads(text)
+        return json_of(text)
+    except ExitError:
+        raise
     except (ValueError, RecursionError) as error:
         raise refuse(f"{name} is not JSON: {error}") from error
 

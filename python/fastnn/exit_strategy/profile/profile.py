@@ -22,7 +22,7 @@ from fastnn.exit_strategy.money.deals import cash_after
 from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table
 from fastnn.exit_strategy.reading.amounts import plain_value
 from fastnn.exit_strategy.reading.fields import FIELD_BY_PATH, FIELDS
-from fastnn.exit_strategy.reading.files import home, read_text_file
+from fastnn.exit_strategy.reading.files import home, json_of, read_text_file
 from fastnn.exit_strategy.reading.fx import Rates, load_rates
 from fastnn.exit_strategy.reading.parse import PARSERS, Reader, show
 from fastnn.exit_strategy.records import dataclass
@@ -216,9 +216,7 @@ def _decode(text: str, suffix: str) -> Any:
 
         return tomllib.loads(text)
     if suffix == ".json":
-        import json
-
-        return json.loads(text, object_pairs_hook=_no_twins)
+        return json_of(text)
     if suffix in (".yaml", ".yml"):
         try:
             from fastnn.exit_strategy.reading.bounded_yaml import load_yaml
@@ -261,17 +259,6 @@ def _only_row(rows: Iterable[Any], where: str) -> Mapping[str, Any]:
         raise ExitError(Issue("EX114", "", f"{where} holds several companies", hint))
     only: Mapping[str, Any] = first[0]
     return only
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in out:
-            raise ExitError(
-                Issue("EX121", str(key), "the field is given twice", "keep one of the two")
-            )
-        out[key] = value
-    return out
 
 
 def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
@@ -19,6 +20,7 @@ __all__ = [
     "check_encoding",
     "decode_text",
     "home",
+    "json_of",
     "read_bytes",
     "read_text_file",
 ]
@@ -31,6 +33,26 @@ _MARKS = (  # longest first: the mark of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _HIGH = rb"[\x80-\xff]+"
+
+
+def json_of(text: str) -> Any:
+    """Return what JSON text says; a key that stands twice in an object is refused (EX121).
+
+    Raises:
+        ValueError: it is no JSON; RecursionError: it is nested too deeply.
+    """
+    import json
+
+    return json.loads(text, object_pairs_hook=_no_twins)
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ExitError(Issue("EX121", twice, "the field is given twice", "keep one of the two"))
+    return out
 
 
 def home(path: str | os.PathLike[str]) -> Path:

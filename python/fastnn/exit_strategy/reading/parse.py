@@ -16,7 +16,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from fastnn.exit_strategy.errors import Issue, suggest, visible
+from fastnn.exit_strategy.errors import ExitError, Issue, suggest, visible
 from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached
 
@@ -592,10 +592,13 @@ def read_market(reader: Reader, row: Field, value: object) -> MarketReading | No
 def read_table(reader: Reader, row: Field, value: object) -> Any:
     """Return a raw table (mapping or list) for the module that knows it; CSV cells hold JSON."""
     if isinstance(value, str):
-        import json
+        from .files import json_of
 
         try:
-            value = json.loads(value)
+            value = json_of(value)
+        except ExitError as error:
+            reader.issues.extend(error.issues)
+            return None
         except (ValueError, RecursionError):
             value = None
     if isinstance(value, Mapping) or (

@@ -20,6 +20,7 @@ from fastnn.exit_strategy.faults import fault_lines
 from fastnn.exit_strategy.profile.schema import group_of
 from fastnn.exit_strategy.profile.toml_text import toml_table
 from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELDS, GROUPS, Field
+from fastnn.exit_strategy.reading.files import json_of
 from fastnn.exit_strategy.resources import read_text
 
 __all__ = ["Cells", "cells_of", "faults_of", "form_page", "read_form", "values_of"]
@@ -133,7 +134,7 @@ def _value(row: Field, cell: str) -> Any:
         return cell
     if row.kind == "market" and cell.startswith("{"):
         try:
-            return json.loads(cell)
+            return json_of(cell)
         except ValueError:
             return cell
     return _number(cell) if row.kind in _NUMBERS and _NUMBER.fullmatch(cell) else cell
