@@ -1,6 +1,7 @@
 """Programs that say `import fastnn as tf`: tapes, tf.data, tf's own names, and what is absent."""
 
 import math
+import pickle
 import re
 import sys
 from fnmatch import fnmatchcase
@@ -711,3 +712,15 @@ def test_texts_of_numbers_and_their_buckets_are_tensorflows():
         text([1], precision=2)
     buckets = tf.strings.to_hash_bucket(["abc", "", "12345678", "123456789"], 1000)
     assert buckets.tolist() == [710, 899, 287, 971]
+
+
+def test_narrow_types_have_limits_of_their_own():
+    assert (tf.uint8.max, tf.int8.min, tf.uint16.max, tf.int32.max) == (255, -128, 65535, 2**31 - 1)
+    assert (tf.uint8.as_numpy_dtype, tf.uint8.size) == (np.uint8, 1)
+    assert tf.constant([1], tf.uint8).dtype == tf.uint8 == tf.int32
+    assert pickle.loads(pickle.dumps(tf.uint8)) == "int32"
+    assert tf.saturate_cast([300, -1, 7], tf.uint8).tolist() == [255, 0, 7]
+    assert tf.saturate_cast([300.0, -200.0, 99.9], tf.int8).tolist() == [127, -128, 99]
+    assert tf.saturate_cast([1.5], tf.float32).tolist() == [1.5]
+    doubled = tf.function(lambda x: tf.saturate_cast(x * 2, tf.uint8))
+    assert doubled(tf.constant([100.0, 200.0])).tolist() == [200, 255]

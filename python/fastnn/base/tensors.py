@@ -18,8 +18,10 @@ __all__ = [
     "TYPES",
     "Absent",
     "DType",
+    "NarrowType",
     "TensorShape",
     "WholeNumber",
+    "asked_type",
     "complete",
     "given_shape",
     "own_array",
@@ -151,7 +153,7 @@ class DType(str):
 
         if self == "string":
             return np.object_
-        return np.dtype("float32" if self == "bfloat16" else str(self)).type
+        return np.dtype("float32" if self == "bfloat16" else str(asked_type(self))).type
 
     @property
     def is_floating(self) -> bool:
@@ -214,6 +216,31 @@ class DType(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return str, (str(self),)
+
+
+class NarrowType(DType):
+    """A whole type that computes as int32, under a name of TensorFlow's and with its limits.
+
+    Example:
+        >>> import fastnn as tf
+        >>> tf.uint8.max, tf.uint8 == tf.int32
+        (255, True)
+    """
+
+    __slots__ = ("asked",)
+
+    asked: str
+
+    def __new__(cls, asked: str) -> NarrowType:
+        """The type of a name such as `"uint8"`."""
+        made = super().__new__(cls, "int32")
+        made.asked = asked
+        return made
+
+
+def asked_type(dtype: Any) -> Any:
+    """The type that was asked for where another computes in its place."""
+    return dtype.asked if isinstance(dtype, NarrowType) else dtype
 
 
 class WholeNumber(int):

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor, tensor
-from fastnn.base.tensors import TYPES, DType as DType, TensorShape
+from fastnn.base.tensors import TYPES, DType as DType, NarrowType, TensorShape, asked_type
 from fastnn.base.text import TextArray, as_text
 from fastnn.base.tree import flatten
 from fastnn.base.typing import Axis, DTypeLike, TensorLike
@@ -95,7 +95,9 @@ __all__ = ["GradientTape", "TensorShape", "TensorSpec", "at_top", "function"]
 
 
 float16 = float32 = float64 = double = half = bfloat16 = TYPES["float32"]
-int8 = int16 = int32 = int64 = uint8 = uint16 = uint32 = TYPES["int32"]
+int32 = int64 = TYPES["int32"]
+int8, int16 = NarrowType("int8"), NarrowType("int16")
+uint8, uint16, uint32 = NarrowType("uint8"), NarrowType("uint16"), NarrowType("uint32")
 bool_, string = TYPES["bool"], TYPES["string"]
 newaxis = None
 
@@ -109,7 +111,11 @@ def at_top(name: str) -> Any:
     return as_tensorflow(found, name) if inspect.isroutine(found) else found
 
 
-saturate_cast = ops.saturate_cast
+def saturate_cast(value: TensorLike, dtype: DTypeLike, name: str | None = None) -> Tensor:
+    """Values converted; those beyond the limits of the type that is asked for become its limits."""
+    return ops.cast(ops.saturate_cast(value, asked_type(dtype)), dtype)
+
+
 assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
 assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
 
