@@ -11,6 +11,7 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime to compare with")
 
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from onnx_graphs import F, floats, network, proto, rng
 
 import fastnn
@@ -512,3 +513,19 @@ def test_indices_outside_of_their_axis_are_refused(op, writes, bad):
         given = [list(feeds.values())] if call is model else feeds.values()
         with pytest.raises(fastnn.DataError, match=r"index|indices"):
             call(*given)
+
+
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceL2", "ReduceSum", "ReduceL1"])
+def test_whole_numbers_are_reduced_to_whole_ones(op):
+    x = np.array([[7, -2, 2**24 + 1], [-9, 4, 0], [-8, 3, 1]], np.int32)
+    one = TensorProto.INT32
+    nodes = [helper.make_node(op, ["x", "axes"], ["r"], keepdims=0),
+             helper.make_node("Mul", ["r", "r"], ["s"]),
+             helper.make_node("Cast", ["s"], ["y"], to=F)]  # fmt: skip
+    arrays = {"axes": np.array([1], np.int64)}
+    made = proto(nodes, [("x", one, ["n", 3])], [("y", F, ["n"])], arrays)
+    small = x[1:] if op == "ReduceL2" else x  # squares of larger ones leave 32 bits
+    model = fastnn.onnx.load(made.SerializeToString())
+    want = ReferenceEvaluator(made).run(None, {"x": small})[0]
+    np.testing.assert_array_equal(model.predict(small, verbose=0), want)
+    np.testing.assert_array_equal(model(small), want)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,9 +41,19 @@ def _reduction(engine: Op, known: Op, pre: Op | None = None) -> Op:
         t = x if pre is None else pre(ops, x)
         if over is None:
             return t
-        return engine(t, axis=over, keepdims=keep)
+        found = engine(t, axis=over, keepdims=keep)
+        # Whole numbers give whole ones, however the engine has them.
+        return ops.cast(found, "int32") if dtype_of(t) == "int32" else found
 
     return op
+
+
+def _mean(x: Any, axis: list[int], keepdims: bool) -> Any:
+    if dtype_of(x) != "int32":
+        return ops.mean(x, axis=axis, keepdims=keepdims)
+    total, count = ops.sum(x, axis=axis, keepdims=keepdims), math.prod(shape(x)[i] for i in axis)
+    count = ops.axis_size(count) if isinstance(count, Dim) else count
+    return ops.sign(total) * ops.floor_divide(ops.abs(total), count)
 
 
 def _of_set(f: Op, low: bool) -> Op:
@@ -218,7 +229,7 @@ def _top_k(c: Call, x: Any, k: Any = None) -> Any:
 OPS: dict[str, Op] = {
     "ReduceSum": _reduction(ops.sum, _sum),
     "ReduceMean": _reduction(
-        ops.mean, lambda a, axes, keep: np.mean(a, axis=axes, keepdims=keep)),
+        _mean, lambda a, axes, keep: np.mean(a, axis=axes, keepdims=keep)),
     "ReduceMax": _reduction(_extreme(ops.max), _of_set(np.max, True)),
     "ReduceMin": _reduction(_extreme(ops.min), _of_set(np.min, False)),
     "ReduceProd": _reduction(
