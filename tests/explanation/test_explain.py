@@ -267,3 +267,23 @@ def test_lime_finds_the_feature_that_decides(rng):
         found = dict(explainer.explain_instance(x[0], predict, num_features=3).as_map()[1])
     assert found[0] > 10 * abs(found[1])
     assert found[0] > abs(found[2])
+
+
+@pytest.mark.parametrize("method", ["occlusion", "permutation"])
+def test_inputs_that_are_looked_up_first_are_explained_from_there_on(method):
+    first = layers.IntegerLookup(vocabulary=[2, 1, 3])
+    model = fastnn.Sequential(
+        [fastnn.Input((2,), dtype="int32"), first, layers.Embedding(6, 2), layers.Flatten(),
+         layers.Dense(1)]
+    )  # fmt: skip
+    model.compile("sgd", "mse")
+    x = np.array([[1, 2], [3, 1], [2, 2]])
+    more = {"y": np.zeros(3)} if method == "permutation" else {}
+    with pytest.raises(fastnn.DataError, match=r"look its inputs up .*integer_lookup") as caught:
+        fastnn.explain(model, x, method, **more)
+    assert "hint: explain(fastnn.Model(layer.output, model.output), layer(x))" in str(caught.value)
+    rest = fastnn.Model(first.output, model.output)
+    rest.compile("sgd", "mse")
+    found = fastnn.explain(rest, first(x), method, **more)
+    if method == "occlusion":
+        np.testing.assert_array_equal(found.outputs, model.predict(x, verbose=0).ravel())

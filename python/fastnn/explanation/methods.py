@@ -19,6 +19,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import as_number, hints_arguments, is_whole
 from fastnn.data.image_resize import resize_picture
 from fastnn.errors import DataError, ShapeError, reject_arguments, unknown_name
+from fastnn.layers.preprocessing.host import text_inputs
 from fastnn.models import Model
 from fastnn.training.inputs import as_array_data
 
@@ -95,7 +96,8 @@ def explain(
 
     Raises:
         ValueError: The method or a setting is not known, or out of range.
-        DataError: Gradients are asked for inputs that are whole numbers, or x is no numbers.
+        DataError: Gradients are asked for inputs that are whole numbers, x is no numbers, or the
+            model looks its inputs up first, as `StringLookup` does.
         ShapeError: The outputs are not (n,) or (n, k).
         ImportError: Permutation importance without scikit-learn.
 
@@ -130,6 +132,12 @@ class _Asked:
     """A model, rows, and which output of each row is to be explained."""
 
     def __init__(self, model: Any, x: Any, target: Any) -> None:
+        if looked_up := [r.name for text in text_inputs(model).values() for r in text.layers]:
+            raise DataError(
+                f"layers of model {model.name!r} look its inputs up before it runs "
+                f"({', '.join(looked_up)}), and what they give is what can be explained\n  hint: "
+                "explain(fastnn.Model(layer.output, model.output), layer(x))"
+            )
         data = as_array_data(model, x, None, None)
         data = data.dense() if data.by_batch else data
         self.model, self.x, self.leaves, self.n = model, data.x, data.leaves, data.n
