@@ -149,6 +149,7 @@ from fastnn.regularizers import Regularizer as Regularizer
 from fastnn.serving import Predictor as Predictor
 from fastnn.stability import Stability as Stability
 from fastnn.stability import evaluate_stability as evaluate_stability
+from fastnn.tensorflow.functions import Assert as Assert
 from fastnn.tensorflow.functions import DType as DType
 from fastnn.tensorflow.functions import GradientTape as GradientTape
 from fastnn.tensorflow.functions import IndexedSlices as IndexedSlices

@@ -144,7 +144,7 @@ TENSORFLOW_OPS = (
 
 #: Names of TensorFlow's top level that `fastnn.tensorflow.functions` defines.
 TENSORFLOW = (
-    "DType", "GradientTape", "IndexedSlices", "Module", "SparseTensor", "TensorArray",
+    "Assert", "DType", "GradientTape", "IndexedSlices", "Module", "SparseTensor", "TensorArray",
     "TensorShape", "TensorSpec",
     "UnconnectedGradients", "abs", "acos", "acosh", "add_n", "argmax", "argmin", "argsort",
     "as_dtype", "as_string", "asin", "asinh", "assert_equal", "assert_greater",

@@ -724,3 +724,23 @@ def test_narrow_types_have_limits_of_their_own():
     assert tf.saturate_cast([1.5], tf.float32).tolist() == [1.5]
     doubled = tf.function(lambda x: tf.saturate_cast(x * 2, tf.uint8))
     assert doubled(tf.constant([100.0, 200.0])).tolist() == [200, 255]
+
+
+def test_checks_of_types_and_ranks_pass_or_say_what_they_found():
+    x, check = np.ones((2, 3), np.float32), tf.debugging
+    check.assert_type(x, tf.float32)
+    check.assert_integer([1])
+    check.assert_rank_in(x, (1, 2))
+    check.assert_rank_at_least(x, 2)
+    assert check.assert_scalar(2.0) == 2.0
+    tf.Assert(True, [x])
+    for run, error, said in (
+        (lambda: check.assert_type(x, tf.int32), TypeError, "float32, wanted int32"),
+        (lambda: check.assert_integer(x, "the ids"), TypeError, "the ids is of type float32"),
+        (lambda: check.assert_rank_in(x, (0, 1)), tf.ShapeError, r"2 axes, wanted one of \(0, 1\)"),
+        (lambda: check.assert_rank_at_least(x, 3), tf.ShapeError, "2 axes, wanted 3 or more"),
+        (lambda: check.assert_scalar(x), tf.ShapeError, r"shape \(2, 3\), wanted a number"),
+        (lambda: tf.Assert(tf.reduce_all(x > 1), ["x is", 1]), ValueError, "failed: x is, 1"),
+    ):
+        with pytest.raises(error, match=said):
+            run()

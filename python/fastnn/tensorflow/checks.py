@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -112,6 +112,69 @@ class _Debugging(ModuleType):
             raise ShapeError(
                 f"{message or 'a tensor'} has {ops.ndim(x)} axes, wanted {rank}\n  hint: reshape it"
             )
+
+    @staticmethod
+    def assert_rank_at_least(
+        x: TensorLike, rank: int, message: Any = None, name: str | None = None
+    ) -> None:
+        """ShapeError unless a tensor has so many axes or more."""
+        if ops.ndim(x) < rank:
+            raise ShapeError(
+                f"{message or 'a tensor'} has {ops.ndim(x)} axes, wanted {rank} or more\n"
+                "  hint: reshape it"
+            )
+
+    @staticmethod
+    def assert_rank_in(
+        x: TensorLike, ranks: Sequence[int], message: Any = None, name: str | None = None
+    ) -> None:
+        """ShapeError unless the number of a tensor's axes is one of these."""
+        if ops.ndim(x) not in ranks:
+            raise ShapeError(
+                f"{message or 'a tensor'} has {ops.ndim(x)} axes, wanted one of {tuple(ranks)}\n"
+                "  hint: reshape it"
+            )
+
+    @staticmethod
+    def assert_scalar(tensor: TensorLike, message: Any = None, name: str | None = None) -> Any:
+        """The value, unless it has axes."""
+        if ops.ndim(tensor):
+            raise ShapeError(
+                f"{message or 'a tensor'} has shape {tuple(ops.shape(tensor))}, wanted a number\n"
+                "  hint: take one element of it"
+            )
+        return tensor
+
+    @staticmethod
+    def assert_type(
+        tensor: TensorLike, tf_type: Any, message: Any = None, name: str | None = None
+    ) -> None:
+        """TypeError unless a tensor is of that type."""
+        found = str(ops.convert_to_tensor(tensor).dtype)
+        if found != str(tf_type):
+            raise TypeError(
+                f"{message or 'a tensor'} is of type {found}, wanted {tf_type}\n"
+                "  hint: tf.cast(tensor, ...)"
+            )
+
+    @staticmethod
+    def assert_integer(x: TensorLike, message: Any = None, name: str | None = None) -> None:
+        """TypeError unless a tensor is of whole numbers."""
+        found = str(ops.convert_to_tensor(x).dtype)
+        if "int" not in found:
+            raise TypeError(
+                f"{message or 'a tensor'} is of type {found}, wanted whole numbers\n"
+                "  hint: tf.cast(x, tf.int32)"
+            )
+
+    @staticmethod
+    def Assert(
+        condition: TensorLike, data: Any, summarize: Any = None, name: str | None = None
+    ) -> None:
+        """ValueError with `data` unless the condition holds."""
+        if not _holds(condition):
+            said = ", ".join(str(v) for v in data) if isinstance(data, list | tuple) else str(data)
+            raise ValueError(f"assertion failed: {said}\n  hint: look at the condition")
 
     @staticmethod
     def assert_shapes(shapes: Any, data: Any = None, message: Any = None, **_: Any) -> None:

@@ -118,6 +118,7 @@ def saturate_cast(value: TensorLike, dtype: DTypeLike, name: str | None = None) 
 
 assert_equal, assert_less = debugging.assert_equal, debugging.assert_less
 assert_greater, assert_rank = debugging.assert_greater, debugging.assert_rank
+Assert = debugging.Assert
 
 
 def abs_(x: TensorLike, name: str | None = None) -> Tensor:
