@@ -622,3 +622,10 @@ def test_two_people_of_one_name_stay_two(tmp_path: Path) -> None:
     held = read_ocf(package(tmp_path / "p", moves, people=[*PEOPLE, twin])).holders
     units = sorted(float(h.units or 0) for h in held if h.paper == "Series A")
     assert units == [1e6, 3e6]
+
+
+def test_a_day_is_the_weekday_that_stands_beside_it() -> None:
+    assert read_day("Sunday, March 1, 2026") == read_day("Sun 1 March 2026") == dt.date(2026, 3, 1)
+    for text in ("Monday, March 1, 2026", "Sat. 1 March 2026"):
+        with pytest.raises(AmountError, match="is a Sunday"):
+            read_day(text)

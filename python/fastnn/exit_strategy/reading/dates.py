@@ -41,6 +41,7 @@ _DAY_FIRST = (
 _NAME_BETWEEN = r"(\d{4})[\s-]+([^\W\d_]+)\.?[\s-]+(\d{1,2})"
 _MONTH_FIRST = r"([^\W\d_]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})"
 _WEEKDAY = r"(?i)^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+"
+_WEEK = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 
 #: Year 0 of the eras that companies in Taiwan and Japan count in.
 _ERAS = {"民國": 1911, "民国": 1911, "令和": 2018, "平成": 1988, "昭和": 1925}
@@ -77,7 +78,8 @@ def read_day(text: str) -> dt.date:
         if found := re.fullmatch(_OF_AN_ERA, words):
             year = _ERAS[found[1]] + (1 if found[2] == "元" else int(found[2]))
             return dt.date(year, int(found[3]), int(found[4]))
-        words = re.sub(_WEEKDAY, "", words)
+        if told := re.match(_WEEKDAY, words):
+            return _on_weekday(words, told)
         if found := re.fullmatch(_NAME_BETWEEN, words):
             return dt.date(int(found[1]), _MONTHS[found[2].lower()], int(found[3]))
         if found := re.fullmatch(_DAY_FIRST, words):
@@ -89,6 +91,15 @@ def read_day(text: str) -> dt.date:
     except (ValueError, KeyError):
         pass
     raise AmountError(f"{words!r} is not a date", how_to_write(words))
+
+
+def _on_weekday(words: str, told: re.Match[str]) -> dt.date:
+    """The day of "Sunday, March 1, 2026", which must be one."""
+    day = read_day(words[told.end() :])
+    named, own = told[0][:3].lower(), _WEEK.split()[day.weekday()]
+    if named != own[:3].lower():
+        raise AmountError(f"{words!r} is a {own}", "mend the day or the name of the weekday")
+    return day
 
 
 def how_to_write(value: object) -> str:
