@@ -229,9 +229,10 @@ class BatchNormalization(_Affine):
     ) -> Tensor:
         """Normalised inputs; in training the moving averages follow."""
         x = ops.convert_to_tensor(inputs, "float32")
-        rank = ops.ndim(x)
+        rank, axis = ops.ndim(x), [self.axis]
         moved = None
-        if training and self.trainable:
+        trains = training and self.trainable
+        if trains:
             axes = [i for i in range(rank) if i != self.axis % rank]
             shrink = shrink_for(float(self.epsilon))
             mean, power = self._batch_moments(x, axes, mask, shrink)
@@ -251,13 +252,17 @@ class BatchNormalization(_Affine):
         if self.gamma is not None:
             scale = scale * self.gamma
             moved = None if moved is None else moved * self.gamma
-        shift = -mean * scale
-        if moved is not None:
-            shift = shift + moved
-        if self.beta is not None:
-            shift = shift + self.beta
-        axis = [self.axis]
-        return x * spread_along(scale, x.shape, axis) + spread_along(shift, x.shape, axis)
+        if not trains:
+            shift = -mean * scale
+            if self.beta is not None:
+                shift = shift + self.beta
+            return x * spread_along(scale, x.shape, axis) + spread_along(shift, x.shape, axis)
+        # From the distances, which keep the digits that a large mean would take from products.
+        y = (x - spread_along(mean, x.shape, axis)) * spread_along(scale, x.shape, axis)
+        for shift in (moved, None if self.beta is None else self.beta.value):
+            if shift is not None:
+                y = y + spread_along(shift, x.shape, axis)
+        return y
 
     def _corrections(self, mean: Any, stddev: Any) -> tuple[Any, Any]:
         """The factor and the offset that lead from the batch's statistics to the averages."""
@@ -298,9 +303,7 @@ class BatchNormalization(_Affine):
             power = ops.sum(ops.square(d) * weights, axis=axes)
             return mean, step.sum(step.present(power)) / count
         if mask is None:
-            mean = ops.mean(x, axis=axes)
-            d = (x - spread_along(mean, x.shape, [self.axis])) * shrink
-            return mean, ops.mean(ops.square(d), axis=axes)
+            return ops.mean(x, axis=axes), ops.var(x * shrink, axis=axes)
         weights = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
         total = ops.sum(weights * ops.ones_like(x), axis=axes) + 1e-7
         mean = ops.sum(x * weights, axis=axes) / total

@@ -15,6 +15,7 @@ pub mod gather;
 pub mod gemm;
 pub mod join;
 pub mod layer_norm;
+pub mod moments;
 pub mod order;
 pub mod place;
 pub mod pooling;

@@ -7,6 +7,7 @@ mod build;
 mod deferred;
 mod head;
 mod lines;
+mod moments;
 mod packed;
 mod rest;
 mod row_sums;
@@ -106,7 +107,7 @@ fn simplified(graph: &Graph) -> Result<Graph> {
     let inner = graph.nodes.iter().flat_map(|n| &n.attrs).filter_map(Attr::body).map(|body| body.count());
     headroom(((graph.nodes.len() + inner.sum::<usize>()) << 13) + (1 << 20))?;
     let graph = passes::simplified(graph)?;
-    let graph = row_sums::choose(passes::rounds::join(&graph)?.into_owned())?;
+    let graph = moments::choose(row_sums::choose(passes::rounds::join(&graph)?.into_owned())?)?;
     // What rounds share is computed once, packed operands of products included.
     let lifted = passes::scan::lift(&graph, &|body, shared| packed::choose(body, shared, &mut |_| Ok(true)))?;
     let Cow::Owned(lifted) = lifted else { return Ok(graph) };

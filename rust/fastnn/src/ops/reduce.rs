@@ -196,7 +196,7 @@ rows! {
         class: Class::Composite,
         accept: Accept::Float,
         infer: |types, attrs| infer_float("variance", types, attrs),
-        vjp: Vjp::Lowered,
+        vjp: Vjp::Rule(variance_vjp),
         kind: Kind::Lowered(lower_variance),
         reference: |x, a, out| fold(x, a, out, variance),
         formula: "np.var(x, axis=axis, keepdims=keepdims)",
@@ -392,6 +392,18 @@ fn count_true(g: &mut Graph, x: Id, a: &[Attr], wanted: bool) -> Result<Id> {
     let t = if wanted { t } else { g.logical_not(t) };
     let t = g.to_float(t);
     g.try_add(&SUM, &[t], a)
+}
+
+/// dx = 2 dy (x - mean) / n. That the mean moves with x changes nothing: distances from it add up to 0.
+fn variance_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
+    let axis = g.node(y).attrs[0].clone();
+    let count = g.extent(x[0], &axis);
+    let mean = g.build(&MEAN, &[x[0]], &[axis, Attr::Bool(true)]);
+    let away = g.sub(x[0], mean);
+    let part = g.mul_scalar(dy, 2.0);
+    let part = g.div(part, count);
+    let part = with_axes(g, y, x[0], part);
+    vec![Some(g.mul(away, part))]
 }
 
 fn lower_variance(g: &mut Graph, x: &[Id], a: &[Attr]) -> Result<Id> {

@@ -11,7 +11,7 @@ use crate::kernels::stored;
 use crate::ops::conv::{CONV, CONV_WEIGHT_GRAD, with_zeros};
 use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, POWER, RECIPROCAL, SQUARE, STOP_GRADIENT, SUBTRACT};
 use crate::ops::matmul::MATMUL;
-use crate::ops::movement::{BROADCAST_TO, PAD, TRANSPOSE};
+use crate::ops::movement::{BROADCAST_TO, PAD, RESHAPE, TRANSPOSE};
 use crate::ops::reduce::EXTENT;
 use crate::shape::{DType, Shape};
 use std::collections::HashMap;
@@ -164,7 +164,7 @@ fn scalar_value(g: &Graph, id: Id) -> Option<f64> {
     let node = g.node(id);
     match node.op {
         op if op == &SCALAR => Some(node.attrs[0].float()),
-        op if op == &BROADCAST_TO => scalar_value(g, node.inputs[0]),
+        op if op == &BROADCAST_TO || op == &RESHAPE => scalar_value(g, node.inputs[0]),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 //! (the macro `elementwise!` fills both tables); rows with work of their own have a line here. Rows
 //! that other back ends run differently need no change in the graph or the passes.
 
-use super::{packed, row_sums};
+use super::{moments, packed, row_sums};
 use crate::error::Result;
 use crate::graph::{Attr, OpDef, StepCtx, Ty};
 use crate::kernels::Blocked;
@@ -93,6 +93,8 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&movement::CONCATENATE, movement::concatenate_step),
     (&packed::PACK, packed::pack_step),
     (&packed::WINOGRAD_FILTERS, packed::winograd_filters_step),
+    (&moments::COLUMN_MOMENTS, moments::column_moments_step),
+    (&moments::COLUMN_SUMS, moments::column_sums_step),
     (&row_sums::ROW_ORDER, row_sums::row_order_step),
     (&random::RANDOM_UNIFORM, random::uniform_step),
     (&random::RANDOM_NORMAL, random::normal_step),
