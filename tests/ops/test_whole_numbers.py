@@ -99,3 +99,42 @@ def test_sums_and_products_of_truth_values_are_truth_values():
     assert (x + 1).dtype == ops.sum(x).dtype == "int32"
     symbol = fastnn.Input((3,), dtype="bool")
     assert (symbol * symbol).dtype == "bool"
+
+
+def _ways(model):
+    """Every way from arrays to what a model gives."""
+    return [
+        model,
+        lambda x: model(ops.convert_to_tensor(x)),
+        lambda x: model.predict(x, verbose=0),
+        lambda x: model.predict(iter([(np.asarray(x),)]), verbose=0),
+        model.predict_on_batch,
+        fastnn.Predictor(model),
+    ]
+
+
+def test_an_input_of_truth_values_counts_every_number_but_zero_as_true():
+    flags = fastnn.Input((2,), dtype="bool")
+    model = fastnn.Model(flags, ops.cast(flags, "float32") * 2.0)
+    for f in _ways(model):
+        for x in ([[8, 0]], np.array([[3.7, 0.0]]), np.array([[True, False]])):
+            assert np.asarray(f(np.asarray(x))).tolist() == [[2.0, 0.0]]
+    model.compile("sgd", "mse")
+    wanted = np.array([[2.0, 0.0]], np.float32)
+    assert model.evaluate(np.array([[8, 0]]), wanted, verbose=0) == 0.0
+    assert model.evaluate(iter([(np.array([[8.0, 0.0]]), wanted)]), verbose=0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "odd"), [("uint8", 300), ("uint8", -1), ("int8", 128), ("uint8", 3.7), ("int32", 3.7)]
+)
+def test_numbers_that_a_whole_input_does_not_hold_are_refused_on_every_way(dtype, odd):
+    numbers = fastnn.Input((2,), dtype=dtype)
+    model = fastnn.Model(numbers, ops.cast(numbers, "float32") * 2.0)
+    for f in _ways(model):
+        assert np.asarray(f(np.array([[5.0, 100.0]], np.float32))).tolist() == [[10.0, 200.0]]
+        with pytest.raises(DataError, match=r"holds .* whole numbers"):
+            f(np.array([[1, odd]]))
+        if isinstance(odd, float):
+            with pytest.raises(DataError, match=r"holds .* whole numbers"):
+                f(np.array([[1, odd]], np.float32))

@@ -34,7 +34,7 @@ from fastnn.tracing.call_context import current_call, without_own_name
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.stored import MODES, weights_in, with_fewer_bits
 from fastnn.tracing.variables import current_scope, local as _scopes
-from fastnn.training.inputs import whole_inputs
+from fastnn.training.inputs import typed_inputs
 from fastnn.training.memory import device_memory
 from fastnn.training.trainer import Trainer
 
@@ -104,7 +104,7 @@ class Model(Trainer, Layer):
                     return self._predict_function(x)[0](x)
         if args:
             within = current_scope() is not None or current_call() is not None
-            args = (whole_inputs(self, read_text(self, args[0], within)), *args[1:])
+            args = (typed_inputs(self, read_text(self, args[0], within)), *args[1:])
         out = Layer.__call__(self, *args, **kwargs)
         if (
             not (self._shortcut[3] and self._is_current())
@@ -122,7 +122,7 @@ class Model(Trainer, Layer):
         if self._device_calls is None:
             self._device_calls = DeviceCalls(self, Layer.__call__)
         if args:
-            args = (whole_inputs(self, read_text(self, args[0])), *args[1:])
+            args = (typed_inputs(self, read_text(self, args[0])), *args[1:])
         return self._device_calls.run(args, kwargs, all(map(_is_ours, self._every_layer())))
 
     def _read_values(self, args: tuple[Any, ...]) -> tuple[Any, ...]:

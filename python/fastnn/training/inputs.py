@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.caching import cached
 from fastnn.data.arrays import as_arrays, leaf, stacked
@@ -17,8 +18,16 @@ from fastnn.layers.preprocessing.host import read_batches, read_text, text_input
 from fastnn.tracing.fingerprint import is_ours
 
 __all__ = [
-    "as_array_data", "as_whole_numbers", "check_class_keys", "check_labels", "fit_inputs",
-    "source_of", "validation_of", "weigh_by_class", "whole_inputs",
+    "as_array_data",
+    "as_declared",
+    "as_whole_numbers",
+    "check_class_keys",
+    "check_labels",
+    "fit_inputs",
+    "source_of",
+    "typed_inputs",
+    "validation_of",
+    "weigh_by_class",
 ]  # fmt: skip
 
 
@@ -51,7 +60,7 @@ def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
         if names[i] in texts:
             fixed.append(a)  # what the layer there has made of it
             continue
-        _check_whole_input("x" if len(leaves) == 1 else f"x[{i}]", a, model, i)
+        a = _of_batch("x" if len(leaves) == 1 else f"x[{i}]", a, model, i)
         if a.shape[1:] != tuple(shape[1:]) and model._takes(a, shape):
             fixed.append(a)
             continue
@@ -64,34 +73,84 @@ def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
     )  # fmt: skip
 
 
-def whole_inputs(model: Any, x: Any) -> Any:
-    """`x` with arrays of floats as int32 where they hold whole numbers and the model's `Input` is
-    of them: float32 would round those beyond 2^24.
+def typed_inputs(model: Any, x: Any) -> Any:
+    """`x` with arrays and tensors in the types of the model's inputs, as Keras has them: truth
+    values are all numbers but 0, and whole numbers among floats become int32, which float32 would
+    round beyond 2^24. DataError for numbers that a whole type does not hold.
     """
     if model._input_shapes() is None:
         return x
-    whole = [t.dtype == "int32" for t in model.inputs]
-    if not any(whole):
+    types = [t.dtype if t.dtype in _CONVERTED else None for t in model.inputs]
+    if not any(types):
         return x
     names = model.input_names
     if isinstance(x, dict):
-        of = dict(zip(names, whole, strict=True))
-        return {k: as_whole_numbers(v) if of.get(k) else v for k, v in x.items()}
+        of = dict(zip(names, types, strict=True))
+        return {k: _typed(v, of.get(k), f"x[{k!r}]") for k, v in x.items()}
     if type(x) in (list, tuple):
-        if len(names) == 1 and x and isinstance(x[0], float | list | tuple):
-            return _listed_whole_numbers(x)
+        if len(names) == 1 and x and isinstance(x[0], int | float | list | tuple):
+            return _typed(x, types[0], "x")
         if len(x) != len(names):
             return x
-        return type(x)([as_whole_numbers(v) if w else v for v, w in zip(x, whole, strict=True)])
-    return as_whole_numbers(x) if len(names) == 1 else x
+        return type(x)(
+            [
+                _typed(v, dtype, f"x[{i}]" if len(names) > 1 else "x")
+                for i, (v, dtype) in enumerate(zip(x, types, strict=True))
+            ]
+        )
+    return _typed(x, types[0], "x") if len(names) == 1 else x
 
 
-def _listed_whole_numbers(x: Any) -> Any:
-    try:
-        a = np.asarray(x)
-    except (TypeError, ValueError):
-        return x  # ragged, which is told where it becomes an array
-    return as_whole_numbers(a) if a.dtype.kind == "f" else x
+#: The types of inputs that are not computed in as float32.
+_CONVERTED = ("bool", "int32", "int8", "uint8")
+
+
+def _typed(a: Any, dtype: str | None, what: str) -> Any:
+    """What one input is given, in its type."""
+    if dtype is None:
+        return a
+    if isinstance(a, Tensor):
+        if a.dtype == dtype:
+            return a
+        if a.is_traced or dtype == "bool":
+            return a.astype(dtype)
+        a = a.numpy()
+    elif type(a) in (list, tuple):
+        try:
+            listed = np.asarray(a)
+        except (TypeError, ValueError):
+            return a  # ragged, which is told where it becomes an array
+        if listed.dtype.kind not in "bfiu" or (dtype == "int32" and listed.dtype.kind != "f"):
+            return a
+        a = listed
+    return as_declared(a, dtype, what)
+
+
+def as_declared(a: Any, dtype: str | None, what: str) -> Any:
+    """An array in the type of its input; DataError, which names the array `what`, for numbers that
+    this type does not hold.
+    """
+    if not isinstance(a, np.ndarray) or a.dtype.kind not in "bfiu" or a.dtype == dtype:
+        return a
+    if dtype == "bool":
+        return a != 0
+    if dtype == "int32":
+        whole = as_whole_numbers(a)
+        if whole.dtype.kind == "f":
+            _refuse_fractions(what, whole)
+        return whole
+    if dtype in ("int8", "uint8"):
+        limits = np.iinfo(dtype)
+        bad = ~((a >= limits.min) & (a <= limits.max) & (a == np.rint(a)))
+        if bad.any():
+            place = tuple(int(n) for n in np.argwhere(bad)[0])
+            raise DataError(
+                f"{what} holds {a[place]:.6g} at position {place}, wanted whole numbers from "
+                f"{limits.min} to {limits.max} for Input(dtype={dtype!r})\n"
+                f"  hint: {what}.astype({dtype!r}) cuts them, Input(dtype='float32') takes them"
+            )
+        return a.astype(dtype)
+    return a
 
 
 def as_whole_numbers(a: Any) -> Any:
@@ -102,26 +161,30 @@ def as_whole_numbers(a: Any) -> Any:
     return a.astype(np.int32) if is_whole.all() else a
 
 
-def _check_whole_input(what: str, a: Any, model: Any, at: int) -> None:
-    """DataError for what is no whole number of 32 bits where the model's `Input` is of them."""
-    inputs = getattr(model, "inputs", None)
-    if a.dtype.kind != "f" or not inputs or at >= len(inputs) or inputs[at].dtype != "int32":
-        return
+def _refuse_fractions(what: str, a: np.ndarray[Any, Any]) -> None:
+    """DataError for the first float that is no whole number of 32 bits."""
     odd = ~((a >= -(2**31)) & (a < 2**31) & (a == np.rint(a)))
-    rounded = ~odd & (np.abs(a) >= 2**24)
-    if rounded.any():
-        place = tuple(int(n) for n in np.argwhere(rounded)[0])
-        raise DataError(
-            f"{what} holds floats of 2^24 and more, as {a[place]:.0f} at position {place}, which "
-            "float32 may have rounded, wanted whole numbers for Input(dtype='int32')\n"
-            f"  hint: {what} as an array of int32 or int64"
-        )
-    if odd.any():
-        place = tuple(int(n) for n in np.argwhere(odd)[0])
-        raise DataError(
-            f"{what} holds {a[place]:.6g} at position {place}, wanted whole numbers for "
-            f"Input(dtype='int32')\n  hint: round them first, or Input(dtype='float32')"
-        )
+    place = tuple(int(n) for n in np.argwhere(odd)[0])
+    raise DataError(
+        f"{what} holds {a[place]:.6g} at position {place}, wanted whole numbers for "
+        f"Input(dtype='int32')\n  hint: round them first, or Input(dtype='float32')"
+    )
+
+
+def _of_batch(what: str, a: Any, model: Any, at: int) -> Any:
+    """An array of a batch, whose numbers may be float32 as they come, in the type of its input."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs or at >= len(inputs):
+        return a
+    if inputs[at].dtype == "int32" and a.dtype.kind == "f" and (big := np.abs(a) >= 2**24).any():
+        place = tuple(int(n) for n in np.argwhere(big)[0])
+        if -(2**31) <= a[place] < 2**31:
+            raise DataError(
+                f"{what} holds floats of 2^24 and more, as {a[place]:.0f} at position {place}, "
+                "which float32 may have rounded, wanted whole numbers for Input(dtype='int32')\n"
+                f"  hint: {what} as an array of int32 or int64"
+            )
+    return as_declared(a, inputs[at].dtype, what)
 
 
 def _match_inputs(x: Any, names: list[str]) -> list[Any]:
@@ -138,7 +201,7 @@ def _match_inputs(x: Any, names: list[str]) -> list[Any]:
 
 def as_array_data(model: Any, x: Any, y: Any, weights: Any, predicts: bool = False) -> ArrayData:
     """Arrays of equal length, x in the shapes that the model wants."""
-    x = whole_inputs(model, read_text(model, x))
+    x = typed_inputs(model, read_text(model, x))
     if isinstance(x, list) and x and isinstance(x[0], tuple | list) is False and not isinstance(
         x[0], int | float | str | bool | np.generic
     ) and model._single_input():  # fmt: skip
