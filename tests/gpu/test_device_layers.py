@@ -33,7 +33,7 @@ NETS = {
     "shapes": lambda: flat(L.Reshape((4, 4)), L.Permute((2, 1)), L.Cropping1D(1),
                            L.ZeroPadding1D(2), L.UpSampling1D(2), L.Flatten(), L.RepeatVector(2),
                            L.Flatten()),
-    # Normalisation takes a bias off again: its gradient is rounding, of which Adam makes whole steps.
+    # Normalisation takes a bias off again: its gradient is rounding, which Adam makes steps of.
     "conv2d": lambda: image(L.Conv2D(6, 3, strides=2, padding="same"), L.ReLU(),
                             L.Conv2D(4, 2, dilation_rate=2, use_bias=False),
                             L.BatchNormalization()),
