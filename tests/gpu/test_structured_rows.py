@@ -174,6 +174,18 @@ def test_pooling_and_its_gradients(gpu, shape):
             same(gpu, "average_pool_grad", [dy], {**back, "count_padding": counted}, 1e-6)
 
 
+@pytest.mark.parametrize("shape", [(2, 9, 8, 3), (1, 7, 1, 5), (0, 4, 4, 2)], ids=str)
+def test_resampling_and_its_gradient(gpu, shape):
+    for made, taps in (((18, 16), (2, 2)), ((3, 5), (4, 3)), ((4, 4), (1, 1))):
+        tables = []
+        for size, new, t in zip(shape[1:3], made, taps, strict=True):
+            at = np.arange(new, dtype=np.int32) * (size + 1) // new - 1
+            tables += [at.astype(np.int32), f(new, t)]
+        same(gpu, "resample", [f(*shape), *tables], {}, 4e-6)
+        dy = f(shape[0], *made, shape[3])
+        same(gpu, "resample_grad", [dy, *tables], {"size": shape[1:3]}, 4e-6)
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (63,), (65,), (3, 5, 7), (0,), (3000,)], ids=str)
 def test_random_numbers_are_the_cpus(gpu, shape):
     key, stream = ids(-(2**31), 2**31 - 1, (4,)), -7

@@ -175,6 +175,29 @@ def _pool_grad(g, row):
     return [dy, chosen(g, (n, *places, channels), attrs["window"])], attrs
 
 
+@recipe("resample", "resample_grad")
+def _resample(g, row):
+    back = row.name == "resample_grad"
+    i = g.pick(lambda v: v.ndim == 4)
+    if i is None or g.chance(0.3):
+        i = g.leaf(
+            (int(g.rng.integers(1, 3)), *g.rng.integers(1, 7, 2), int(g.one((1, 2, 3, 5, 8, 17))))
+        )
+    tables, size = [], []
+    for have in g.values[i].shape[1:3]:
+        other, taps = int(g.rng.integers(1, 9)), int(g.rng.integers(1, 4))
+        new, old = (have, other) if back else (other, have)
+        at = (
+            np.sort(g.rng.integers(-1, old + 1, new))
+            if g.chance(0.7)
+            else g.rng.integers(-2, old + 2, new)
+        )
+        weights = factor(g, (new, taps))
+        tables += [g.raw(at.astype(np.int32)), weights]
+        size.append(old)
+    return [i, *tables], {"size": tuple(size)} if back else {}
+
+
 @recipe("sparse_softmax_cross_entropy")
 def _sparse_softmax_cross_entropy(g, row):
     i = with_axis(g, fits=lambda v: v.shape[-1] > 0)

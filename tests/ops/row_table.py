@@ -97,6 +97,43 @@ def recurrent(gates, *operands, **attrs):
     return found
 
 
+def resampling(back):
+    """Cases of `resample`, or of its gradient: one tap and many, places in order and not, some of
+    them outside, all numbers of channels that are read differently, and empty ones.
+    """
+    found = []
+    for batch, size, made, taps, channels in (
+        (1, (2, 3), (3, 2), (2, 1), 1),
+        (2, (2, 2), (3, 2), (2, 2), 2),
+        (1, (1, 3), (2, 2), (3, 2), 3),
+        (2, (5, 4), (11, 9), (2, 2), 3),
+        (1, (7, 9), (16, 19), (4, 3), 1),
+        (2, (9, 6), (4, 3), (5, 6), 2),
+        (1, (6, 5), (12, 10), (1, 1), 4),
+        (1, (6, 7), (13, 5), (3, 2), 6),
+        (1, (4, 6), (9, 8), (2, 4), 8),
+        (2, (5, 6), (9, 3), (2, 9), 17),
+        (1, (40, 3), (90, 7), (35, 2), 33),
+        (0, (3, 3), (2, 2), (2, 2), 3),
+        (2, (0, 3), (2, 2), (1, 2), 3),
+        (2, (3, 3), (0, 2), (2, 2), 3),
+        (2, (3, 3), (2, 2), (0, 2), 3),
+        (2, (3, 3), (2, 2), (2, 2), 0),
+    ):
+        tables = []
+        for k, (n, new, t) in enumerate(zip(size, made, taps, strict=True)):
+            ordered = np.arange(new) * (n + 1) // max(new, 1) - 1
+            at = ordered if k == len(found) % 2 else np.arange(new) * 7 % (n + 3) - 2
+            tables += [at.astype(np.int32), (new, t)]
+        image = (batch, *(made if back else size), channels)
+        found.append(case(image, *tables, **({"size": size} if back else {})))
+    halves = np.array([[0.5, 0.0], [1.0, 0.0], [0.0, 0.0], [0.25, 0.5]], np.float32)
+    same = (ints(0, 1, 2), np.ones((3, 1), np.float32))
+    found.append(case((1, 4, 3, 3) if back else (1, 5, 3, 3), ints(0, 1, 2, 4), halves, *same,
+                      **({"size": (5, 3)} if back else {})))  # fmt: skip
+    return found
+
+
 def attention(backward=False):
     """Cases of attention, or of its gradient: with everything, and with scalars."""
     found = []
@@ -423,6 +460,8 @@ CASES = {
         case((1, 4, 5, 1), size=(4, 4), window=(2, 2), padding=(1, 0, 1, 1), count_padding=True),
         case((2, 3, 5, 33), size=(8, 9), window=(3, 2), strides=(3, 2), padding=(1, 0, 1, 1)),
     ],
+    "resample": resampling(back=False),
+    "resample_grad": resampling(back=True),
     "cumsum": [case((3, 5), axis=-1), case((3, 5), axis=0), case((2, 1025), axis=1)],
 }
 

@@ -110,6 +110,74 @@ def test_resized_images_are_products_with_the_weights_and_so_are_their_gradients
     np.testing.assert_allclose(slope, want, atol=2e-6)
 
 
+def _weights(size, new, kind, antialias):
+    if kind == "nearest":
+        return np.eye(size)[(2 * np.arange(new) + 1) * size // (2 * new)]
+    return resampling.weights(size, new, kind, antialias).astype(np.float64)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6, 8, 17, 40])
+@pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"])
+def test_every_way_of_resizing_is_a_product_with_its_weights(kind, channels):
+    for size, new in (((9, 7), (4, 20)), ((5, 6), (11, 13)), ((8, 8), (16, 16)), ((12, 1), (6, 5))):
+        for antialias in (False, True) if kind != "nearest" else (False,):
+            x = RNG.standard_normal((2, *size, channels)).astype(np.float32)
+            dy = RNG.standard_normal((2, *new, channels)).astype(np.float32)
+            down, across = (_weights(*n, kind, antialias) for n in zip(size, new, strict=True))
+            want = np.einsum("ih,bhwc,jw->bijc", down, x, across)
+            slope = np.einsum("ih,bijc,jw->bhwc", down, dy, across)
+            for form, axes in (("channels_last", (0, 1, 2, 3)), ("channels_first", (0, 3, 1, 2))):
+                resize = lambda x: image.resize(x, new, kind, antialias, data_format=form)  # noqa: E731, B023
+                laid = np.ascontiguousarray(x.transpose(axes))
+                np.testing.assert_allclose(resize(laid), want.transpose(axes), atol=4e-6)
+                along = lambda x, dy: fastnn.ops.sum(resize(x) * dy)  # noqa: E731, B023
+                back = fastnn.grad(along)(laid, np.ascontiguousarray(dy.transpose(axes)))
+                np.testing.assert_allclose(back, slope.transpose(axes), atol=2e-5)
+
+
+def test_the_gradient_of_a_resizing_s_gradient_is_the_resizing():
+    x, dy = RNG.standard_normal((1, 5, 4, 3)), RNG.standard_normal((1, 9, 7, 3))
+    x, dy = x.astype(np.float32), dy.astype(np.float32)
+    inner = fastnn.grad(lambda x, dy: fastnn.ops.sum(image.resize(x, (9, 7), "bicubic") * dy))
+    outer = fastnn.grad(lambda dy, x, z: fastnn.ops.sum(inner(x, dy) * z))
+    np.testing.assert_allclose(outer(dy, x, x), image.resize(x, (9, 7), "bicubic"), atol=2e-6)
+
+
+def test_resized_images_have_the_same_bits_on_any_number_of_threads():
+    before = fastnn.get_num_threads()
+    try:
+        for size, new, channels in ((40, 90, 3), (90, 40, 3), (30, 60, 32), (61, 45, 1)):
+            x = RNG.standard_normal((3, size, size, channels)).astype(np.float32)
+            dy = RNG.standard_normal((3, new, new, channels)).astype(np.float32)
+            both = fastnn.value_and_grad(
+                lambda x, dy: fastnn.ops.sum(image.resize(x, (dy.shape[1],) * 2) * dy)
+            )
+            found = set()
+            for threads in (1, 2, 3):
+                fastnn.set_num_threads(threads)
+                found.add(
+                    image.resize(x, (new, new)).numpy().tobytes() + both(x, dy)[1].numpy().tobytes()
+                )
+            assert len(found) == 1
+    finally:
+        fastnn.set_num_threads(before)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 5, 3), (2, 4, 5, 0)])
+def test_no_images_are_resized_to_none(shape):
+    assert image.resize(np.zeros(shape, np.float32), (3, 9)).shape == (shape[0], 3, 9, shape[3])
+
+
+def test_enlarged_images_repeat_or_blend_and_keep_the_type_of_whole_numbers():
+    x = np.arange(12, dtype=np.int32).reshape(1, 2, 3, 2)
+    twice = x.repeat(2, 1).repeat(3, 2)
+    up = fastnn.layers.UpSampling2D((2, 3))
+    assert up(x).numpy().tolist() == twice.tolist()
+    assert up(x.astype(np.float32)).numpy().tolist() == twice.tolist()
+    blended = fastnn.layers.UpSampling2D((2, 3), interpolation="bilinear")(x.astype(np.float32))
+    np.testing.assert_allclose(blended, image.resize(x, (4, 9)), atol=1e-6)
+
+
 def test_what_is_not_finite_stays_where_smaller_images_see_it():
     x = np.ones((1, 9, 6, 1), np.float32)
     x[0, 2, 3], x[0, 8, 0] = np.nan, np.inf

@@ -131,11 +131,40 @@ def averaged_back(dy, size, window, strides, padding, count_padding):
     return _inside(wide, axes)
 
 
+def _resampler(at, by, size):
+    """The matrix that places and weights stand for."""
+    matrix = np.zeros((len(at), size))
+    for (i, k), weight in np.ndenumerate(by):
+        if 0 <= at[i] + k < size:
+            matrix[i, at[i] + k] = weight
+    return matrix
+
+
+def _between(x, rows, columns):
+    """Sums over what has a weight; 0 times infinity counts nowhere."""
+    out = np.zeros((x.shape[0], len(rows), len(columns), x.shape[-1]))
+    for (i, h), by in np.ndenumerate(rows):
+        for (j, w), across in np.ndenumerate(columns):
+            if by != 0 and across != 0:
+                out[:, i, j] += by * across * x[:, h, w]
+    return out
+
+
+def resampled(x, row_at, row_by, column_at, column_by):
+    rows = _resampler(row_at, row_by, x.shape[1])
+    return _between(x, rows, _resampler(column_at, column_by, x.shape[2]))
+
+
+def resampled_back(dy, row_at, row_by, column_at, column_by, size):
+    rows = _resampler(row_at, row_by, size[0])
+    return _between(dy, rows.T, _resampler(column_at, column_by, size[1]).T)
+
+
 #: Names that formulas may call.
 NAMES = {
     f.__name__: f
     for f in (
         averaged, averaged_back, convolved, convolved_back, convolved_weights,
-        picked, pooled, unpooled,
+        picked, pooled, resampled, resampled_back, unpooled,
     )
 }  # fmt: skip

@@ -280,6 +280,8 @@ __all__ = [
     "relu",
     "relu6",
     "repeat",
+    "resample",
+    "resample_grad",
     "reshape",
     "rfft",
     "right_shift",

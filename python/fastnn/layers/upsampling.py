@@ -98,12 +98,10 @@ class UpSampling2D(Layer):
         """Repeated or interpolated rows and columns."""
         first = first_axis(self.data_format)
         x = ops.convert_to_tensor(inputs)
-        if self.interpolation == "nearest":
+        if self.interpolation == "nearest" and str(x.dtype) != "float32":
             return _repeat(_repeat(x, self.size[0], first), self.size[1], first + 1)
-        x = ops.cast(x, "float32")
-        for axis, times in ((first, self.size[0]), (first + 1, self.size[1])):
-            x = resized(x, axis, x.shape[axis] * times, self.interpolation)
-        return x
+        new = [x.shape[first + i] * times for i, times in enumerate(self.size)]
+        return resized(ops.cast(x, "float32"), first, new, self.interpolation)
 
 
 class UpSampling3D(Layer):

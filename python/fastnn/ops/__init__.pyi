@@ -300,6 +300,8 @@ from fastnn.ops.rows import random_normal as random_normal
 from fastnn.ops.rows import random_permutation as random_permutation
 from fastnn.ops.rows import random_uniform as random_uniform
 from fastnn.ops.rows import reciprocal as reciprocal
+from fastnn.ops.rows import resample as resample
+from fastnn.ops.rows import resample_grad as resample_grad
 from fastnn.ops.rows import rsqrt as rsqrt
 from fastnn.ops.rows import selu as selu
 from fastnn.ops.rows import sigmoid as sigmoid
@@ -676,6 +678,8 @@ __all__ = [
     "relu",
     "relu6",
     "repeat",
+    "resample",
+    "resample_grad",
     "reshape",
     "rfft",
     "right_shift",

@@ -18,8 +18,8 @@ from fastnn.ops.convert import TensorLike, convert_to_tensor
 from fastnn.ops.families import name_ops
 from fastnn.ops.likeness import ssim
 from fastnn.ops.patches import extract_patches, extract_patches_3d, sobel_edges
-from fastnn.ops.resampling import KINDS, nearest, scale_and_translate, shrunk, weights
-from fastnn.ops.shapes import moveaxis, stack, transpose
+from fastnn.ops.resampling import KINDS, resized, scale_and_translate
+from fastnn.ops.shapes import moveaxis, stack
 from fastnn.ops.warp import (
     affine_transform,
     gaussian_blur,
@@ -217,17 +217,8 @@ def resize(
         x = _middle(x, size)
     if pad_to_aspect_ratio:
         x = _bordered(x, size, fill_value)
-    for axis, new in ((-3, size[0]), (-2, size[1])):
-        old = x.shape[axis]
-        if interpolation == "nearest":
-            x = _c.take(x, nearest(old, new), axis=axis)
-            continue
-        matrix = weights(old, new, interpolation, antialias)
-        made = shrunk(x, axis, matrix)
-        if made is None:
-            made = moveaxis(_c.matmul(moveaxis(x, axis, -1), transpose(matrix)), -1, axis)
-        x = made
-    return _back(x, first)
+    x = _back(x, first)
+    return resized(x, -2 if first else -3, tuple(size), interpolation, antialias)
 
 
 def _sides(x: TensorLike, what: str) -> tuple[int, int]:

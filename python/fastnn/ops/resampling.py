@@ -1,4 +1,4 @@
-"""Resizing along an axis as a product with a matrix of interpolation weights, or by neighbours.
+"""Resizing along axes by interpolation weights: those that are not 0, or a matrix for open sizes.
 
 Sample points lie at pixel centres, weights outside the image are dropped and the rest sums to one
 (as `jax.image.resize`). Cubic: Keys 1981 with a = -1/2; Lanczos: Duchon 1979.
@@ -6,6 +6,7 @@ Sample points lie at pixel centres, weights outside the image are dropped and th
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -13,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import TensorLike, arange, cast, convert_to_tensor, known_size, shape
+from fastnn.ops.convert import TensorLike, arange, cast, convert_to_tensor, known_size, ones, shape
 from fastnn.ops.elements import abs, where
 from fastnn.ops.linalg import exact_matmul
 from fastnn.ops.reduce import sum
 from fastnn.ops.rows import maximum, take
-from fastnn.ops.shapes import moveaxis, reshape
+from fastnn.ops.shapes import moveaxis, reshape, transpose
 from fastnn.ops.special import sinc
 from fastnn.tracing.symbolic import keras_op
 
-__all__ = ["KINDS", "nearest", "resized", "scale_and_translate", "shrunk", "weights"]
+__all__ = ["KINDS", "banded", "resampled", "resized", "scale_and_translate", "weights"]
 
 #: Where the kernels find their functions: NumPy, or the ops where sizes are open.
 Arrays = Any
@@ -73,25 +75,53 @@ def weights(size: Any, new: Any, kind: str, antialias: bool = False) -> Any:
     return values / sum(values, axis=1, keepdims=True)
 
 
-def shrunk(x: TensorLike, axis: int, matrix: Any) -> Any:
-    """`x` with the elements along `axis` that `matrix` makes, where they are no more than before
-    and each is made of one or two; else None. What is not finite stays where it is read.
-    """
-    if not isinstance(matrix, np.ndarray) or matrix.shape[0] > matrix.shape[1]:
-        return None
+#: First places (new,) and weights (new, taps), as the row `resample` takes them.
+Table = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+
+
+def banded(matrix: np.ndarray[Any, Any]) -> Table:
+    """A matrix (new, size) as the weights from the first to the last of a row that is not 0."""
+    new, size = matrix.shape
     seen = matrix != 0
-    if not 0 < seen.sum(1).max(initial=0) <= 2:
-        return None
-    first, last = seen.argmax(1), matrix.shape[1] - 1 - seen[:, ::-1].argmax(1)
-    # An element that is made of one reads it twice, by halves: 0 times infinity would be NaN.
-    share = np.where(first == last, np.float32(0.5), np.float32(1.0))
-    places = [1] * (x.ndim + axis) + [len(matrix)] + [1] * (-1 - axis)
+    first = seen.argmax(1) if size else np.zeros(new, np.int64)
+    beyond = size - seen[:, ::-1].argmax(1) if size else first
+    taps = int(np.where(seen.any(1), beyond - first, 0).max(initial=1))
+    places = first[:, None] + np.arange(taps)
+    by = np.zeros((new, taps), np.float32)
+    rows, taken = np.nonzero(places < beyond[:, None])
+    by[rows, taken] = matrix[rows, places[rows, taken]]
+    return first.astype(np.int32), by
 
-    def part(at: Any) -> Any:
-        factors = matrix[np.arange(len(matrix)), at] * share
-        return take(x, at.astype(np.int32), axis=axis) * factors.reshape(places)
 
-    return part(first) + part(last)
+@functools.lru_cache(maxsize=256)
+def table(size: int, new: int, kind: str, antialias: bool = False) -> Table:
+    """What resizes an axis of `size` elements to `new` by one of `KINDS` or `"nearest"`."""
+    if kind != "nearest":
+        return banded(weights(size, new, kind, antialias))
+    first = (2 * np.arange(new) + 1) * size // (2 * new)
+    return first.astype(np.int32), np.ones((new, 1), np.float32)
+
+
+def _same(size: Any) -> tuple[Any, Any]:
+    """The table that leaves an axis as it is."""
+    if isinstance(size, int):
+        return np.arange(size, dtype=np.int32), np.ones((size, 1), np.float32)
+    return arange(size), ones((size, 1))
+
+
+def resampled(x: Tensor, axis: int, *tables: Table | None) -> Tensor:
+    """`x` with the axis, and the one behind it, made anew by tables; None leaves one as it is."""
+    axis, count, all_sizes = axis % x.ndim, len(tables), shape(x)
+    lead, sizes, tail = all_sizes[:axis], all_sizes[axis : axis + count], all_sizes[axis + count :]
+    made = [size if t is None else len(t[0]) for size, t in zip(sizes, tables, strict=True)]
+    if len(tables) == 1:
+        # Sums of rows are sums of long lines, those of columns of pixels.
+        sizes, tables = ((*sizes, 1), (*tables, None)) if tail else ((1, *sizes), (None, *tables))
+    if all(t is None for t in tables):
+        return x
+    given = [part for size, t in zip(sizes, tables, strict=True) for part in t or _same(size)]
+    y = _core.ops.resample(reshape(x, (math.prod(lead), *sizes, math.prod(tail))), *given)
+    return reshape(y, (*lead, *made, *tail))
 
 
 def nearest(size: Any, new: int) -> Any:
@@ -99,12 +129,24 @@ def nearest(size: Any, new: int) -> Any:
     return (2 * arange(new) + 1) * size // (2 * new)
 
 
-def resized(x: TensorLike, axis: int, new: Any, kind: str) -> Any:
-    """`x` with `axis` (after the batch) brought to `new` elements."""
-    batch, lead, size, tail = shape(x)[0], x.shape[1:axis], x.shape[axis], x.shape[axis + 1 :]
-    rows = reshape(x, (math.prod((batch, *lead)), size, math.prod(tail)))
-    out = exact_matmul(convert_to_tensor(weights(size, new, kind)), rows)
-    return reshape(out, (batch, *lead, new, *tail))
+def resized(x: Tensor, axis: int, new: Any, kind: str, antialias: bool = False) -> Tensor:
+    """float32 `x` with `axis` and the one behind it brought to the sizes `new`, by one of `KINDS`
+    or `"nearest"`.
+    """
+    axis %= x.ndim
+    tables: list[Table | None] = []
+    for at, wanted in enumerate(new, axis):
+        size = shape(x)[at]
+        known = isinstance(size, int) and isinstance(wanted, int)
+        tables.append(table(size, wanted, kind, antialias) if known and size != wanted else None)
+        if known or size == wanted:
+            continue
+        if kind == "nearest":
+            x = take(x, nearest(size, wanted), axis=at)
+        else:
+            matrix = transpose(convert_to_tensor(weights(size, wanted, kind, antialias)))
+            x = moveaxis(exact_matmul(moveaxis(x, at, -1), matrix), -1, at)
+    return resampled(x, axis, *tables)
 
 
 #: Keras's further names of the kernels.

@@ -22,6 +22,8 @@ _OPERANDS = {
     "bias": "What is added to products: one number a column or a score, or 0 for all.",
     "c0": "The cell before the first step, or 0.",
     "cells": "The cells, as `lstm` keeps them.",
+    "column_at": "The first column that each column of the result is made of, int32.",
+    "column_by": "The weights of that column and those behind it, one row a column.",
     "cond": "A bool tensor.",
     "dc": "The gradient of the last cell, or 0.",
     "dh": "The gradient of the last state, or 0.",
@@ -36,6 +38,8 @@ _OPERANDS = {
     "key": "An int32 tensor (4,): two numbers of the seed, a count, 0.",
     "k": "Keys.",
     "labels": "Class numbers, an int32 tensor.",
+    "row_at": "The first row that each row of the result is made of, int32.",
+    "row_by": "The weights of that row and those behind it, one row a row.",
     "lengths": "How many keys are seen, int32, one number or one per row of the batch.",
     "lse": "Logarithms of sums, as `attention` gives them.",
     "logits": "Scores before softmax or sigmoid.",
@@ -305,6 +309,20 @@ _EXAMPLES = {
     ),
     "relu": ("fastnn.ops.relu([-1.0, 2.0]).numpy()", "array([0., 2.], dtype=float32)"),
     "relu6": ("fastnn.ops.relu6([-1.0, 2.0]).numpy()", "array([0., 2.], dtype=float32)"),
+    "resample": (
+        "fastnn.ops.resample(\n"
+        "...     [[[[1.0]], [[3.0]]]], [0, 0, 1], [[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]],\n"
+        "...     [0], [[1.0]],\n"
+        "... ).numpy().ravel()",
+        "array([1., 2., 3.], dtype=float32)",
+    ),
+    "resample_grad": (
+        "fastnn.ops.resample_grad(\n"
+        "...     np.ones((1, 3, 1, 1)), [0, 0, 1], [[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]],\n"
+        "...     [0], [[1.0]], size=(2, 1),\n"
+        "... ).numpy().ravel()",
+        "array([1.5, 1.5], dtype=float32)",
+    ),
     "rsqrt": ("fastnn.ops.rsqrt([1.0, 4.0]).numpy().round(4)", "array([1. , 0.5], dtype=float32)"),
     "selu": (
         "fastnn.ops.selu([-1.0, 2.0]).numpy().round(4)",

@@ -102,6 +102,8 @@ __all__ = [
     "max_pool_pick",
     "average_pool",
     "average_pool_grad",
+    "resample",
+    "resample_grad",
     "iota",
     "axis_size",
     "full",
@@ -347,6 +349,10 @@ def average_pool(x: TensorLike, window: int | Sequence[int], strides: int | Sequ
     """The mean of each window over x (batch, sizes.., channels); with count_padding the sum over the size of the window, padding included. padding is (before, after) per spatial axis, flat, with -1 alone for as many places as ceil(size / stride)."""
 def average_pool_grad(dy: TensorLike, size: int | Dim | Sequence[int | Dim | None], window: int | Sequence[int], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = (), count_padding: bool = False) -> Tensor:
     """The gradient of average_pool by x, whose spatial sizes are given: each element gets its share of dy from every window that sees it."""
+def resample(x: TensorLike, row_at: TensorLike, row_by: TensorLike, column_at: TensorLike, column_by: TensorLike) -> Tensor:
+    """An image whose row i is the sum over k of row_by[i, k] times row row_at[i] + k of x (batch, rows, columns, channels), and whose columns are sums of its columns likewise: (batch, rows of row_by, rows of column_by, channels). row_at and column_at are int32. What lies outside x, and what has the weight 0, is left out."""
+def resample_grad(dy: TensorLike, row_at: TensorLike, row_by: TensorLike, column_at: TensorLike, column_by: TensorLike, size: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+    """The gradient of resample by its image, whose rows and columns are given by size: each element gets its weight's share of every element of dy that it is a part of."""
 def iota(stop: int | Dim, dtype: str = 'int32') -> Tensor:
     """The whole numbers 0, 1, ... below stop."""
 def axis_size(size: int | Dim) -> Tensor:

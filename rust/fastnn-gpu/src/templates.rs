@@ -12,6 +12,7 @@ mod order;
 mod pooling;
 mod random;
 mod recurrence;
+mod resample;
 mod rows;
 pub mod sizes;
 #[cfg(test)]
@@ -40,6 +41,7 @@ const FAMILIES: &[Rows] = &[
     pooling::ROWS,
     random::ROWS,
     recurrence::ROWS,
+    resample::ROWS,
     rows::ROWS,
 ];
 

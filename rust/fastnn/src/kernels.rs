@@ -22,6 +22,7 @@ pub mod pooling;
 pub mod random;
 pub mod recurrence;
 pub mod reduce;
+pub mod resample;
 pub mod row_steps;
 pub mod softmax;
 pub mod stored;

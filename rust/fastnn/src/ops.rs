@@ -50,6 +50,7 @@ pub mod pooling;
 pub mod random;
 pub mod recurrence;
 pub mod reduce;
+pub mod resample;
 pub mod rule;
 pub mod scan;
 mod spatial;
@@ -69,6 +70,7 @@ const FAMILIES: &[&[&OpDef]] = &[
     matmul::ROWS,
     conv::ROWS,
     pooling::ROWS,
+    resample::ROWS,
     index::ROWS,
     order::ROWS,
     window::ROWS,

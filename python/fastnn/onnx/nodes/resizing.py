@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import ops
 from fastnn._core import Dim
 from fastnn.onnx.values import Call, is_known, like, ndim, shape, tensor
+from fastnn.ops.resampling import banded, resampled
 
 __all__ = ["OPS"]
 
@@ -113,8 +114,7 @@ def _resized(c: Call, x: Any, axes: list[int], scales: list[float], outs: list[i
         if c.attr("mode", "nearest") == "nearest":
             t = ops.take(t, matrix.argmax(1).astype(np.int32), axis=axis)
         else:
-            t = ops.moveaxis(t, axis, -1)
-            t = ops.moveaxis(ops.matmul(t, np.ascontiguousarray(matrix.T)), -1, axis)
+            t = resampled(t, axis, banded(matrix))
         if way == "tf_crop_and_resize" and beyond.any():
             mask = beyond.reshape([-1 if a == axis else 1 for a in range(ndim(t))])
             outside = mask if outside is None else outside | mask

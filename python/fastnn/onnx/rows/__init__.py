@@ -31,7 +31,8 @@ NOT_WRITTEN: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("all_reduce", "attention_grad", "average_pool_grad", "conv_weight_grad", "gru_grad",
-         "layer_norm_grad", "lstm_grad", "max_pool_grad", "max_pool_pick", "simple_rnn_grad"),
+         "layer_norm_grad", "lstm_grad", "max_pool_grad", "max_pool_pick", "resample_grad",
+         "simple_rnn_grad"),
         _TRAINED,
     ),
 }  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastnn.onnx.builder import Builder
+import numpy as np
+
+from fastnn.onnx.builder import TYPES, Builder
 from fastnn.onnx.traced import Row, Value
 
 __all__ = ["ROWS"]
@@ -155,7 +157,27 @@ def _average_pool(b: Builder, row: Row, x: Value) -> str:
     return _to_back(b, b.node("AveragePool", name, kernel_shape=window, **attrs), x.rank)
 
 
+def _resample(b: Builder, row: Row, x: Value, *tables: Value) -> str:
+    """Products with the matrices that the tables stand for."""
+    name = _to_front(b, x.name, 4)
+    # Columns first: they lie last here.
+    for axis, (at, by) in ((3, tables[2:]), (2, tables[:2])):
+        size = b.node("Squeeze", b.node("Shape", name, start=axis, end=axis + 1), b.ints([0]))
+        beyond = b.array(np.arange(by.shape[1]), "int64")
+        first = b.node("Unsqueeze", b.node("Cast", at.name, to=TYPES["int64"]), b.ints([1]))
+        places = b.node("Unsqueeze", b.node("Add", first, beyond), b.ints([2]))
+        every = b.node("Range", b.number(0, "int64"), size, b.number(1, "int64"))
+        chosen = b.node("Cast", b.node("Equal", places, every), to=TYPES["float32"])
+        shares = b.node("Mul", chosen, b.node("Unsqueeze", by.name, b.ints([2])))
+        matrix = b.node("ReduceSum", shares, b.ints([1]), keepdims=0)
+        if axis == 3:
+            name = b.node("MatMul", name, b.node("Transpose", matrix, perm=[1, 0]))
+        else:
+            name = b.node("MatMul", matrix, name)
+    return _to_back(b, name, 4)
+
+
 ROWS: dict[str, Write] = {
     "conv": _conv, "conv_input_grad": _transposed, "max_pool": _max_pool,
-    "average_pool": _average_pool,
+    "average_pool": _average_pool, "resample": _resample,
 }  # fmt: skip

@@ -6,7 +6,7 @@ use fastnn::exec::cpu::table;
 use fastnn::graph::{Attr, OpDef, Ty, part_type};
 use fastnn::ops::{
     self, attention, conv, index, layer_norm, loss, movement, normalize, order, pooling, random, recurrence,
-    reduce, window,
+    reduce, resample, window,
 };
 use fastnn::shape::{DType, Shape};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -242,6 +242,25 @@ fn test_pooling_and_its_gradients() {
                 checked(&pooling::AVERAGE_POOL_GRAD, &[y], &with(&back), &[]);
             }
         }
+    }
+}
+
+#[test]
+fn test_resampling_and_its_gradient() {
+    for (x, made, taps) in [
+        (&[2, 9, 8, 3][..], [18, 16], [2, 2]),
+        (&[1, 7, 1, 5], [3, 4], [4, 1]),
+        (&[0, 3, 3, 2], [2, 2], [2, 2]),
+        (&[1, 0, 3, 2], [2, 2], [2, 2]),
+        (&[1, 3, 3, 2], [2, 2], [0, 2]),
+        (&[1, 3, 3, 2], [0, 2], [2, 2]),
+    ] {
+        let [at, across] = made.map(|n| i32(&[n]));
+        let tables = [at, f32(&[made[0], taps[0]]), across, f32(&[made[1], taps[1]])];
+        let with = |image: Ty| [&[image], &tables[..]].concat();
+        checked(&resample::RESAMPLE, &with(f32(x)), &[], &[]);
+        let dy = f32(&[x[0], made[0], made[1], x[3]]);
+        checked(&resample::RESAMPLE_GRAD, &with(dy), &[sizes(&x[1..3])], &[]);
     }
 }
 

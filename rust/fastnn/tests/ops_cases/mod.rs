@@ -5,6 +5,7 @@
 use fastnn::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, Ty, Vjp};
 use fastnn::ops::Build;
 use fastnn::shape::{DType, Shape};
+use std::iter;
 
 pub(crate) struct Case {
     pub(crate) op: &'static OpDef,
@@ -237,6 +238,23 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             let inputs = op.args.len();
             all.into_iter().map(|(dy, attrs)| (vec![dy; inputs], attrs)).collect()
         }
+        "resample" | "resample_grad" => {
+            let all = [
+                (vec![2, 4, 5, 3], [6, 7], [2, 3]),
+                (vec![1, 5, 4, 1], [3, 2], [3, 1]),
+                (vec![1, 3, 3, 17], [7, 3], [2, 2]),
+            ];
+            let back = op.name == "resample_grad";
+            all.into_iter()
+                .map(|(x, made, taps)| {
+                    let dy = vec![x[0], made[0], made[1], x[3]];
+                    let size = ints(&[x[1] as i64, x[2] as i64]);
+                    let tables = (0..2).flat_map(|k| [vec![made[k]], vec![made[k], taps[k]]]);
+                    let image = if back { dy } else { x };
+                    (iter::once(image).chain(tables).collect(), if back { vec![size] } else { vec![] })
+                })
+                .collect()
+        }
         "clip" => vec![one(&[3, 5], &[f(-1.0), f(1.5)])],
         "cast" => [DType::F32, DType::I32, DType::Bool].map(|d| one(&[3, 5], &[Attr::DType(d)])).to_vec(),
         "reshape" => vec![one(&[3, 4], &[ints(&[2, 6])]), one(&[3, 4], &[ints(&[2, -1, 1])])],
@@ -375,7 +393,7 @@ fn dtypes(op: &OpDef, count: usize) -> Vec<DType> {
     (0..count)
         .map(|i| match (op.accept, *op.args.get(i).unwrap_or(&"")) {
             (Accept::Truth, _) | (_, "cond" | "mask") => DType::Bool,
-            (_, "indices" | "labels" | "key" | "start" | "lengths") => DType::I32,
+            (_, "indices" | "labels" | "key" | "start" | "lengths" | "row_at" | "column_at") => DType::I32,
             _ => DType::F32,
         })
         .collect()

@@ -11,7 +11,7 @@ use crate::kernels::gemm::product::{Packed, Product};
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
     activation, attention, collective, compare, conv, elementwise, index, layer_norm, loss, matmul, movement,
-    normalize, order, pooling, random, recurrence, reduce as reductions, window,
+    normalize, order, pooling, random, recurrence, reduce as reductions, resample, window,
 };
 use crate::shape::DType;
 use crate::sync::Slot;
@@ -83,6 +83,8 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&pooling::MAX_POOL_PICK, pooling::max_pool_pick_step),
     (&pooling::AVERAGE_POOL, pooling::average_pool_step),
     (&pooling::AVERAGE_POOL_GRAD, pooling::average_pool_grad_step),
+    (&resample::RESAMPLE, resample::resample_step),
+    (&resample::RESAMPLE_GRAD, resample::resample_grad_step),
     (&window::DYNAMIC_SLICE, window::dynamic_slice_step),
     (&window::UPDATE_SLICE, window::update_slice_step),
     (&normalize::SOFTMAX_LAST, normalize::softmax_step),
