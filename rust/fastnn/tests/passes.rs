@@ -508,3 +508,17 @@ fn attributes_of_every_kind_equal_their_copies() {
     }
     assert_ne!(Attr::Float(0.0), Attr::Float(-0.0));
 }
+
+#[test]
+fn a_factor_of_one_in_another_shape_is_dropped() {
+    let mut g = Graph::new();
+    let (x, one) = (g.input(Ty::f32(shape(&[4, 6]))), g.number(1.0));
+    let factor = g.reshape(one, &[1, 1]);
+    let scaled = g.mul(factor, x);
+    let y = g.matmul(scaled, x, false, true);
+    g.outputs = vec![y];
+    let (g, fusion) = prepare(&g, &fastnn::exec::cpu::LIMITS).unwrap();
+    let members = fusion.works.iter().flat_map(fastnn::passes::fuse::Work::members);
+    let names: Vec<&str> = members.map(|id| g.node(id).op.name).collect();
+    assert_eq!(names, ["matmul"]);
+}
