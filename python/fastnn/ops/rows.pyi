@@ -296,7 +296,7 @@ def any(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool =
 def all(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """True where all elements over axes are true (not 0)."""
 def variance(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """The population variance over axes: the mean squared distance from the mean, in two passes."""
+    """The population variance over axes: the mean squared distance from the mean."""
 def std(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The population standard deviation over axes: the root of the variance. The gradient is 0 where the elements are all equal."""
 def logsumexp(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:

@@ -192,7 +192,7 @@ rows! {
         smooth: true,
     }
     VARIANCE = "variance"("x"; axis: IntsOrNone = Attr::None, keepdims: Bool = Attr::Bool(false)) {
-        doc: "The population variance over axes: the mean squared distance from the mean, in two passes.",
+        doc: "The population variance over axes: the mean squared distance from the mean.",
         class: Class::Composite,
         accept: Accept::Float,
         infer: |types, attrs| infer_float("variance", types, attrs),
