@@ -142,6 +142,21 @@ def test_shares_of_a_class_at_two_prices_are_told(tmp_path: Path) -> None:
     assert "sheet_prices" not in same.cap_table.told
 
 
+def test_the_day_on_which_a_class_was_paid_for_is_read_and_several_are_told(tmp_path: Path) -> None:
+    """It was dropped, so that the returns of its holders had no time."""
+    head = (
+        "Holder,Class,Shares,Price,Date\nAda,Common,8000000,,\nFund,Series A,1000000,5,2021-03-04\n"
+    )
+    table = sheet(tmp_path, head + "Note,Series A,1000000,5,2021-03-04\n").cap_table
+    assert str(table.classes[0].date) == "2021-03-04"
+    assert "sheet_days" not in table.told
+    for other in ("2022-01-01", ""):
+        table = sheet(tmp_path, head + f"Note,Series A,1000000,5,{other}\n").cap_table
+        assert table.classes[0].date is None
+        assert "sheet_days" in table.told
+    assert "日期" in Told("sheet_days").text("zh")
+
+
 # ---- thousands and millions ---------------------------------------------------------------------
 @pytest.mark.parametrize("invested", [40.0, 4_000.0, 20.0])
 def test_money_in_millions_thousands_or_a_share_is_refused_beside_what_was_raised(

@@ -99,8 +99,10 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
     _mark_founders(rows, [str(name) for name in names], roles, "founders" in data)
     check_sums(rows, sums)
     check_parts(rows, parts)
-    told = ("sheet_terms", *_settle_days(rows), *_prices_differ(rows))
-    return _merged(_papers(rows, paid, _given(data)), data), told
+    given = _given(data)
+    days = (*_settle_days(rows), *_days_differ(rows, given))
+    told = ("sheet_terms", *days, *_prices_differ(rows))
+    return _merged(_papers(rows, paid, given), data), told
 
 
 def _settle_days(rows: list[SheetRow]) -> tuple[str, ...]:
@@ -123,6 +125,21 @@ def _prices_differ(rows: list[SheetRow]) -> tuple[str, ...]:
             paid.setdefault(row.paper, []).append(_paid(row) / row.shares)
     differ = any(max(each) - min(each) > 0.005 * max(each) for each in paid.values())
     return ("sheet_prices",) if differ else ()
+
+
+def _days_of(group: Sequence[SheetRow]) -> set[str | None]:
+    """The days that rows of a class state, None for a row without one."""
+    stated = [r.cells.get("date") for r in group if r.shares]
+    return {None if day is None else str(day).strip() for day in stated}
+
+
+def _days_differ(rows: list[SheetRow], given: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """Whether a class was paid for on several days, and the profile does not say which counts."""
+    names = {
+        r.paper for r in rows if r.kind == "preferred" and "date" not in given.get(r.paper, ())
+    }
+    groups = ([r for r in rows if r.kind == "preferred" and r.paper == name] for name in names)
+    return ("sheet_days",) if any(len(_days_of(group)) > 1 for group in groups) else ()
 
 
 def _fits(grid: Grid, skip: set[str]) -> bool:
@@ -354,6 +371,8 @@ def _class(
                           "a class has one set of terms: write it alike in every row")  # fmt: skip
         for value in said.values():
             made[field] = value
+    if len(days := _days_of(group)) == 1 and None not in days:
+        made["date"] = next(r.cells["date"] for r in group if r.shares)
     if "participation" in made:
         word = plain_words(made["participation"])
         made["participation"] = _TAKES_PART.get(word, made["participation"])
