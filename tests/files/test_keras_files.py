@@ -343,3 +343,37 @@ def test_files_that_name_layers_by_private_attributes_still_load(tmp_path):
     other.load_weights(path)
     for a, b in zip(other.get_weights(), written.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_state_within_the_wrapper_of_scaled_losses_is_read(tmp_path):
+    """Keras wraps the optimizer of a model that is compiled under "mixed_float16"."""
+    model = small(trained=True)
+    model.save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        group = file["optimizer"]
+        group.copy("vars", group, "inner_optimizer/vars")
+        count = len(group["vars"])
+        for i in range(4):  # its own count, rate and scale
+            group["vars"].create_dataset(str(count + i), data=np.float32(i))
+    members["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(tmp_path / "wrapped.keras", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        file.move("fastnn/optimizer", "optimizer_weights")
+        group = file["optimizer_weights"]
+        own = [f"loss_scale_optimizer/{name}" for name in ("step_counter", "dynamic_scale")]
+        for name in own:
+            group[name] = np.float32(1)
+        names = [*own, *map(str, group.attrs["weight_names"])]
+        group.attrs["weight_names"] = [name.encode() for name in names]
+
+    for name in ("wrapped.keras", "m.h5"):
+        back = fastnn.models.load_model(tmp_path / name)
+        for a, b in zip(back.optimizer.variables, model.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -78,6 +78,9 @@ def test_an_optimizer_wrapped_for_scaled_losses_is_that_optimizer():
     config = {"class_name": "LossScaleOptimizer",
               "config": {"inner_optimizer": K.optimizers.serialize(inner)}}  # fmt: skip
     assert isinstance(K.optimizers.get(config), K.optimizers.Adam)
+    wrapper = K.optimizers.LossScaleOptimizer
+    assert isinstance(wrapper.from_config(config["config"]), K.optimizers.Adam)
+    assert not isinstance(inner, wrapper)
 
 
 def test_compile_settings_are_a_config_of_their_own():

@@ -69,23 +69,40 @@ def get(identifier: Any) -> Optimizer:
     return found
 
 
-def LossScaleOptimizer(inner_optimizer: Any, **accepted: Any) -> Any:
-    """The optimiser itself: float32 gradients do not vanish, so the loss is not scaled.
+class LossScaleOptimizer:
+    """Gives the optimiser itself: float32 gradients do not vanish, so the loss is not scaled.
 
     Args:
         inner_optimizer: An optimiser, or its name.
         **accepted: Keras's settings of the scale, which change nothing here.
 
-    Returns:
-        The optimiser.
-
     Example:
         >>> type(fastnn.optimizers.LossScaleOptimizer(fastnn.optimizers.SGD())).__name__
         'SGD'
     """
-    names = ("dynamic", "dynamic_growth_steps", "initial_scale", "name")
-    check_arguments("LossScaleOptimizer()", accepted, names, LossScaleOptimizer)
-    return inner_optimizer
+
+    def __new__(cls, inner_optimizer: Any, **accepted: Any) -> Any:
+        """Hands back the optimiser."""
+        names = ("dynamic", "dynamic_growth_steps", "initial_scale", "name")
+        check_arguments("LossScaleOptimizer()", accepted, names, LossScaleOptimizer)
+        return get(inner_optimizer)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Optimizer:
+        """The optimiser within, from Keras's config of the wrapper.
+
+        Args:
+            config: What Keras's `get_config` gave, with `inner_optimizer`.
+
+        Returns:
+            An `Optimizer`.
+
+        Example:
+            >>> config = {"inner_optimizer": fastnn.optimizers.serialize(fastnn.optimizers.SGD())}
+            >>> type(fastnn.optimizers.LossScaleOptimizer.from_config(config)).__name__
+            'SGD'
+        """
+        return get({"class_name": cls.__name__, "config": config})
 
 
 @hints_arguments

@@ -298,6 +298,8 @@ def read_optimizer(reader: Reader, model: Any) -> None:
     names = reader.texts(root, "weight_names")
     if not names or not model.compiled:
         return
+    # The state of the wrapper around the optimizer of a mixed policy, which float32 does without.
+    names = [n for n in names if not n.startswith("loss_scale_optimizer/")]
     model.optimizer.build(model.trainable_variables)
     own = model.optimizer.variables
     if len(own) != len(names):

@@ -350,14 +350,16 @@ def _read_group(
 
 def read_optimizer(reader: Reader, model: Any) -> None:
     """The optimiser's state, when the file holds one that was trained or not."""
-    names = reader.names("optimizer/vars")
+    inner = "optimizer/inner_optimizer"  # of a LossScaleOptimizer, which float32 does without
+    at = "optimizer" if reader.names(f"{inner}/vars") is None else inner
+    names = reader.names(f"{at}/vars")
     optimizer = getattr(model, "optimizer", None)
     if names is None or not model.compiled or optimizer is None:
         return
     if len(names) > len(optimizer.variables):
         optimizer.build(model.trainable_variables)
     own = optimizer.variables
-    assign_all(reader, _read_group(reader, "optimizer", f"optimizer {optimizer.name!r}", own))
+    assign_all(reader, _read_group(reader, at, f"optimizer {optimizer.name!r}", own))
 
 
 def assign_all(reader: Reader, values: list[tuple[Any, Any]]) -> None:
