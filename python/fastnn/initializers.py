@@ -150,6 +150,8 @@ class RandomInitializer(Initializer):
     draw_seed: Any
 
     def __init__(self, seed: Any = None) -> None:
+        if isinstance(seed, dict):  # as a config holds a generator
+            seed = random.SeedGenerator.from_config(seed["config"])
         self._config_seed = seed
         self.draw_seed = random.make_default_seed() if seed is None else seed
 

@@ -276,3 +276,43 @@ def test_a_layer_within_an_own_one_keeps_its_names_in_a_keras_file(tmp_path):
     assert conv["module"] == "keras.layers"
     x = np.ones((1, 5, 2), "float32")
     np.testing.assert_array_equal(fastnn.load_model(path).predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fastnn.layers.IntegerLookup(vocabulary=[1, 2]),
+        lambda: fastnn.layers.StringLookup(vocabulary=["a"]),
+        lambda: fastnn.layers.TextVectorization(vocabulary=["a"]),
+        lambda: fastnn.layers.Hashing(3),
+        lambda: fastnn.layers.Discretization([0.0, 1.0]),
+        lambda: fastnn.layers.GroupQueryAttention(2, 2, 1),
+        lambda: fastnn.layers.Dense(2, dtype="mixed_bfloat16"),
+        lambda: fastnn.layers.Dense(2, kernel_initializer=_seeded()),
+        lambda: _seeded(),
+    ],
+)
+def test_what_an_object_is_written_as_makes_it_again(make):
+    written = fastnn.saving.serialize_keras_object(make())
+    again = fastnn.saving.deserialize_keras_object(json.loads(json.dumps(written)))
+    assert fastnn.saving.serialize_keras_object(again) == written
+
+
+def _seeded():
+    return fastnn.initializers.HeNormal(seed=fastnn.random.SeedGenerator(3))
+
+
+def test_an_initializer_made_of_a_config_draws_by_its_generator(tmp_path):
+    first = _seeded()
+    again = fastnn.initializers.HeNormal.from_config(first.get_config())
+    config = fastnn.saving.serialize_keras_object(_seeded())
+    read = fastnn.saving.deserialize_keras_object(config)
+    expected = first((3, 4))
+    np.testing.assert_array_equal(again((3, 4)), expected)
+    np.testing.assert_array_equal(read((3, 4)), expected)
+    model = fastnn.Sequential(
+        [fastnn.Input((3,)), fastnn.layers.Dense(2, kernel_initializer=_seeded())]
+    )
+    model.save(tmp_path / "m.keras")
+    back = fastnn.models.load_model(tmp_path / "m.keras").layers[-1].kernel_initializer
+    assert back.seed.get_config()["seed"] == 3

@@ -300,9 +300,11 @@ def test_a_layer_that_builds_a_layer_from_its_config_loads(tmp_path):
 @pytest.mark.parametrize(
     "name",
     "_nodes _moving _trace _evaluate _program _programs _inference _predictors _track _in_training"
-    " _watched _signature _own _read _policy _device _graph _step _state _values".split(),
+    " _watched _signature _own _read _policy _device _placed _graph _step _state _values".split(),
 )  # fmt: skip
-def test_private_names_of_a_model_are_its_writers(name, rng):
+def test_private_names_of_a_model_are_its_writers(name, rng, monkeypatch):
+    monkeypatch.setattr("fastnn.devices.choice.is_used", True)  # as where a device was named before
+
     class Own(fastnn.Model):
         def __init__(self):
             super().__init__()

@@ -260,7 +260,7 @@ class OnnxModel(Model):
         for at in range(0, count, rows):
             part = [a[at : at + rows] for a in leaves]
             function, structure = self._predict_function(part[0] if len(part) == 1 else part)
-            found = self._placed(function, part)(*part)
+            found = self._on_its_device(function, part)(*part)
             parts.append([np.asarray(v) for v in (found if isinstance(found, tuple) else [found])])
         if len(parts) == 1:
             return tree.pack(structure, parts[0])

@@ -22,6 +22,7 @@ from fastnn.serialization.custom_objects import custom_object_scope, custom_obje
 from fastnn.serialization.keras_names import (
     FEATURES,
     KIND_OF_MODULE,
+    SEED_MODULES,
     find_class,
     op_of_class,
     tables,
@@ -38,6 +39,7 @@ __all__ = [
     "has_no_effect",
     "is_keras_entry",
     "is_keras_functional",
+    "named_dtype",
     "restore",
 ]
 
@@ -87,7 +89,9 @@ def clean(value: Any, key: str | None = None) -> Any:
     if name == "__tuple__":
         return tuple(clean(v, key) for v in (inner or {}).get("value", ()))
     if name == "DTypePolicy":
-        return _dtype(value)
+        return named_dtype(value)
+    if name == "SeedGenerator" and value.get("module") in SEED_MODULES:
+        return {"class_name": name, "config": inner}
     as_it_is = value.get("module") in ("keras.layers", "keras", "keras.models") or name in FEATURES
     if as_it_is or key == "layer":
         return value
@@ -109,7 +113,8 @@ def _function(name: Any) -> str:
     return name
 
 
-def _dtype(value: Any) -> str:
+def named_dtype(value: Any) -> str:
+    """The type that a policy, or its config in a file, names."""
     inner = value.get("config") if isinstance(value, dict) else {"name": value}
     name = inner.get("name") if isinstance(inner, dict) else None
     if name in ("int32", "int64"):  # look-ups and hashes, whose numbers are whole
@@ -154,7 +159,7 @@ def restore(entry: dict[str, Any]) -> Any:
     cls = find_class(entry.get("module"), name, entry.get("registered_name"), where)
     settings = _settings(inner, where) if "layers" not in inner else dict(inner)
     if "dtype" in settings and not isinstance(settings["dtype"], str):
-        settings["dtype"] = _dtype(settings["dtype"])
+        settings["dtype"] = named_dtype(settings["dtype"])
     try:
         layer = cls.from_config(settings)
     except FormatError:

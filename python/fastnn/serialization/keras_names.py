@@ -26,7 +26,8 @@ from fastnn.serialization.registry import (
 )
 
 __all__ = [
-    "FEATURES", "KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables",
+    "FEATURES", "KIND_OF_MODULE", "SEED_MODULES", "Op", "find_class", "op_of_class",
+    "op_of_function", "own_name", "tables",
 ]  # fmt: skip
 
 MODELS = {
@@ -39,6 +40,10 @@ MODELS = {
 
 #: Parts of a feature space, which are no layers: the module in which Keras looks them up.
 FEATURES = {name: "keras.src.layers.preprocessing.feature_space" for name in ("Feature", "Cross")}
+#: Where files say that generators of seeds come from.
+SEED_MODULES = ("keras.random", "keras.src.random.seed_generator", None)
+#: What else has a config and is in no table.
+_OTHERS = {**FEATURES, "SeedGenerator": SEED_MODULES[0]}
 
 
 #: Keras's public modules and the kind of table that stands for each; a name that layers share with
@@ -82,7 +87,12 @@ def module_of(class_name: str, key: str | None) -> str | None:
         return MODELS[class_name][-1 if class_name == "Functional" else 0]
     if class_name in OF_KERAS_NETWORKS and class_name not in custom_objects():
         return f"keras.src.{OF_KERAS_NETWORKS[class_name]}"
-    return FEATURES.get(class_name)
+    return _OTHERS.get(class_name)
+
+
+def own_name(class_name: str) -> str:
+    """The name here of a class that Keras exports by another."""
+    return next((n for n, exported in EXPORTED.items() if exported == class_name), class_name)
 
 
 def find_class(module: object, class_name: str, registered: object, where: str) -> Any:
@@ -94,7 +104,7 @@ def find_class(module: object, class_name: str, registered: object, where: str) 
     if class_name in MODELS and module in MODELS[class_name]:
         return model_class(class_name)
     layers = tables()["keras.layers"].names
-    own = next((n for n, exported in EXPORTED.items() if exported == class_name), class_name)
+    own = own_name(class_name)
     found = layers.get(own)
     if module == "keras.layers" and found is not None and found.__name__ == own:
         return found

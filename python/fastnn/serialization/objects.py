@@ -15,9 +15,9 @@ from fastnn.serialization.custom_objects import (
     get_registered_name,
 )
 from fastnn.serialization.encoding import to_config
-from fastnn.serialization.keras_config import has_no_effect
+from fastnn.serialization.keras_config import has_no_effect, named_dtype
 from fastnn.serialization.keras_layout import in_keras_layout, layer_settings
-from fastnn.serialization.keras_names import EXPORTED
+from fastnn.serialization.keras_names import EXPORTED, own_name
 from fastnn.serialization.registry import MODEL_CLASSES, MODULES, _tables, model_class, table
 
 __all__ = [
@@ -214,6 +214,11 @@ def _revive(config: Any) -> Any:
     inner = {k: _revive(v) if _is_config(v) else v for k, v in (inner or {}).items()}
     if _module_of(found):
         inner = {k: v for k, v in inner.items() if not has_no_effect(k, v)}
+        if (
+            isinstance(dtype := inner.get("dtype"), dict)
+            and dtype.get("class_name") == "DTypePolicy"
+        ):
+            inner["dtype"] = named_dtype(dtype)
     made: Any = found.from_config(inner)  # type: ignore[attr-defined]
     built = config.get("build_config")
     if built and hasattr(made, "build_from_config") and not made.built:
@@ -235,7 +240,7 @@ def _in_tables(name: str, module: str) -> Any:
         return model_class(name)
     for kind in kinds or MODULES:
         names = table(kind).names
-        if name in names:
-            return names[name]
+        if (found := names.get(name) or names.get(own_name(name))) is not None:
+            return found
         known.extend(names)
     raise unknown_name("class in a config", name, known)

@@ -53,7 +53,8 @@ def predict(
             function, structure = found
             model._auto_rows = size
             out = tree.pack(
-                structure, model._placed(function, arrays.leaves).predict(arrays.leaves, size)
+                structure,
+                model._on_its_device(function, arrays.leaves).predict(arrays.leaves, size),
             )
         ends = [min(i + per, arrays.n) for i in range(0, arrays.n, per)]
     if calls is not None:
@@ -95,7 +96,7 @@ def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
         if "predict" in model._sized_steps:
             parts.append(_called(function, leaves))
         else:
-            waiting.add(model._placed(function, leaves), leaves)
+            waiting.add(model._on_its_device(function, leaves), leaves)
         ends.append((ends[-1] if ends else 0) + leaves[0].shape[0])
     waiting.run()
     if not parts:
@@ -146,7 +147,7 @@ def predict_on_batch(model: Any, x: Any) -> Any:
     function, structure = _for_any_rows(model, data.x, data.x) or model._predict_function(data.x)
     if "predict" in model._sized_steps:
         return tree.pack(structure, _called(function, data.leaves))
-    out = model._placed(function, data.leaves).predict(data.leaves, max(data.n, 1))
+    out = model._on_its_device(function, data.leaves).predict(data.leaves, max(data.n, 1))
     return tree.pack(structure, out)
 
 

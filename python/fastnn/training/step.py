@@ -183,7 +183,7 @@ class Tracing:
         if shared and choice.chosen(self._compiled_device) == choice.AUTO:
             return program.on(choice.CPU)  # ranks cannot try devices out, each by itself
         leaves = [a for part in data for a in tree.flatten(part)]
-        return program.on(self._device(program.step, leaves))
+        return program.on(self._device_for(program.step, leaves))
 
     def _trace_step(
         self,
@@ -352,7 +352,7 @@ class Tracing:
             out = self.predict_step(pack(inputs))
         return _core.Function(feeds, tree.flatten(out), scope.updates()), out, scope
 
-    def _device(self, function: _core.Function, arrays: Any) -> str:
+    def _device_for(self, function: _core.Function, arrays: Any) -> str:
         """The device that computes: the one of `compile`, else that of the block or process."""
         device = choice.chosen(self._compiled_device)
         if device != choice.AUTO:
@@ -363,11 +363,11 @@ class Tracing:
         device, self._auto_reason = chosen_for(function, rows)
         return device
 
-    def _placed(self, function: _core.Function, arrays: Any) -> Any:
+    def _on_its_device(self, function: _core.Function, arrays: Any) -> Any:
         """A predictor on the model's device."""
         if not choice.is_used:
             return function
-        return self._predictors_placed.on(function, self._device(function, arrays))
+        return self._predictors_placed.on(function, self._device_for(function, arrays))
 
     def _forget_traces(self) -> None:
         self._step_programs.clear()
