@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -11,10 +12,18 @@ from fastnn.exit_strategy import cli
 from fastnn.exit_strategy.criteria import KEEPING_OPTIONS
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate, suited_options
-from fastnn.exit_strategy.money.captable import CapTable, Note, Safe, ShareClass
+from fastnn.exit_strategy.money.captable import (
+    CapTable,
+    Note,
+    OptionGrant,
+    Safe,
+    ShareClass,
+    Vesting,
+)
 from fastnn.exit_strategy.money.deals import Assumptions, Company
 from fastnn.exit_strategy.money.outcomes import proceeds
 from fastnn.exit_strategy.money.paths import OPTIONS, value_option
+from fastnn.exit_strategy.money.waterfall import Schedule
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.result import Result
 
@@ -117,6 +126,18 @@ def test_in_a_dissolution_papers_take_their_money_back() -> None:
     poor = value_option("wind_down", 0.0, company(table, cash=2.6e6), FREE)
     assert poor.payouts["loan"] == pytest.approx(1.1e6)
     assert poor.payouts["cheap"] == pytest.approx(0.5e6)  # beside the class, in proportion
+
+
+@pytest.mark.parametrize(("trigger", "unvested"), [("single", "lapse"), ("none", "assumed")])
+def test_in_a_dissolution_what_has_not_vested_lapses(trigger: str, unvested: str) -> None:
+    """A quarter has vested; a sale counts the rest: a buyer takes it over, or a term says so."""
+    vesting = Vesting(dt.date(2026, 1, 1), 48, 12, trigger=trigger)
+    grant = OptionGrant("units", 4e5, 0.0, vesting=vesting, unvested=unvested)
+    table = CapTable(1e6, 1e6, options=(grant,), as_of=dt.date(2027, 1, 1))
+    got = value_option("wind_down", 0.0, company(table, cash=11e6), FREE)
+    assert got.payouts == pytest.approx({"founders": 10e6, "units": 1e6})
+    sold = Schedule(table.claims(dt.date(2027, 1, 1))).pay(14e6)
+    assert sold == pytest.approx({"founders": 10e6, "units": 4e6})
 
 
 def test_every_option_has_a_money_model_and_pays_no_more_than_there_is() -> None:

@@ -39,7 +39,7 @@ from .terms import (
     Times,
     Vesting,
 )
-from .vesting import counted
+from .vesting import counted, vested
 
 if TYPE_CHECKING:
     from .rounds import RoundResult
@@ -312,7 +312,12 @@ def _claims(
         if not n > 0:
             continue
         if o.share_class is None:
+            own = whole if o.vesting is None or on is None else vested(o.vesting, on)
+            lapses = (
+                number(o.n) * number((whole - own).numerator) / number((whole - own).denominator)
+            )
             claim = Claim(o.name, zero, zero, last_rank, n, number(o.strike), None)
+            claim = claim if own == whole else replace(claim, unvested=lapses)
         else:
             row = next(c for c in table.classes if c.name == o.share_class)
             claim = _warrant(o, n, row, preferred[o.share_class], number)

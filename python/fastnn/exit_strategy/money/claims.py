@@ -46,6 +46,7 @@ class Claim(Generic[N]):
     paper: N | None = None  # money and interest of a SAFE or note
     exercise: N | None = None  # strike of a unit in a listing, where `due` is net of it
     with_capped: bool = False  # `part` is also of classes that participate up to a cap and hold
+    unvested: N | None = None  # units that a sale counts and a dissolution does not
 
     def at(self, v: N) -> N:
         """Payout when a unit is worth `v` and everything due is paid."""
@@ -87,10 +88,12 @@ def as_wound_up(claim: Claim[N]) -> Claim[N]:
     """The claim when the company is dissolved: a SAFE or note takes its money back, no more.
 
     A "Dissolution Event" of Y Combinator's SAFE pays the Purchase Amount, without cap or discount;
-    the multiple of a note is one of a change of control.
+    the multiple of a note is one of a change of control. What has not vested without a sale lapses.
     """
     if claim.paper is None:
-        return claim
+        return (
+            claim if claim.unvested is None else replace(claim, units=claim.units - claim.unvested)
+        )
     zero = claim.units * 0
     return Claim(claim.holder, claim.paper, zero, claim.rank, zero, zero, claim.paper)
 
