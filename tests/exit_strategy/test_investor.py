@@ -393,6 +393,8 @@ def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture
     assert "60%" in in_years
     assert cli.main([*opm, "--equity", "50", "--lang", lang]) == 0
     assert "10m" in capsys.readouterr().out  # is its unit missing?
+    assert cli.main(["opm", acme, "--volatility", "0.6%", "--years", "3", "--lang", lang]) == 0
+    assert ("misplaced" if lang == "en" else "写错") in capsys.readouterr().out
     worded = [*opm[:4], "--years", "36 months", "--rate", "4% p.a.", "--backsolve", "B=20"]
     assert cli.main([*worded, "--lang", lang]) == 0
     assert capsys.readouterr().out in in_years

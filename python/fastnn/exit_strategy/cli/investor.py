@@ -168,11 +168,15 @@ def run_opm(args: argparse.Namespace) -> int:
     print("\n".join(fit_table(rows, head, (1, 2))))
     if 0 < equity < profile.valuation.mid * TINY:
         print(f"! {Note('price_tiny').text(lang)}")
+    if volatility < _LEAST_VOLATILITY:
+        print(f"! {Note('volatility_low').text(lang)}")
     return 0
 
 
 #: Longer is a number of months, and more than 300 % a year a number without its sign.
 _MOST_YEARS, _MOST_RATE = 15.0, 3.0
+#: A year; less is a slip.
+_LEAST_VOLATILITY = 0.05
 
 
 def _reader(profile: Any) -> Any:
