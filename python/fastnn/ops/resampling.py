@@ -6,7 +6,6 @@ Sample points lie at pixel centres, weights outside the image are dropped and th
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.caching import cached
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, arange, cast, convert_to_tensor, known_size, ones, shape
 from fastnn.ops.elements import abs, where
@@ -93,7 +93,7 @@ def banded(matrix: np.ndarray[Any, Any]) -> Table:
     return first.astype(np.int32), by
 
 
-@functools.lru_cache(maxsize=256)
+@cached(256)
 def table(size: int, new: int, kind: str, antialias: bool = False) -> Table:
     """What resizes an axis of `size` elements to `new` by one of `KINDS` or `"nearest"`."""
     if kind != "nearest":
