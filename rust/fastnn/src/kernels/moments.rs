@@ -4,7 +4,7 @@
 //! the sizes alone and are joined in their order in f64 (Chan, Golub, LeVeque 1979), so the bits
 //! never depend on the thread count.
 
-use crate::buffer::scratch;
+use crate::buffer::{Scratch, scratch};
 use crate::per_isa;
 use crate::pool;
 use crate::simd::{Isa, LANES, Simd};
@@ -102,18 +102,9 @@ pub unsafe fn moments(isa: Isa, call: &Moments) {
     if n == 0 {
         return;
     }
-    let grain = grain_of(rows, n);
-    let chunks = rows.div_ceil(grain);
-    let mut room = scratch(chunks * ROOM * n);
-    let sums = Room(room.as_mut_ptr());
-    let kernel = of_itself(isa);
     let given = Call { n, a: call.x, b: call.x, middle: std::ptr::null(), factor: call.factor };
-    pool::run(chunks, &|i| {
-        let (sums, given) = (&sums, &given);
-        // SAFETY: the caller vouches for the call; chunks are disjoint.
-        unsafe { kernel(given, &(i * grain..((i + 1) * grain).min(rows)), sums.of(i, n)) };
-    });
-    join_moments(isa)(call, grain, sums.0);
+    let mut room = of_chunks(of_itself(isa), &given, rows);
+    join_moments(isa)(call, grain_of(rows, n), room.as_mut_ptr());
 }
 
 /// The sums of each column of `a` and of `a (b - middle)`, on all threads.
@@ -125,18 +116,26 @@ pub unsafe fn column_sums(isa: Isa, call: &ColumnSums) {
     if n == 0 {
         return;
     }
-    let grain = grain_of(rows, n);
-    let chunks = rows.div_ceil(grain);
-    let mut room = scratch(chunks * ROOM * n);
-    let sums = Room(room.as_mut_ptr());
-    let kernel = of_two(isa);
     let given = Call { n, a: call.a, b: call.b, middle: call.middle, factor: 1.0 };
+    let mut room = of_chunks(of_two(isa), &given, rows);
+    join_sums(isa)(call, rows.div_ceil(grain_of(rows, n)), room.as_mut_ptr());
+}
+
+/// The sums of each chunk of rows, on all threads.
+///
+/// # Safety
+/// As [`moments`].
+unsafe fn of_chunks(kernel: unsafe fn(&Call, &Range<usize>, *mut f32), given: &Call, rows: usize) -> Scratch {
+    let grain = grain_of(rows, given.n);
+    let chunks = rows.div_ceil(grain);
+    let mut room = scratch(chunks * ROOM * given.n);
+    let sums = Room(room.as_mut_ptr());
     pool::run(chunks, &|i| {
-        let (sums, given) = (&sums, &given);
-        // SAFETY: as above.
-        unsafe { kernel(given, &(i * grain..((i + 1) * grain).min(rows)), sums.of(i, n)) };
+        let sums = &sums;
+        // SAFETY: the caller vouches for the call; chunks are disjoint.
+        unsafe { kernel(given, &(i * grain..((i + 1) * grain).min(rows)), sums.of(i, given.n)) };
     });
-    join_sums(isa)(call, chunks, sums.0);
+    room
 }
 
 per_isa!(
