@@ -26,7 +26,7 @@ from fastnn.models import Model, load_model
 from fastnn.serialization.file_budget import format_errors
 from fastnn.serving.joining import Joiner
 from fastnn.tracing.tables import naming_table
-from fastnn.training.inputs import as_whole_numbers
+from fastnn.training.inputs import as_whole_numbers, place_of_odd
 
 __all__ = ["Port", "Predictor"]
 
@@ -524,12 +524,9 @@ def _checked(value: Any, port: Port, name: str) -> Array:
 
 def _check_whole(array: Array, port: Port, name: str) -> None:
     """DataError for numbers that the type of an input does not hold."""
-    limits = np.iinfo(port.dtype)
-    whole = array == np.rint(array) if array.dtype.kind == "f" else True
-    # In float64, which has these limits: int32's upper one is no float32.
-    bad = ~((array >= np.float64(limits.min)) & (array <= np.float64(limits.max)) & whole)
-    if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
+    at = place_of_odd(array, port.dtype)
+    if at is not None:
+        limits = np.iinfo(port.dtype)
         raise DataError(
             f"{name} holds {array[at]} at position {at}, input {port.name!r} takes whole numbers "
             f"from {limits.min} to {limits.max} ({port.dtype})\n  hint: "

@@ -24,6 +24,7 @@ __all__ = [
     "check_class_keys",
     "check_labels",
     "fit_inputs",
+    "place_of_odd",
     "source_of",
     "typed_inputs",
     "validation_of",
@@ -134,16 +135,18 @@ def as_declared(a: Any, dtype: str | None, what: str) -> Any:
         return a
     if dtype == "bool":
         return a != 0
-    if dtype == "int32":
-        whole = as_whole_numbers(a)
-        if whole.dtype.kind == "f":
-            _refuse_fractions(what, whole)
-        return whole
+    if dtype == "int32" and a.dtype.kind == "f":
+        place = place_of_odd(a, dtype)
+        if place is not None:
+            raise DataError(
+                f"{what} holds {a[place]:.6g} at position {place}, wanted whole numbers for "
+                f"Input(dtype='int32')\n  hint: round them first, or Input(dtype='float32')"
+            )
+        return a.astype(np.int32)
     if dtype in ("int8", "uint8"):
-        limits = np.iinfo(dtype)
-        bad = ~((a >= limits.min) & (a <= limits.max) & (a == np.rint(a)))
-        if bad.any():
-            place = tuple(int(n) for n in np.argwhere(bad)[0])
+        place = place_of_odd(a, dtype)
+        if place is not None:
+            limits = np.iinfo(dtype)
             raise DataError(
                 f"{what} holds {a[place]:.6g} at position {place}, wanted whole numbers from "
                 f"{limits.min} to {limits.max} for Input(dtype={dtype!r})\n"
@@ -155,20 +158,18 @@ def as_declared(a: Any, dtype: str | None, what: str) -> Any:
 
 def as_whole_numbers(a: Any) -> Any:
     """An array of floats that are whole numbers of 32 bits as int32; all else as it is."""
-    if not isinstance(a, np.ndarray) or a.dtype.kind != "f":
+    if not isinstance(a, np.ndarray) or a.dtype.kind != "f" or place_of_odd(a, "int32") is not None:
         return a
-    is_whole = (a >= -(2**31)) & (a < 2**31) & (a == np.rint(a))
-    return a.astype(np.int32) if is_whole.all() else a
+    return a.astype(np.int32)
 
 
-def _refuse_fractions(what: str, a: np.ndarray[Any, Any]) -> None:
-    """DataError for the first float that is no whole number of 32 bits."""
-    odd = ~((a >= -(2**31)) & (a < 2**31) & (a == np.rint(a)))
-    place = tuple(int(n) for n in np.argwhere(odd)[0])
-    raise DataError(
-        f"{what} holds {a[place]:.6g} at position {place}, wanted whole numbers for "
-        f"Input(dtype='int32')\n  hint: round them first, or Input(dtype='float32')"
-    )
+def place_of_odd(a: np.ndarray[Any, Any], dtype: str) -> tuple[int, ...] | None:
+    """The place of the first number that a whole type does not hold."""
+    limits = np.iinfo(dtype)
+    held = (a >= int(limits.min)) & (a < int(limits.max) + 1)
+    if a.dtype.kind == "f":
+        held &= a == np.rint(a)
+    return None if held.all() else tuple(int(n) for n in np.argwhere(~held)[0])
 
 
 def _of_batch(what: str, a: Any, model: Any, at: int) -> Any:
