@@ -86,6 +86,7 @@ EXCEPTIONS = {
     "Ensemble.extended.variables": "Sequence[Any]",
     "Ensemble.reweighted.dirichlet_sum": "float | None",
     "Ensemble.reweighted.weights": "Sequence[float]",
+    "Ensemble.score.firsts": "_Array", "Ensemble.score.variants": "Sequence[Ensemble]",
     "Model.predict.arrays": "Any", "Function.predict_plain.array": "Any",
     "Function.predict_plain.row": "tuple[int, ...]", "apply.name": "str",
     "Function.call_plain.array": "Any", "Function.call_plain.row": "tuple[int, ...]",

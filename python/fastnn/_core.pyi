@@ -93,8 +93,8 @@ class Ensemble:
         """The same draws and further variables, on independent streams of uniforms up to `streams`."""
     def reweighted(self, weights: Sequence[float], dirichlet_sum: float | None) -> Ensemble:
         """The same variables and inputs under other weights of the same number."""
-    def score(self, marginals: _Array, open: _Array, quantile_levels: _Array, pin_levels: _Array, ranks: _Array, mean: _Array, quantiles: _Array, pinned: _Array) -> None:
-        """Scores profiles; fills `ranks` (u32), `mean`, `quantiles` (f64), `pinned` (u32)."""
+    def score(self, marginals: _Array, open: _Array, quantile_levels: _Array, pin_levels: _Array, variants: Sequence[Ensemble], ranks: _Array, mean: _Array, quantiles: _Array, pinned: _Array, firsts: _Array) -> None:
+        """Scores profiles; fills `ranks` (u32), `mean`, `quantiles` (f64), `pinned`, `firsts` (u32). `variants` were made of this one; marginals are of the one that has most variables."""
     def total_effects(self, other: Ensemble, marginals: _Array, open: _Array, effects: _Array) -> None:
         """Total effects of one profile against an independent ensemble of the same layout; fills `effects` (streams + 1, options)."""
 

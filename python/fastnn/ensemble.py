@@ -74,10 +74,11 @@ class Summary:
         quantiles: Quantiles of scores (profiles, options, levels).
         pinned: How often each option was first with one stream held: (profiles, streams, pins,
             options).
+        firsts: How often each option was first in each variant: (profiles, variants, options).
 
     Example:
         >>> a = np.zeros((1, 2))
-        >>> fastnn.ensemble.Summary(np.zeros((1, 2, 2), "uint32"), a, a[..., None], a).mean.shape
+        >>> fastnn.ensemble.Summary(np.zeros((1, 2, 2), "uint32"), a, a[..., None], a, a).mean.shape
         (1, 2)
     """
 
@@ -85,6 +86,7 @@ class Summary:
     mean: FloatArray
     quantiles: FloatArray
     pinned: npt.NDArray[np.uint32]
+    firsts: npt.NDArray[np.uint32]
 
 
 class Ensemble:
@@ -192,6 +194,7 @@ class Ensemble:
         *,
         quantiles: Sequence[float] = (),
         pins: Sequence[float] = (),
+        variants: Sequence[Ensemble] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> Summary:
         """Score profiles over all draws.
@@ -205,15 +208,19 @@ class Ensemble:
                 last ranks. None: all open.
             quantiles: Levels of exact score quantiles, linear between order statistics.
             pins: Levels at which every stream is held in turn while the others stay free.
+            variants: Ensembles made of this one by `reweighted` or `extended`, in which first
+                places are counted on the way. `marginals` are then of the one with most variables.
             progress: Called with (profiles done, profiles in all) between calls into the core.
 
         Raises:
-            ValueError: Shapes do not fit or a marginal is not a distribution.
+            ValueError: Shapes do not fit, a marginal is not a distribution, or a variant was not
+                made of this ensemble.
         """
         rows = np.ascontiguousarray(marginals, dtype=np.float64)
-        if rows.ndim != 3 or rows.shape[1:] != (self.variables, 6):
+        most = max(made.variables for made in (self, *variants))
+        if rows.ndim != 3 or rows.shape[1:] != (most, 6):
             raise ValueError(
-                f"marginals: got shape {rows.shape}, wanted (profiles, {self.variables}, 6)"
+                f"marginals: got shape {rows.shape}, wanted (profiles, {most}, 6)"
                 "\n  hint: six numbers per variable and profile"
             )
         n, o = len(rows), self.options
@@ -230,6 +237,7 @@ class Ensemble:
             np.zeros((n, o)),
             np.zeros((n, o, len(quantiles))),
             np.zeros((n, self.streams, len(pins), o), np.uint32),
+            np.zeros((n, len(variants), o), np.uint32),
         )
         for start in range(0, n, _CHUNK):
             part = slice(start, min(start + _CHUNK, n))
@@ -238,10 +246,12 @@ class Ensemble:
                 marks[part],
                 list(quantiles),
                 list(pins),
+                [made._core for made in variants],
                 out.ranks[part],
                 out.mean[part],
                 out.quantiles[part],
                 out.pinned[part],
+                out.firsts[part],
             )
             if progress is not None:
                 progress(part.stop, n)

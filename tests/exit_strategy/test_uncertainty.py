@@ -17,7 +17,7 @@ from fastnn.exit_strategy.scoring.uncertainty import (
     lead_runs,
     simulate,
     simulate_many,
-    tornado_runs,
+    survey,
     total_effects,
 )
 
@@ -154,7 +154,7 @@ def test_results_are_the_same_bytes_for_any_threads_and_batches() -> None:
 
 def test_tornado_runs_equal_fixed_inputs() -> None:
     spec = mixed_spec()
-    runs = tornado_runs(spec, draws=4000, seed=1)
+    runs = survey(spec, draws=4000, seed=1).tornado
     assert runs.shape == (9, 2, 3)
     base = simulate(spec, draws=4000, seed=1).p_first
     for leaf in range(9):
@@ -167,6 +167,29 @@ def test_tornado_runs_equal_fixed_inputs() -> None:
             held = simulate(replace(spec, inputs=tuple(inputs)), draws=4000, seed=1).p_first
             assert runs[leaf, side] == pytest.approx(held, abs=2 / 4000), (leaf, side)
     assert runs[7] == pytest.approx(np.stack([base, base]))
+
+
+def test_one_survey_tells_what_separate_runs_tell() -> None:
+    spec = mixed_spec()
+    under = {"loose": (20.0, 0.0), "none": (0.0, 0.0), "fixed": (None, 0.0), "doubt": (60.0, 0.15)}
+    got = survey(spec, under, draws=4000, seed=3)
+    alone = simulate(spec, draws=4000, seed=3)
+    for field in ("p_first", "p_rank", "score_mean", "score_p05", "score_p50", "score_p95"):
+        assert getattr(got.main, field).tobytes() == getattr(alone, field).tobytes(), field
+    assert list(got.first_under) == list(under)
+    for name, (kappa, doubt) in under.items():
+        one = simulate(replace(spec, curve_doubt=doubt), kappa=kappa, draws=4000, seed=3).p_first
+        # With errors of the curves sums are taken in another order: draws next to a tie may differ.
+        assert got.first_under[name] == pytest.approx(one, abs=2 / 4000 if doubt else 0), name
+        assert np.abs(one - alone.p_first).max() > 0.002, name
+    simulate(group_spec(np.eye(3), [1.0] * 3))  # other draws are used between two surveys
+    assert survey(spec, under, draws=4000, seed=3).tornado.tobytes() == got.tornado.tobytes()
+    many = survey(spec, under, draws=200_000)  # more than is kept
+    assert many.first_under.keys() == under.keys()
+    with pytest.raises(ExitError, match="EX502"):
+        survey(replace(spec, curve_doubt=0.1), under, draws=4000)
+    closed = survey(replace(spec, open_options=(True, False, True)), under, draws=4000, seed=3)
+    assert all(shares[1] == 0 for shares in closed.first_under.values())
 
 
 def test_total_effects_match_the_reference_by_definition() -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +27,7 @@ from .scoring.ranking import methods_agree, rank_rows, recommend
 from .scoring.record import MIN_P_FIRST, Provenance, Recommendation, TornadoBar
 from .scoring.sampling import build_spec
 from .scoring.told import told_of
-from .scoring.uncertainty import first_shares, simulate, tornado_runs
+from .scoring.uncertainty import survey
 
 __all__ = [
     "DEFAULT_DRAWS",
@@ -217,17 +216,13 @@ def _sample(
     spec: SamplingSpec, draws: int, seed: int, kappa: float, threads: int | None
 ) -> tuple[Simulation, dict[str, FloatArray], tuple[TornadoBar, ...]]:
     """The simulation, shares of first places under other assumptions, and the tornado."""
-    main = simulate(spec, kappa=kappa, draws=draws, seed=seed, threads=threads)
-    runs = tornado_runs(spec, kappa=kappa, draws=draws, seed=seed)  # on the same draws
     doubt = float(load_json("spreads.json")["curve_doubt"])
-    others = {
-        name: first_shares(one, kappa=firmness, draws=draws, seed=seed, threads=threads)
-        for name, one, firmness in (
-            ("kappa20", spec, 20.0),
-            ("no_weight_information", spec, 0.0),
-            ("curve_doubt", replace(spec, curve_doubt=doubt), kappa),
-        )
+    under = {
+        "kappa20": (20.0, 0.0),
+        "no_weight_information": (0.0, 0.0),
+        "curve_doubt": (kappa, doubt),
     }
+    main, runs, others = survey(spec, under, kappa=kappa, draws=draws, seed=seed, threads=threads)
     first = int(np.argmax(main.p_first))
     swings = runs[:, :, first].tolist()
     bars = [

@@ -37,7 +37,7 @@ const GROUP: usize = 4;
 
 /// A variable of the score: where its random number comes from, which group weight multiplies it,
 /// and its piecewise-linear fit for each option (flat outside the outer knots).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Variable {
     /// Group whose weight multiplies the fit.
     pub group: usize,
@@ -129,13 +129,26 @@ impl Layout {
     }
 }
 
+/// A layout and the draws it is scored on.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant<'a> {
+    /// What the score is made of.
+    pub layout: &'a Layout,
+    /// The weights and inputs.
+    pub draws: &'a Draws,
+}
+
 /// What to compute beside ranks and means.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct Wanted<'a> {
     /// Score quantiles, each in 0 ..= 1; exact order statistics, interpolated as NumPy does.
     pub quantiles: Vec<f64>,
     /// Levels at which each stream is held in turn, the others free (tornado).
     pub pins: Vec<f64>,
+    /// The same inputs under other weights, or with further variables after those of the layout:
+    /// draws that [`Draws::reweighted`] or [`Draws::extended`] made of those that are scored. Only
+    /// first places are counted.
+    pub variants: Vec<Variant<'a>>,
 }
 
 /// The answer for one profile.
@@ -149,10 +162,12 @@ pub struct Summary {
     pub quantiles: Vec<f32>,
     /// `[stream][pin][option]`: draws in which the option came first.
     pub pinned: Vec<u32>,
+    /// `[variant][option]`: draws in which the option came first.
+    pub firsts: Vec<u32>,
 }
 
-/// One profile: a marginal per variable of the layout, and which options are ranked (closed ones
-/// are scored and take the last ranks).
+/// One profile: a marginal per variable of the layout, or of the variant that has most, and which
+/// options are ranked (closed ones are scored and take the last ranks).
 #[derive(Debug, Clone, Copy)]
 pub struct Profile<'a> {
     /// In the order of the layout's variables.
@@ -164,22 +179,25 @@ pub struct Profile<'a> {
 /// Scores and ranks every profile over the draws.
 ///
 /// # Errors
-/// `Data` when a profile does not fit the layout, a marginal is not valid, or a quantile or pin
-/// lies outside its range.
+/// `Data` when a profile does not fit the layout, a marginal is not valid, a quantile or pin
+/// lies outside its range, or a variant is not one of these draws.
 pub fn score(
     layout: &Layout,
     draws: &Draws,
     profiles: &[Profile<'_>],
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
 ) -> Result<Vec<Summary>> {
+    let scored = Variant { layout, draws };
     check_draws(layout, draws)?;
+    wanted.variants.iter().try_for_each(|variant| check_variant(scored, *variant))?;
     if wanted.quantiles.iter().any(|q| !(0.0..=1.0).contains(q)) {
         return data_err!("ensemble: a quantile lies outside 0 to 1");
     }
     if wanted.pins.iter().any(|q| !(*q > 0.0 && *q < 1.0)) {
         return data_err!("ensemble: a pin lies outside the open interval 0 to 1");
     }
-    let prepared = prepare_all(layout, draws, profiles, &wanted.pins)?;
+    let prepared = prepare_all(scored, profiles, wanted)?;
+    let run = |profile, block| score::run_block(scored, &wanted.variants, profile, block);
     let blocks = draws.len().div_ceil(BLOCK);
     let slots: Vec<Slot<Summary>> = (0..profiles.len()).map(|_| Slot::new()).collect();
     if profiles.len() >= GROUP {
@@ -188,7 +206,7 @@ pub fn score(
             let mut outs: Vec<Vec<BlockOut>> = own.clone().map(|_| Vec::with_capacity(blocks)).collect();
             for block in 0..blocks {
                 for (out, p) in outs.iter_mut().zip(&prepared[own.clone()]) {
-                    out.push(score::run_block(layout, draws, p, block));
+                    out.push(run(p, block));
                 }
             }
             for (out, i) in outs.iter().zip(own) {
@@ -198,7 +216,7 @@ pub fn score(
     } else {
         let parts: Vec<Slot<BlockOut>> = (0..profiles.len() * blocks).map(|_| Slot::new()).collect();
         pool::run(parts.len(), &|task| {
-            parts[task].set(score::run_block(layout, draws, &prepared[task / blocks], task % blocks));
+            parts[task].set(run(&prepared[task / blocks], task % blocks));
         });
         pool::run(profiles.len(), &|i| {
             let own = parts[i * blocks..(i + 1) * blocks].iter().filter_map(Slot::get);
@@ -224,7 +242,7 @@ pub fn total_effects(layout: &Layout, a: &Draws, b: &Draws, profile: Profile<'_>
             "ensemble: total effects need two independent sets of draws of one length, without correlation"
         );
     }
-    let prepared = prepare_all(layout, a, &[profile], &[])?;
+    let prepared = prepare_all(Variant { layout, draws: a }, &[profile], &Wanted::default())?;
     Ok(sobol::total_effects(layout, a, b, &prepared[0]))
 }
 
@@ -241,21 +259,35 @@ fn check_draws(layout: &Layout, draws: &Draws) -> Result<()> {
     Ok(())
 }
 
+fn check_variant(scored: Variant<'_>, variant: Variant<'_>) -> Result<()> {
+    check_draws(variant.layout, variant.draws)?;
+    let (own, other) = (scored.layout, variant.layout);
+    let alike = own.options == other.options && own.groups == other.groups;
+    if !alike
+        || !other.variables.starts_with(&own.variables)
+        || scored.draws.len() != variant.draws.len()
+        || !scored.draws.shares_inputs(variant.draws)
+    {
+        return data_err!(
+            "ensemble: a variant is of other draws or variables\nhint: make it with reweighted or extended"
+        );
+    }
+    Ok(())
+}
+
 fn prepare_all(
-    layout: &Layout,
-    draws: &Draws,
+    scored: Variant<'_>,
     profiles: &[Profile<'_>],
-    pins: &[f64],
+    wanted: &Wanted<'_>,
 ) -> Result<Vec<Arc<Prepared>>> {
+    let prepare = |profile| Prepared::new(scored, &wanted.variants, profile, &wanted.pins).map(Arc::new);
     let slots: Vec<Slot<Result<Arc<Prepared>>>> = (0..profiles.len()).map(|_| Slot::new()).collect();
     pool::run(profiles.len().div_ceil(GROUP), &|chunk| {
         for i in chunk * GROUP..((chunk + 1) * GROUP).min(profiles.len()) {
-            slots[i].set(Prepared::new(layout, draws, &profiles[i], pins).map(Arc::new).map_err(
-                |e| match e {
-                    Error::Data(text) => Error::Data(format!("ensemble: profile {i}: {text}")),
-                    other => other,
-                },
-            ));
+            slots[i].set(prepare(&profiles[i]).map_err(|e| match e {
+                Error::Data(text) => Error::Data(format!("ensemble: profile {i}: {text}")),
+                other => other,
+            }));
         }
     });
     slots
@@ -271,7 +303,7 @@ fn summarise<'a>(
     layout: &Layout,
     draws: usize,
     blocks: impl Iterator<Item = &'a BlockOut> + Clone,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
 ) -> Summary {
     let o = layout.options;
     let mut out = Summary {
@@ -279,11 +311,13 @@ fn summarise<'a>(
         mean: vec![0.0; o],
         quantiles: Vec::with_capacity(o * wanted.quantiles.len()),
         pinned: vec![0; layout.streams * wanted.pins.len() * o],
+        firsts: vec![0; wanted.variants.len() * o],
     };
     for b in blocks.clone() {
         out.ranks.iter_mut().zip(&b.ranks).for_each(|(a, x)| *a += x);
         out.mean.iter_mut().zip(&b.sums).for_each(|(a, x)| *a += x);
         out.pinned.iter_mut().zip(&b.pinned).for_each(|(a, x)| *a += x);
+        out.firsts.iter_mut().zip(&b.firsts).for_each(|(a, x)| *a += x);
     }
     out.mean.iter_mut().for_each(|m| *m /= draws as f64);
     if !wanted.quantiles.is_empty() {

@@ -2,7 +2,7 @@
 //! by the buffer protocol, the interpreter released while they run. `fastnn.ensemble` is the face.
 
 use fastnn_decision::ensemble::{
-    self, DrawSpec, Draws, Kind, Layout, Marginal, Profile, Variable, Wanted, Weights,
+    self, DrawSpec, Draws, Kind, Layout, Marginal, Profile, Variable, Variant, Wanted, Weights,
 };
 use fastnn_decision::payout::{self, Claim};
 use pyo3::buffer::{Element, PyBuffer};
@@ -99,8 +99,9 @@ impl Ensemble {
         })
     }
 
-    /// Scores profiles; fills `ranks` (u32), `mean`, `quantiles` (f64), `pinned` (u32).
-    #[allow(clippy::too_many_arguments)] // two inputs, two requests, four outputs
+    /// Scores profiles; fills `ranks` (u32), `mean`, `quantiles` (f64), `pinned`, `firsts` (u32).
+    /// `variants` were made of this one; marginals are of the one that has most variables.
+    #[allow(clippy::too_many_arguments)] // two inputs, three requests, five outputs
     fn score(
         &self,
         py: Python<'_>,
@@ -108,20 +109,26 @@ impl Ensemble {
         open: PyBuffer<u8>,
         quantile_levels: Vec<f64>,
         pin_levels: Vec<f64>,
+        variants: Vec<Py<Self>>,
         ranks: PyBuffer<u32>,
         mean: PyBuffer<f64>,
         quantiles: PyBuffer<f64>,
         pinned: PyBuffer<u32>,
+        firsts: PyBuffer<u32>,
     ) -> PyResult<()> {
         enter(|| {
-            let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
-            let wanted = Wanted { quantiles: quantile_levels, pins: pin_levels };
+            let variants: Vec<Variant<'_>> = variants.iter().map(|v| v.get().variant()).collect();
+            let most = variants.iter().map(|v| v.layout.variables().len());
+            let most = most.fold(self.layout.variables().len(), usize::max);
+            let (marginals, open) = self.read_profiles(py, &marginals, &open, most)?;
+            let wanted = Wanted { quantiles: quantile_levels, pins: pin_levels, variants };
             let all = crate::interpreter::detach(py, || self.run(&marginals, &open, &wanted))?;
             let join = |get: &dyn Fn(&ensemble::Summary) -> &[u32]| {
                 all.iter().flat_map(|s| get(s).iter().copied()).collect::<Vec<u32>>()
             };
             write(py, "ranks", &ranks, &join(&|s| &s.ranks))?;
             write(py, "pinned", &pinned, &join(&|s| &s.pinned))?;
+            write(py, "firsts", &firsts, &join(&|s| &s.firsts))?;
             write(py, "mean", &mean, &all.iter().flat_map(|s| s.mean.iter().copied()).collect::<Vec<f64>>())?;
             let q: Vec<f64> = all.iter().flat_map(|s| s.quantiles.iter().map(|x| f64::from(*x))).collect();
             write(py, "quantiles", &quantiles, &q)
@@ -139,7 +146,8 @@ impl Ensemble {
         effects: PyBuffer<f64>,
     ) -> PyResult<()> {
         enter(|| {
-            let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
+            let (marginals, open) =
+                self.read_profiles(py, &marginals, &open, self.layout.variables().len())?;
             let profile = Profile { marginals: &marginals, open: &open };
             let out = crate::interpreter::detach(py, || {
                 ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile)
@@ -190,13 +198,18 @@ fn weights_from(values: Vec<f64>, dirichlet_sum: Option<f64>) -> Weights {
 }
 
 impl Ensemble {
+    fn variant(&self) -> Variant<'_> {
+        Variant { layout: &self.layout, draws: &self.draws }
+    }
+
     fn read_profiles(
         &self,
         py: Python<'_>,
         marginals: &PyBuffer<f64>,
         open: &PyBuffer<u8>,
+        v: usize,
     ) -> Result<(Vec<Marginal>, Vec<bool>)> {
-        let (v, o) = (self.layout.variables().len(), self.layout.options());
+        let o = self.layout.options();
         let profiles = open.item_count() / o;
         let open = read(py, "open", open, profiles * o)?.iter().map(|x| *x != 0).collect();
         let rows = read(py, "marginals", marginals, profiles * v * MARGINAL)?;
@@ -208,11 +221,11 @@ impl Ensemble {
         &self,
         marginals: &[Marginal],
         open: &[bool],
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
     ) -> fastnn::error::Result<Vec<ensemble::Summary>> {
-        let (v, o) = (self.layout.variables().len(), self.layout.options());
+        let open = open.chunks_exact(self.layout.options());
+        let v = marginals.len() / open.len().max(1);
         let profiles: Vec<Profile<'_>> = open
-            .chunks_exact(o)
             .enumerate()
             .map(|(i, open)| Profile { marginals: &marginals[i * v..(i + 1) * v], open })
             .collect();

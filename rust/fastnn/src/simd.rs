@@ -50,14 +50,18 @@ impl Isa {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f")
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("popcnt");
+            if avx2
+                && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
             {
                 all.push(Isa::Avx512);
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if avx2 {
                 all.push(Isa::Avx2);
             }
         }
@@ -172,6 +176,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn to_f(a: Self::I) -> Self::F;
     unsafe fn bits(a: Self::F) -> Self::I;
     unsafe fn from_bits(a: Self::I) -> Self::F;
+    /// `p[i]` and `p[i + 1]` for every lane of `i`.
+    unsafe fn gather_pair(p: *const f32, i: Self::I) -> (Self::F, Self::F);
 
     /// `-a`, sign bit only (so NaN and zero keep their rules).
     #[inline(always)]
@@ -218,12 +224,12 @@ macro_rules! per_isa {
                 $generic::<$crate::simd::Portable>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,popcnt")]
             unsafe fn avx2($($arg: $ty),*) $(-> $ret)? {
                 $generic::<$crate::simd::Avx2>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]
             unsafe fn avx512($($arg: $ty),*) $(-> $ret)? {
                 $generic::<$crate::simd::Avx512>($($arg),*)
             }

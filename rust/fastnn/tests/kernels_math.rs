@@ -37,6 +37,26 @@ unary!(
     exp_or_zero
 );
 
+unsafe fn pairs_generic<S: Simd>(a: *mut f32, b: *mut f32, from: *const f32, places: *const i32) {
+    let (first, second) = S::gather_pair(from, S::load_i(places));
+    S::store(a, first);
+    S::store(b, second);
+}
+per_isa!(fn pairs(a: *mut f32, b: *mut f32, from: *const f32, places: *const i32) = pairs_generic);
+
+#[test]
+fn test_neighbours_are_gathered_lane_by_lane() {
+    let from: Vec<f32> = (0..101).map(|i| i as f32 * 0.5).collect();
+    let places: [i32; LANES] = std::array::from_fn(|i| (i as i32 * 37 + 99) % 100);
+    for isa in Isa::available() {
+        let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+        // SAFETY: the set is available; every place and the next one lie in `from`.
+        unsafe { pairs(isa)(a.as_mut_ptr(), b.as_mut_ptr(), from.as_ptr(), places.as_ptr()) };
+        assert_eq!(a, places.map(|i| i as f32 * 0.5), "{}", isa.name());
+        assert_eq!(b, places.map(|i| (i + 1) as f32 * 0.5), "{}", isa.name());
+    }
+}
+
 unsafe extern "C" {
     #[link_name = "erf"]
     safe fn erf_f64(x: f64) -> f64;

@@ -44,6 +44,10 @@ _SPECIAL = ("fx", "cap_table", "assumptions", "uncertainty", "correlation", "fun
 _REQUIRED = frozenset(row.path for row in FIELDS if row.required)
 _PLACE = {row.path: k for k, row in enumerate(FIELDS)}  # faults come in this order
 _MAX_DEPTH = 8  # a profile nests three deep; deeper input is somebody's accident
+#: Names under which there are fields.
+_GROUPS = frozenset(
+    path[:end] for path in FIELD_BY_PATH for end, letter in enumerate(path) if letter == "."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +280,7 @@ def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str
                 out[path] = value
             continue
         inside = isinstance(value, Mapping) and path.count(".") < _MAX_DEPTH
-        if inside and any(known.startswith(f"{path}.") for known in FIELD_BY_PATH):
+        if inside and path in _GROUPS:
             _flatten(reader, value, f"{path}.", out)
         elif not _checklist_item(path, value, out):
             plain = path.lower().replace(" ", "_")

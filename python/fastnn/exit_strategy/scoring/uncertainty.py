@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +23,12 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 
 __all__ = [
     "TORNADO_LEVELS",
-    "first_shares",
+    "Survey",
     "lead_runs",
     "marginal",
     "simulate",
     "simulate_many",
-    "tornado_runs",
+    "survey",
     "total_effects",
 ]
 
@@ -43,10 +45,12 @@ _SCORE_LEVELS = (0.05, 0.5, 0.95)
 #: Bytes that draws (two f32 numbers per leaf, one per group) and scores may take.
 _MEMORY = 1 << 30
 
-#: The draws used last under each firmness of their weights, without and with doubt of the curves:
-#: they depend on their key alone, so keeping them changes no result.
-_last: dict[bool, tuple[object, dict[float | None, Ensemble]]] = {}
-_FIRMNESSES = 4  # kept at once: an evaluation asks for three
+#: Ensembles of the same inputs, by the firmness of their weights and the doubt of their curves.
+_Family = dict[tuple[float | None, float], Ensemble]
+
+#: The draws used last: they depend on their key alone, so keeping them changes no result.
+_last: list[tuple[object, _Family]] = []
+_MEMBERS = 4  # kept at once: an evaluation asks for four
 _MAX_KEPT = 100_000  # draws; more are not worth their memory between two calls
 
 
@@ -115,44 +119,58 @@ def simulate_many(
     return [s for s in out if s is not None]
 
 
-def tornado_runs(
-    spec: SamplingSpec,
-    *,
-    kappa: float | None = 60.0,
-    draws: int = 10_000,
-    seed: int = 0,
-    profile_index: int = 0,
-) -> FloatArray:
-    """p_first (leaves, 2, options) with each leaf held at its 10 % and 90 % quantile in turn.
+class Survey(NamedTuple):
+    """What one pass over the draws of a profile tells.
 
-    The other leaves stay free and all runs share their random numbers; a leaf that is known
-    exactly repeats the unheld p_first.
+    `tornado` is p_first (leaves, 2, options) with each leaf held at its 10 % and 90 % quantile in
+    turn while the others stay free; a leaf that is known exactly repeats the unheld p_first.
+    `first_under` has p_first of each variant.
     """
-    ensemble = _ensemble(spec, kappa, draws, seed, profile_index)
-    with _refused_input():
-        summary = ensemble.score(
-            _marginals(spec)[None], np.array([_open(spec)]), pins=TORNADO_LEVELS
-        )
-    runs = summary.pinned[0, : len(spec.leaves)] / float(draws)
-    base = summary.ranks[0, :, 0] / float(draws)
-    free = runs.sum(axis=2, keepdims=True) > 0
-    return np.where(free, runs, base)
+
+    main: Simulation
+    tornado: FloatArray
+    first_under: dict[str, FloatArray]
 
 
-def first_shares(
+def survey(
     spec: SamplingSpec,
+    under: Mapping[str, tuple[float | None, float]] = MappingProxyType({}),
     *,
     kappa: float | None = 60.0,
     draws: int = 10_000,
     seed: int = 0,
     threads: int | None = None,
-) -> FloatArray:
-    """Return the share of draws in which each option is first, as `simulate` does, and no more."""
-    ensemble = _ensemble(spec, kappa, draws, seed, 0)
+) -> Survey:
+    """Return what `simulate` does, the tornado, and first places under other assumptions.
+
+    `under` names variants: (firmness of the weights, doubt of the curves). All share their random
+    numbers.
+
+    Raises:
+        ExitError: As `simulate`; EX502 also for variants of a specification whose curves are
+            doubted.
+    """
+    wanted = ((kappa, spec.curve_doubt), *under.values())
+    main, *variants = _ensembles(spec, wanted, draws, seed, 0)
+    widest = replace(spec, curve_doubt=max(doubt for _, doubt in wanted))
     is_open = np.array(_open(spec))
     with _thread_count(threads), _refused_input():
-        summary = ensemble.score(_marginals(spec)[None], is_open[None])
-    return np.where(is_open, summary.ranks[0, :, 0] / float(draws), 0.0)
+        summary = main.score(
+            _marginals(widest)[None],
+            is_open[None],
+            quantiles=_SCORE_LEVELS,
+            pins=TORNADO_LEVELS,
+            variants=variants,
+        )
+    runs = summary.pinned[0, : len(spec.leaves)] / float(draws)
+    base = summary.ranks[0, :, 0] / float(draws)
+    free = runs.sum(axis=2, keepdims=True) > 0
+    shares = np.where(is_open, summary.firsts[0] / float(draws), 0.0)
+    return Survey(
+        _simulation(spec, summary, 0, draws, seed, kappa),
+        np.where(free, runs, base),
+        dict(zip(under, shares, strict=True)),
+    )
 
 
 def lead_runs(spec: SamplingSpec, leader: int, rival: int) -> FloatArray:
@@ -299,14 +317,59 @@ def _ensemble(
     index: int,
     correlated: bool = True,
 ) -> Ensemble:
-    _check(spec, kappa, draws, seed, index)
-    key = (_layout_key(spec), draws, seed, index, correlated)
+    wanted = ((kappa, spec.curve_doubt),)
+    return _ensembles(spec, wanted, draws, seed, index, correlated)[0]
 
-    def inputs(others: Mapping[float | None, Ensemble]) -> Ensemble:
+
+def _ensembles(
+    spec: SamplingSpec,
+    wanted: Sequence[tuple[float | None, float]],
+    draws: int,
+    seed: int,
+    index: int,
+    correlated: bool = True,
+) -> list[Ensemble]:
+    """Ensembles of the same inputs, each with its firmness of the weights and doubt of the curves.
+
+    They come from those that were kept, and are kept for the next call.
+    """
+    specs = [replace(spec, curve_doubt=doubt) for _, doubt in wanted]
+    for one, (kappa, _) in zip(specs, wanted, strict=True):
+        _check(one, kappa, draws, seed, index)
+    key = (_layout_key(spec), draws, seed, index, correlated)
+    kept = next(iter(_last), None)  # one read: another thread may replace it
+    family = dict(kept[1]) if kept is not None and kept[0] == key else {}
+    with _refused_input():
+        made = [
+            _member(family, one, kappa, draws, seed, index, correlated)
+            for one, (kappa, _) in zip(specs, wanted, strict=True)
+        ]
+    _last[:] = [(key, dict(list(family.items())[-_MEMBERS:]))] if draws <= _MAX_KEPT else []
+    return made
+
+
+def _member(
+    family: _Family,
+    spec: SamplingSpec,
+    kappa: float | None,
+    draws: int,
+    seed: int,
+    index: int,
+    correlated: bool,
+) -> Ensemble:
+    """The ensemble of a specification, of what the family has where it has not this one."""
+    key = (kappa, spec.curve_doubt)
+    if spec.curve_doubt > 0:  # what it extends stays in the family as long as it does
+        plain = replace(spec, curve_doubt=0.0)
+        base = _member(family, plain, kappa, draws, seed, index, correlated)
+        streams = len(spec.leaves) + len(_doubts(spec))
+        made = family.pop(key, None) or base.extended(_doubt_variables(spec), streams=streams)
+    elif key in family:
+        made = family.pop(key)
+    else:
         weights, total = _weights(spec, kappa)
-        if others:  # the inputs under another firmness of the weights
-            return next(iter(others.values())).reweighted(weights, dirichlet_sum=total)
-        return Ensemble(
+        others = [one for (_, doubt), one in family.items() if doubt == 0]
+        made = others[0].reweighted(weights, dirichlet_sum=total) if others else Ensemble(
             len(spec.options),
             _variables(spec),
             weights,
@@ -316,36 +379,8 @@ def _ensemble(
             draws=draws,
             seed=seed,
             stream=index,
-        )
-
-    with _refused_input():
-        made = _kept(False, key, kappa, draws, inputs)
-        if spec.curve_doubt <= 0:
-            return made
-        doubts = _doubts(spec)
-        streams = len(spec.leaves) + len(doubts)
-        return _kept(True, (key, spec.curve_doubt), kappa, draws,
-                     lambda _: made.extended(_doubt_variables(spec), streams=streams))  # fmt: skip
-
-
-def _kept(
-    doubted: bool,
-    key: object,
-    kappa: float | None,
-    draws: int,
-    make: Callable[[Mapping[float | None, Ensemble]], Ensemble],
-) -> Ensemble:
-    """The draws that were kept, or those that are made of what was; kept for the next call."""
-    kept = _last.get(doubted)  # one read: another thread may replace it
-    known = dict(kept[1]) if kept is not None and kept[0] == key else {}
-    made = known.pop(kappa, None)  # scoring, tornado and the next chunk share their draws
-    if made is None:
-        made = make(known)
-    if draws <= _MAX_KEPT:
-        before = list(known.items())[-(_FIRMNESSES - 1) :]
-        _last[doubted] = (key, dict([*before, (kappa, made)]))
-    else:
-        _last.pop(doubted, None)
+        )  # fmt: skip
+    family[key] = made  # the last used stands last
     return made
 
 

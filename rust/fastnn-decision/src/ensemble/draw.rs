@@ -120,6 +120,15 @@ impl Draws {
         Ok(Self { uniform: Some(Arc::new(rows)), ..self.clone() })
     }
 
+    /// True when `other` was made of these draws by [`Draws::reweighted`] or [`Draws::extended`]: its
+    /// inputs begin with the same numbers.
+    #[must_use]
+    pub fn shares_inputs(&self, other: &Self) -> bool {
+        let uniform = self.uniform.as_ref();
+        Arc::ptr_eq(&self.inputs, &other.inputs)
+            && uniform.is_none_or(|own| other.uniform.as_ref().is_some_and(|o| Arc::ptr_eq(own, o)))
+    }
+
     /// Number of draws.
     #[must_use]
     pub fn len(&self) -> usize {

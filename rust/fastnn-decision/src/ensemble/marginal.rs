@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::special::{beta_quantile_from, normal_cdf, normal_quantile};
-use super::{Draws, Layout, Profile, Variable};
+use super::{Draws, Layout, Profile, Variable, Variant};
 use fastnn::data_err;
 use fastnn::error::Result;
 use fastnn::sync::Lock;
@@ -165,7 +165,7 @@ pub(super) enum Form {
     /// `u < split ? low + sqrt(u p) : high - sqrt((1 - u) q)`.
     Triangular { split: f32, low: f32, high: f32, p: f32, q: f32 },
     /// `a + b table(z)`.
-    Table { a: f32, b: f32, knots: Arc<[f32]> },
+    Table { a: f32, b: f32, knots: Arc<[f32; TABLE]> },
 }
 
 impl Form {
@@ -183,45 +183,30 @@ pub(super) struct Lane {
     pub(super) form: Form,
     pub(super) low: f32,
     pub(super) high: f32,
+    /// The curve cut into ramps, `[ramp][2 + option]`: where the ramp starts, one over its width,
+    /// then what each option gains on it. A fit is a sum over ramps of
+    /// `gain * clamp((x - start) / width, 0, 1)`.
+    pub(super) ramps: Vec<f32>,
 }
 
-/// A profile ready for the vector loop: uncertain variables by group, the rest summed up.
+/// Variables ready for the vector loop: the uncertain ones by group, the rest summed up.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct Lanes {
     /// Sorted by group.
     pub(super) lanes: Vec<Lane>,
     /// Lanes of group g: `lanes[starts[g]..starts[g + 1]]`.
     pub(super) starts: Vec<usize>,
     /// `[group][option]`: what the constant variables and the first knots add.
     pub(super) base: Vec<f32>,
-    pub(super) open: Vec<bool>,
-    pub(super) pins: Vec<Pin>,
-    pub(super) levels: usize,
 }
 
-/// A stream held at its levels.
-#[derive(Debug)]
-pub(super) struct Pin {
-    pub(super) stream: usize,
-    pub(super) group: usize,
-    /// `[level][option]`, without the group weight and the part that is in `base`.
-    pub(super) fits: Vec<f32>,
-}
-
-impl Prepared {
-    pub(super) fn new(layout: &Layout, draws: &Draws, profile: &Profile<'_>, levels: &[f64]) -> Result<Self> {
+impl Lanes {
+    /// The variables of a layout from number `first`, with marginals of all its variables.
+    fn new(layout: &Layout, draws: &Draws, marginals: &[Marginal], first: usize) -> Result<Self> {
         let (o, variables) = (layout.options(), layout.variables());
-        if profile.marginals.len() != variables.len() || profile.open.len() != o {
-            return data_err!(
-                "got {} marginals and {} option marks, wanted {} and {o}",
-                profile.marginals.len(),
-                profile.open.len(),
-                variables.len()
-            );
-        }
         let mut base = vec![0.0_f64; layout.groups() * o];
         let mut order: Vec<usize> = Vec::new();
-        for (i, (v, m)) in variables.iter().zip(profile.marginals).enumerate() {
+        for (i, (v, m)) in variables.iter().zip(marginals).enumerate().skip(first) {
             if let Err(fastnn::error::Error::Data(text)) = m.check() {
                 return data_err!("variable {i}: {text}");
             }
@@ -237,8 +222,7 @@ impl Prepared {
         order.sort_by_key(|i| variables[*i].group);
         let starts =
             (0..=layout.groups()).map(|g| order.partition_point(|i| variables[*i].group < g)).collect();
-        let lanes: Vec<Lane> =
-            order.iter().map(|i| Lane::new(*i, &variables[*i], &profile.marginals[*i])).collect();
+        let lanes: Vec<Lane> = order.iter().map(|i| Lane::new(*i, &variables[*i], &marginals[*i])).collect();
         if let Some(lane) =
             lanes.iter().find(|lane| lane.form.reads_normals() && !draws.has_normals(lane.stream))
         {
@@ -248,10 +232,55 @@ impl Prepared {
                 lane.stream
             );
         }
-        let pins = pins(layout, profile, &lanes, levels);
         debug_assert!(draws.streams() == layout.streams());
-        let base = base.iter().map(|x| *x as f32).collect();
-        Ok(Self { lanes, starts, base, open: profile.open.to_vec(), pins, levels: levels.len() })
+        Ok(Self { lanes, starts, base: base.iter().map(|x| *x as f32).collect() })
+    }
+}
+
+/// A profile ready for the vector loop.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The variables of the layout.
+    pub(super) own: Lanes,
+    /// The variables that each variant has beside them.
+    pub(super) further: Vec<Lanes>,
+    pub(super) open: Vec<bool>,
+    pub(super) pins: Vec<Pin>,
+    pub(super) levels: usize,
+}
+
+/// A stream held at its levels.
+#[derive(Debug)]
+pub(super) struct Pin {
+    pub(super) stream: usize,
+    pub(super) group: usize,
+    /// `[level][option]`, without the group weight and the part that is in `base`.
+    pub(super) fits: Vec<f32>,
+}
+
+impl Prepared {
+    pub(super) fn new(
+        scored: Variant<'_>,
+        variants: &[Variant<'_>],
+        profile: &Profile<'_>,
+        levels: &[f64],
+    ) -> Result<Self> {
+        let (layout, marginals) = (scored.layout, profile.marginals);
+        let own = layout.variables().len();
+        let wanted = variants.iter().map(|v| v.layout.variables().len()).fold(own, usize::max);
+        if marginals.len() != wanted || profile.open.len() != layout.options() {
+            return data_err!(
+                "got {} marginals and {} option marks, wanted {wanted} and {}",
+                marginals.len(),
+                profile.open.len(),
+                layout.options()
+            );
+        }
+        let further =
+            variants.iter().map(|v| Lanes::new(v.layout, v.draws, marginals, own)).collect::<Result<_>>()?;
+        let own = Lanes::new(layout, scored.draws, marginals, 0)?;
+        let pins = pins(layout, profile, &own.lanes, levels);
+        Ok(Self { own, further, open: profile.open.to_vec(), pins, levels: levels.len() })
     }
 }
 
@@ -301,6 +330,20 @@ impl Variable {
         }
     }
 
+    /// The curve as [`Lane`] has it.
+    fn ramps(&self) -> Vec<f32> {
+        let mut out = Vec::with_capacity((self.knots.len() - 1) * (2 + self.fits.len()));
+        for k in 1..self.knots.len() {
+            let (from, to) = (self.knots[k - 1], self.knots[k]);
+            out.extend([from as f32, (1.0 / (to - from)) as f32]);
+            out.extend(self.fits.iter().enumerate().map(|(option, fits)| {
+                let counts = self.only.is_none_or(|only| only == option);
+                if counts { (self.weight * (fits[k] - fits[k - 1])) as f32 } else { 0.0 }
+            }));
+        }
+        out
+    }
+
     /// The input as the curve reads it.
     fn scaled(&self, input: f64) -> f64 {
         if self.log { input.max(f64::MIN_POSITIVE).log10() } else { input }
@@ -336,16 +379,28 @@ impl Lane {
         };
         // f32 bounds of the curve: outside the knots it is flat, so a clip beyond them is no clip.
         let bound = |x: f64| v.scaled(x).clamp(-3e38, 3e38) as f32;
-        Self { variable: index, stream: v.stream, form, low: bound(m.low), high: bound(m.high) }
+        Self {
+            variable: index,
+            stream: v.stream,
+            form,
+            low: bound(m.low),
+            high: bound(m.high),
+            ramps: v.ramps(),
+        }
     }
 }
 
-fn table(value: impl Fn(f64) -> f64) -> Arc<[f32]> {
-    (0..TABLE).map(|i| value(TABLE_START + TABLE_STEP * i as f64) as f32).collect()
+/// The normal at a knot of a table.
+fn normal_at(knot: usize) -> f64 {
+    TABLE_START + TABLE_STEP * knot as f64
 }
 
-fn beta_table(a: f64, b: f64) -> Arc<[f32]> {
-    type Tables = BTreeMap<(u64, u64), Arc<[f32]>>;
+fn table(value: impl Fn(f64) -> f64) -> Arc<[f32; TABLE]> {
+    Arc::new(std::array::from_fn(|i| value(normal_at(i)) as f32))
+}
+
+fn beta_table(a: f64, b: f64) -> Arc<[f32; TABLE]> {
+    type Tables = BTreeMap<(u64, u64), Arc<[f32; TABLE]>>;
     static TABLES: Lock<Tables> = Lock::new(BTreeMap::new());
     let key = (a.to_bits(), b.to_bits());
     let known = TABLES.lock().get(&key).cloned();
@@ -353,12 +408,10 @@ fn beta_table(a: f64, b: f64) -> Arc<[f32]> {
         return known;
     }
     let mut low = 0.0;
-    let made: Arc<[f32]> = (0..TABLE)
-        .map(|i| {
-            low = beta_quantile_from(normal_cdf(TABLE_START + TABLE_STEP * i as f64), a, b, low);
-            low as f32
-        })
-        .collect();
+    let made = Arc::new(std::array::from_fn(|i| {
+        low = beta_quantile_from(normal_cdf(normal_at(i)), a, b, low);
+        low as f32
+    }));
     let mut tables = TABLES.lock();
     if tables.len() >= KEPT {
         tables.clear();

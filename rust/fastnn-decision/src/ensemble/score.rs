@@ -5,9 +5,11 @@
 // Lanes, options and ranks index several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
+use std::ops::Range;
+
 use super::draw::STRIDE;
-use super::marginal::{Form, Lane, Prepared, TABLE, TABLE_START, TABLE_STEP};
-use super::{BLOCK, Draws, Layout, MAX_OPTIONS};
+use super::marginal::{Form, Lane, Lanes, Prepared, TABLE, TABLE_START, TABLE_STEP};
+use super::{BLOCK, Draws, MAX_OPTIONS, Variant};
 use fastnn::per_isa;
 use fastnn::simd::{LANES, Simd, isa};
 
@@ -18,6 +20,7 @@ pub(super) struct BlockOut {
     pub(super) ranks: Vec<u32>,
     pub(super) sums: Vec<f64>,
     pub(super) pinned: Vec<u32>,
+    pub(super) firsts: Vec<u32>,
     scores: Vec<f32>,
 }
 
@@ -29,23 +32,29 @@ impl BlockOut {
 
 /// Everything the loop reads and writes.
 struct Job<'a> {
-    layout: &'a Layout,
-    draws: &'a Draws,
+    scored: Variant<'a>,
+    variants: &'a [Variant<'a>],
     profile: &'a Prepared,
     block: usize,
     out: &'a mut BlockOut,
 }
 
-pub(super) fn run_block(layout: &Layout, draws: &Draws, profile: &Prepared, block: usize) -> BlockOut {
-    let o = layout.options();
+pub(super) fn run_block(
+    scored: Variant<'_>,
+    variants: &[Variant<'_>],
+    profile: &Prepared,
+    block: usize,
+) -> BlockOut {
+    let (o, streams) = (scored.layout.options(), scored.layout.streams());
     let mut out = BlockOut {
-        len: BLOCK.min(draws.len() - block * BLOCK),
+        len: BLOCK.min(scored.draws.len() - block * BLOCK),
         ranks: vec![0; o * o],
         sums: vec![0.0; o],
-        pinned: vec![0; layout.streams() * profile.levels * o],
+        pinned: vec![0; streams * profile.levels * o],
+        firsts: vec![0; variants.len() * o],
         scores: vec![0.0; o * STRIDE],
     };
-    let mut job = Job { layout, draws, profile, block, out: &mut out };
+    let mut job = Job { scored, variants, profile, block, out: &mut out };
     let run = match o {
         1 => run1(isa()),
         2 => run2(isa()),
@@ -76,57 +85,53 @@ compile_for!(run1 generic1 1, run2 generic2 2, run3 generic3 3, run4 generic4 4,
     run6 generic6 6, run7 generic7 7, run8 generic8 8);
 const _: () = assert!(MAX_OPTIONS == 8);
 
-/// One uncertain variable with its curve cut into ramps: the fit is a sum over segments of
-/// `gain * clamp((x - from) / width, 0, 1)`.
-pub(super) struct Ramp<const O: usize> {
-    from: f32,
-    scale: f32,
-    gains: [f32; O],
+/// Random numbers and weights of some lanes in one block of draws.
+struct Terms<'a> {
+    lanes: &'a Lanes,
+    /// One row per lane.
+    numbers: Vec<*const f32>,
+    /// One row per group.
+    weights: Vec<*const f32>,
 }
 
-/// The ramps of every lane, one after the other.
-pub(super) struct Ramps<const O: usize> {
-    ramps: Vec<Ramp<O>>,
-    starts: Vec<usize>,
-}
-
-impl<const O: usize> Ramps<O> {
-    pub(super) fn new(layout: &Layout, lanes: &[Lane]) -> Self {
-        let (mut ramps, mut starts) = (Vec::new(), vec![0]);
-        for lane in lanes {
-            let v = &layout.variables()[lane.variable];
-            for k in 1..v.knots.len() {
-                let mut gains = [0.0; O];
-                for (option, gain) in gains.iter_mut().enumerate() {
-                    if v.only.is_none_or(|only| only == option) {
-                        *gain = (v.weight * (v.fits[option][k] - v.fits[option][k - 1])) as f32;
-                    }
-                }
-                let scale = (1.0 / (v.knots[k] - v.knots[k - 1])) as f32;
-                ramps.push(Ramp { from: v.knots[k - 1] as f32, scale, gains });
-            }
-            starts.push(ramps.len());
-        }
-        Self { ramps, starts }
+impl<'a> Terms<'a> {
+    fn new(lanes: &'a Lanes, draws: &Draws, block: usize) -> Self {
+        let numbers = lanes.lanes.iter().map(|lane| match lane.form.reads_normals() {
+            true => draws.normals(block, lane.stream).as_ptr(),
+            false => draws.uniforms(block, lane.stream).as_ptr(),
+        });
+        let weights = (0..draws.groups()).map(|g| draws.weights(block, g).as_ptr());
+        Self { lanes, numbers: numbers.collect(), weights: weights.collect() }
     }
-}
 
-/// Adds the fits of lane `index` at sixteen draws, whose random `numbers` are given, to `fits`.
-#[inline(always)]
-pub(super) unsafe fn add_fits<S: Simd, const O: usize>(
-    lane: &Lane,
-    index: usize,
-    ramps: &Ramps<O>,
-    numbers: *const f32,
-    fits: &mut [S::F; O],
-) {
-    let x = input::<S>(lane, numbers);
-    let (zero, one) = (S::splat(0.0), S::splat(1.0));
-    for r in &ramps.ramps[ramps.starts[index]..ramps.starts[index + 1]] {
-        let t = S::mul(S::sub(x, S::splat(r.from)), S::splat(r.scale));
-        let t = S::max(S::min(t, one), zero);
+    /// The places of a group's lanes.
+    #[inline(always)]
+    fn group(&self, g: usize) -> Range<usize> {
+        self.lanes.starts[g]..self.lanes.starts[g + 1]
+    }
+
+    /// What a group's constant variables and first knots add.
+    #[inline(always)]
+    unsafe fn base<S: Simd, const O: usize>(&self, g: usize) -> [S::F; O] {
+        let mut fits = [S::splat(0.0); O];
         for o in 0..O {
-            fits[o] = S::fma(t, S::splat(r.gains[o]), fits[o]);
+            fits[o] = S::splat(self.lanes.base[g * O + o]);
+        }
+        fits
+    }
+
+    /// Adds the fits of one lane at sixteen draws to `fits`.
+    #[inline(always)]
+    unsafe fn add_fits<S: Simd, const O: usize>(&self, index: usize, at: usize, fits: &mut [S::F; O]) {
+        let lane = &self.lanes.lanes[index];
+        let x = input::<S>(lane, self.numbers[index].add(at));
+        let (zero, one) = (S::splat(0.0), S::splat(1.0));
+        for ramp in lane.ramps.chunks_exact(2 + O) {
+            let t = S::mul(S::sub(x, S::splat(ramp[0])), S::splat(ramp[1]));
+            let t = S::max(S::min(t, one), zero);
+            for o in 0..O {
+                fits[o] = S::fma(t, S::splat(ramp[2 + o]), fits[o]);
+            }
         }
     }
 }
@@ -158,18 +163,14 @@ unsafe fn input<S: Simd>(lane: &Lane, numbers: *const f32) -> S::F {
 }
 
 #[inline(always)]
-unsafe fn look_up<S: Simd>(knots: &[f32], z: S::F) -> S::F {
+unsafe fn look_up<S: Simd>(knots: &[f32; TABLE], z: S::F) -> S::F {
     let pos = S::mul(S::sub(z, S::splat(TABLE_START as f32)), S::splat((1.0 / TABLE_STEP) as f32));
     let pos = S::min(S::max(pos, S::splat(0.0)), S::splat((TABLE - 1) as f32));
-    let floor = S::min(S::floor(pos), S::splat((TABLE - 2) as f32));
-    let (mut index, mut left, mut right) = ([0_i32; LANES], [0.0_f32; LANES], [0.0_f32; LANES]);
-    S::store_i(index.as_mut_ptr(), S::to_i(floor));
-    for l in 0..LANES {
-        left[l] = knots[index[l] as usize];
-        right[l] = knots[index[l] as usize + 1];
-    }
-    let (a, b) = (S::load(left.as_ptr()), S::load(right.as_ptr()));
-    S::fma(S::sub(b, a), S::sub(pos, floor), a)
+    // The place is bounded once more as a whole number, whatever `z` is.
+    let place = S::min_i(S::to_i(S::floor(pos)), S::splat_i(TABLE as i32 - 2));
+    let place = S::max_i(place, S::splat_i(0));
+    let (a, b) = S::gather_pair(knots.as_ptr(), place);
+    S::fma(S::sub(b, a), S::sub(pos, S::to_f(place)), a)
 }
 
 /// Ranks of sixteen draws, as floats.
@@ -223,65 +224,99 @@ unsafe fn rank_ties<S: Simd, const O: usize>(scores: &[S::F; O], first_draw: usi
     out
 }
 
+/// Sixteen draws of a number for each option, kept in memory.
+type Kept<const O: usize> = [[f32; LANES]; O];
+
+/// Counts for each option the draws, of those `alive`, in which it is first; options of one score
+/// take turns, as [`rank_ties`] has it.
+#[inline(always)]
+unsafe fn count_first<S: Simd, const O: usize>(
+    scores: &[S::F; O],
+    first_draw: usize,
+    alive: u32,
+    counts: &mut [u32; O],
+) {
+    let mut best = scores[0];
+    for o in 1..O {
+        best = S::max(best, scores[o]);
+    }
+    let (mut hits, mut seen, mut tied) = ([0_u32; O], 0, 0);
+    for o in 0..O {
+        hits[o] = S::mask_bits(S::eq(scores[o], best));
+        tied |= seen & hits[o];
+        seen |= hits[o];
+    }
+    if tied != 0 {
+        let ranks = rank_ties::<S, O>(scores, first_draw);
+        for o in 0..O {
+            hits[o] = S::mask_bits(S::eq(ranks[o], S::splat(0.0)));
+        }
+    }
+    for o in 0..O {
+        counts[o] += (hits[o] & alive).count_ones();
+    }
+}
+
 #[inline(always)]
 unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
-    let (p, draws) = (job.profile, job.draws);
-    let ramps = Ramps::<O>::new(job.layout, &p.lanes);
-    let weights: Vec<*const f32> =
-        (0..job.layout.groups()).map(|g| draws.weights(job.block, g).as_ptr()).collect();
-    let numbers: Vec<*const f32> = p
-        .lanes
-        .iter()
-        .map(|lane| match lane.form.reads_normals() {
-            true => draws.normals(job.block, lane.stream).as_ptr(),
-            false => draws.uniforms(job.block, lane.stream).as_ptr(),
-        })
+    let p = job.profile;
+    let own = Terms::new(&p.own, job.scored.draws, job.block);
+    let variants: Vec<Terms<'_>> = (job.variants.iter().zip(&p.further))
+        .map(|(variant, lanes)| Terms::new(lanes, variant.draws, job.block))
         .collect();
-    let pins = p.pins.len() * p.levels;
-    let mut held = vec![[[0.0_f32; LANES]; O]; p.pins.len()];
-    let pin_of: Vec<usize> = p
-        .lanes
-        .iter()
+    let pin_of: Vec<usize> = (p.own.lanes.iter())
         .map(|l| p.pins.iter().position(|pin| pin.stream == l.stream).unwrap_or(usize::MAX))
         .collect();
+    let nothing: Kept<O> = [[0.0; LANES]; O];
+    let (mut held, mut varied) = (vec![nothing; p.pins.len()], vec![nothing; variants.len()]);
+    let mut pinned = vec![[0; O]; p.pins.len() * p.levels];
+    let mut firsts = vec![[0; O]; variants.len()];
     let mut counts = [[S::splat(0.0); O]; O];
-    let mut firsts = vec![[[0.0_f32; LANES]; O]; pins];
     let mut sums = [S::splat(0.0); O];
     for at in (0..job.out.len).step_by(LANES) {
         let alive = if job.out.len - at >= LANES { S::splat(1.0) } else { leading::<S>(job.out.len - at) };
+        let (draw, alive_bits) = (job.block * BLOCK + at, S::mask_bits(S::eq(alive, S::splat(1.0))));
         let mut scores = [S::splat(0.0); O];
-        if pins > 0 {
-            held.iter_mut().for_each(|h| *h = [[0.0; LANES]; O]);
-        }
-        for g in 0..job.layout.groups() {
-            let w = S::load(weights[g].add(at));
-            let mut fits = [S::splat(0.0); O];
-            for o in 0..O {
-                fits[o] = S::splat(p.base[g * O + o]);
-            }
-            for index in p.starts[g]..p.starts[g + 1] {
-                let lane = &p.lanes[index];
-                if pins == 0 {
-                    add_fits::<S, O>(lane, index, &ramps, numbers[index].add(at), &mut fits);
-                    continue;
-                }
-                let mut own = [S::splat(0.0); O];
-                add_fits::<S, O>(lane, index, &ramps, numbers[index].add(at), &mut own);
-                for o in 0..O {
-                    fits[o] = S::add(fits[o], own[o]);
-                    let h = held[pin_of[index]][o].as_mut_ptr();
-                    S::store(h, S::add(S::load(h), own[o]));
+        held.fill(nothing);
+        varied.fill(nothing);
+        for g in 0..own.weights.len() {
+            let mut fits = own.base::<S, O>(g);
+            for index in own.group(g) {
+                let before = fits;
+                own.add_fits::<S, O>(index, at, &mut fits);
+                if !p.pins.is_empty() {
+                    let held = &mut held[pin_of[index]];
+                    for o in 0..O {
+                        let h = held[o].as_mut_ptr();
+                        S::store(h, S::add(S::load(h), S::sub(fits[o], before[o])));
+                    }
                 }
             }
+            let w = S::load(own.weights[g].add(at));
             for o in 0..O {
                 scores[o] = S::fma(w, fits[o], scores[o]);
+            }
+            for (variant, sum) in variants.iter().zip(&mut varied) {
+                let (w, further) = (S::load(variant.weights[g].add(at)), variant.base::<S, O>(g));
+                let mut fits = fits;
+                for o in 0..O {
+                    fits[o] = S::add(fits[o], further[o]);
+                }
+                for index in variant.group(g) {
+                    variant.add_fits::<S, O>(index, at, &mut fits);
+                }
+                for o in 0..O {
+                    let to = sum[o].as_mut_ptr();
+                    S::store(to, S::fma(w, fits[o], S::load(to)));
+                }
             }
         }
         for o in 0..O {
             S::store(job.out.scores.as_mut_ptr().add(o * STRIDE + at), scores[o]);
             sums[o] = S::fma(alive, scores[o], sums[o]);
         }
-        let ranks = rank::<S, O>(&close::<S, O>(scores, &p.open), job.block * BLOCK + at);
+        let scores = close::<S, O>(scores, &p.open);
+        let ranks = rank::<S, O>(&scores, draw);
         for o in 0..O - 1 {
             for r in 0..O - 1 {
                 let hit = S::truth(S::eq(ranks[o], S::splat(r as f32)));
@@ -289,20 +324,23 @@ unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
             }
         }
         for (i, pin) in p.pins.iter().enumerate() {
-            let w = S::load(weights[pin.group].add(at));
+            let w = S::load(own.weights[pin.group].add(at));
             for level in 0..p.levels {
                 let mut moved = scores;
                 for o in 0..O {
                     let change = S::sub(S::splat(pin.fits[level * O + o]), S::load(held[i][o].as_ptr()));
                     moved[o] = S::fma(w, change, moved[o]);
                 }
-                let ranks = rank::<S, O>(&close::<S, O>(moved, &p.open), job.block * BLOCK + at);
-                for o in 0..O {
-                    let f = firsts[i * p.levels + level][o].as_mut_ptr();
-                    let hit = S::truth(S::eq(ranks[o], S::splat(0.0)));
-                    S::store(f, S::fma(alive, hit, S::load(f)));
-                }
+                // What is closed stays so far below that no change moves it.
+                count_first::<S, O>(&moved, draw, alive_bits, &mut pinned[i * p.levels + level]);
             }
+        }
+        for (sum, counts) in varied.iter().zip(&mut firsts) {
+            let mut scores = [S::splat(0.0); O];
+            for o in 0..O {
+                scores[o] = S::load(sum[o].as_ptr());
+            }
+            count_first::<S, O>(&close::<S, O>(scores, &p.open), draw, alive_bits, counts);
         }
     }
     // In every draw each option has one rank and each rank one option: the last ones follow.
@@ -319,12 +357,13 @@ unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
     }
     for o in 0..O {
         job.out.sums[o] = f64::from(S::sum(sums[o]));
-        for (i, pin) in p.pins.iter().enumerate() {
-            for level in 0..p.levels {
-                let n = S::sum(S::load(firsts[i * p.levels + level][o].as_ptr())) as u32;
-                job.out.pinned[(pin.stream * p.levels + level) * O + o] = n;
-            }
-        }
+    }
+    for (i, counts) in pinned.iter().enumerate() {
+        let row = p.pins[i / p.levels].stream * p.levels + i % p.levels;
+        job.out.pinned[row * O..][..O].copy_from_slice(counts);
+    }
+    for (to, counts) in job.out.firsts.chunks_exact_mut(O).zip(&firsts) {
+        to.copy_from_slice(counts);
     }
 }
 

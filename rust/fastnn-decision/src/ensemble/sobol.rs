@@ -46,10 +46,10 @@ fn sums_of(layout: &Layout, a: &Draws, b: &Draws, p: &Prepared, block: usize) ->
     let mut group_fits = vec![0.0; groups * o];
     let mut changes = vec![0.0; (streams + 1) * o];
     for d in 0..BLOCK.min(a.len() - block * BLOCK) {
-        group_fits.iter_mut().zip(&p.base).for_each(|(f, x)| *f = f64::from(*x));
+        group_fits.iter_mut().zip(&p.own.base).for_each(|(f, x)| *f = f64::from(*x));
         changes.fill(0.0);
-        for (g, range) in p.starts.windows(2).enumerate() {
-            for lane in &p.lanes[range[0]..range[1]] {
+        for (g, range) in p.own.starts.windows(2).enumerate() {
+            for lane in &p.own.lanes[range[0]..range[1]] {
                 let (old, new) = (input(lane, a, block, d), input(lane, b, block, d));
                 let v = &layout.variables()[lane.variable];
                 for option in (0..o).filter(|k| v.only.is_none_or(|only| only == *k)) {

@@ -60,7 +60,7 @@ fn scores_and_ranks_follow_the_definition() {
     let (layout, m, open) = (layout(), marginals(), [true, true]);
     for len in [1, 17, 1024, 1025, 5000] {
         let d = draws(len, 0, None);
-        let wanted = Wanted { quantiles: vec![0.5], pins: vec![0.1, 0.9] };
+        let wanted = Wanted { quantiles: vec![0.5], pins: vec![0.1, 0.9], variants: vec![] };
         let got = &score(&layout, &d, &[Profile { marginals: &m, open: &open }], &wanted).unwrap()[0];
         let (mut first, mut mean) = ([0_u32; 2], [0.0; 2]);
         for at in 0..len {
@@ -83,7 +83,7 @@ fn scores_and_ranks_follow_the_definition() {
 fn a_held_stream_equals_a_fixed_input() {
     let (layout, m, open) = (layout(), marginals(), [true, true]);
     let d = draws(4000, 3, None);
-    let wanted = Wanted { quantiles: vec![], pins: vec![0.1, 0.9] };
+    let wanted = Wanted { quantiles: vec![], pins: vec![0.1, 0.9], variants: vec![] };
     let got = &score(&layout, &d, &[Profile { marginals: &m, open: &open }], &wanted).unwrap()[0];
     for stream in 0..4 {
         for (level, q) in [0.1, 0.9].into_iter().enumerate() {
@@ -101,9 +101,61 @@ fn a_held_stream_equals_a_fixed_input() {
 }
 
 #[test]
+fn variants_count_what_they_count_alone() {
+    let (base, open, len) = (layout(), [true, true], 3001);
+    let d = draws(len, 0, None);
+    let other = d.reweighted(&Weights::Dirichlet { alphas: vec![1.0, 3.0], sum: 2.0 }).unwrap();
+    let doubt = |group, stream, only| Variable {
+        group,
+        stream,
+        weight: 1.0,
+        only: Some(only),
+        log: false,
+        knots: vec![0.0, 1.0],
+        fits: vec![vec![-0.1, 0.1]; 2],
+    };
+    let all = [base.variables(), &[doubt(1, 4, 0), doubt(0, 5, 1)]].concat();
+    let (wide, longer) = (Layout::new(2, 2, 6, all).unwrap(), d.extended(6).unwrap());
+    let mut m = marginals();
+    m.extend([marginal(Kind::Uniform, 0.0, 1.0, 0.0); 2]);
+    let scored = |layout: &Layout, draws: &Draws, wanted: &Wanted<'_>, marginals: &[Marginal]| {
+        score(layout, draws, &[Profile { marginals, open: &open }], wanted).unwrap().remove(0)
+    };
+    let variants = vec![Variant { layout: &base, draws: &other }, Variant { layout: &wide, draws: &longer }];
+    let wanted = Wanted { quantiles: vec![0.5], pins: vec![0.1], variants };
+    let got = scored(&base, &d, &wanted, &m);
+    let alone = scored(&base, &d, &Wanted { variants: vec![], ..wanted.clone() }, &m[..4]);
+    assert_eq!(Summary { firsts: vec![], ..got.clone() }, alone);
+    let firsts = |s: &Summary| [s.ranks[0], s.ranks[2]];
+    assert_eq!(got.firsts[..2], firsts(&scored(&base, &other, &Wanted::default(), &m[..4])));
+    let doubted = firsts(&scored(&wide, &longer, &Wanted::default(), &m));
+    // Sums are taken in another order: a draw next to a tie may fall on the other side.
+    assert!((0..2).all(|o| got.firsts[2 + o].abs_diff(doubted[o]) <= 1), "{got:?} {doubted:?}");
+    assert!(doubted != firsts(&alone));
+}
+
+#[test]
+fn a_variant_of_other_draws_is_refused() {
+    let (layout, m, open) = (layout(), marginals(), [true, true]);
+    let d = draws(100, 0, None);
+    let refused = |layout: &Layout, draws: &Draws, scored: &Draws| {
+        let variants = vec![Variant { layout, draws }];
+        let wanted = Wanted { variants, ..Wanted::default() };
+        score(&self::layout(), scored, &[Profile { marginals: &m, open: &open }], &wanted)
+            .is_err_and(|e| e.to_string().contains("other draws"))
+    };
+    assert!(!refused(&layout, &d, &d));
+    assert!(refused(&layout, &draws(100, 0, None), &d), "drawn again");
+    assert!(refused(&layout, &d.extended(4).unwrap(), &d.extended(4).unwrap().extended(4).unwrap()));
+    let mut variables = layout.variables().to_vec();
+    variables[0].weight = 0.25;
+    assert!(refused(&Layout::new(2, 2, 4, variables).unwrap(), &d, &d));
+}
+
+#[test]
 fn results_do_not_depend_on_batch_or_threads() {
     let (layout, m, open) = (layout(), marginals(), [true, true]);
-    let wanted = Wanted { quantiles: vec![0.05, 0.5, 0.95], pins: vec![0.1] };
+    let wanted = Wanted { quantiles: vec![0.05, 0.5, 0.95], pins: vec![0.1], variants: vec![] };
     let mut answers = Vec::new();
     for threads in [1, 2, 3] {
         pool::set_threads(threads);
@@ -256,7 +308,7 @@ fn a_stream_of_uniforms_alone_takes_no_normal_input() {
     })
     .unwrap();
     let (layout, mut m, open) = (layout(), marginals(), [true, true]);
-    let wanted = Wanted { quantiles: vec![0.5], pins: vec![0.1] };
+    let wanted = Wanted { quantiles: vec![0.5], pins: vec![0.1], variants: vec![] };
     let run =
         |d: &Draws, m: &[Marginal]| score(&layout, d, &[Profile { marginals: m, open: &open }], &wanted);
     let whole = Draws::new(&DrawSpec {

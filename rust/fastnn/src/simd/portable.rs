@@ -297,4 +297,8 @@ impl Simd for Portable {
     unsafe fn from_bits(a: Self::I) -> Self::F {
         map(a, |a| f32::from_bits(a as u32))
     }
+    #[inline(always)]
+    unsafe fn gather_pair(p: *const f32, i: Self::I) -> (Self::F, Self::F) {
+        (map(i, |i| *p.offset(i as isize)), map(i, |i| *p.offset(i as isize + 1)))
+    }
 }

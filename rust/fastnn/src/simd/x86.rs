@@ -295,6 +295,15 @@ impl Simd for Avx512 {
     unsafe fn from_bits(a: Self::I) -> Self::F {
         _mm512_castsi512_ps(a)
     }
+    #[inline(always)]
+    unsafe fn gather_pair(p: *const f32, i: Self::I) -> (Self::F, Self::F) {
+        let pairs = |half: __m256i| _mm512_castsi512_ps(_mm512_i32gather_epi64::<4>(half, p.cast()));
+        let first = pairs(_mm512_castsi512_si256(i));
+        let second = pairs(_mm512_extracti64x4_epi64::<1>(i));
+        let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        (_mm512_permutex2var_ps(first, even, second), _mm512_permutex2var_ps(first, odd, second))
+    }
 }
 
 /// Two ymm registers, low lanes first.
@@ -599,6 +608,23 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn from_bits(a: Self::I) -> Self::F {
         both!(_mm256_castsi256_ps(a))
+    }
+    #[inline(always)]
+    unsafe fn gather_pair(p: *const f32, i: Self::I) -> (Self::F, Self::F) {
+        let half = |i: __m256i| {
+            let pairs = |i: __m128i| _mm256_castsi256_ps(_mm256_i32gather_epi64::<4>(p.cast(), i));
+            let (first, second) = (pairs(_mm256_castsi256_si128(i)), pairs(_mm256_extracti128_si256::<1>(i)));
+            let (even, odd) = (
+                _mm256_shuffle_ps::<0b10_00_10_00>(first, second),
+                _mm256_shuffle_ps::<0b11_01_11_01>(first, second),
+            );
+            // The shuffle works on halves: 0 1 4 5, 2 3 6 7.
+            let order =
+                |x: __m256| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(x)));
+            (order(even), order(odd))
+        };
+        let (low, high) = (half(i.0), half(i.1));
+        (Pair(low.0, high.0), Pair(low.1, high.1))
     }
 }
 
