@@ -183,9 +183,9 @@ pub(super) struct Lane {
     pub(super) form: Form,
     pub(super) low: f32,
     pub(super) high: f32,
-    /// The curve cut into ramps, `[ramp][2 + option]`: where the ramp starts, one over its width,
-    /// then what each option gains on it. A fit is a sum over ramps of
-    /// `gain * clamp((x - start) / width, 0, 1)`.
+    /// The curve cut into ramps, `[ramp][2 + option]`: one over the width, minus the start over the
+    /// width, then what each option gains. A fit is a sum over ramps of
+    /// `gain * clamp((x - start) / width, 0, 1)`, for an `x` between the outer knots.
     pub(super) ramps: Vec<f32>,
 }
 
@@ -335,7 +335,7 @@ impl Variable {
         let mut out = Vec::with_capacity((self.knots.len() - 1) * (2 + self.fits.len()));
         for k in 1..self.knots.len() {
             let (from, to) = (self.knots[k - 1], self.knots[k]);
-            out.extend([from as f32, (1.0 / (to - from)) as f32]);
+            out.extend([(1.0 / (to - from)) as f32, (-from / (to - from)) as f32]);
             out.extend(self.fits.iter().enumerate().map(|(option, fits)| {
                 let counts = self.only.is_none_or(|only| only == option);
                 if counts { (self.weight * (fits[k] - fits[k - 1])) as f32 } else { 0.0 }
@@ -377,8 +377,9 @@ impl Lane {
             }
             _ => Form::Table { a: 0.0, b: 1.0, knots: table(|z| v.scaled(m.at(z))) },
         };
-        // f32 bounds of the curve: outside the knots it is flat, so a clip beyond them is no clip.
-        let bound = |x: f64| v.scaled(x).clamp(-3e38, 3e38) as f32;
+        // Outside the knots the curve is flat: the clip keeps an input between them.
+        let (first, last) = (v.knots[0], v.knots[v.knots.len() - 1]);
+        let bound = |x: f64| v.scaled(x).clamp(first, last) as f32;
         Self {
             variable: index,
             stream: v.stream,

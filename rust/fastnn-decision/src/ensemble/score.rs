@@ -126,9 +126,15 @@ impl<'a> Terms<'a> {
         let lane = &self.lanes.lanes[index];
         let x = input::<S>(lane, self.numbers[index].add(at));
         let (zero, one) = (S::splat(0.0), S::splat(1.0));
-        for ramp in lane.ramps.chunks_exact(2 + O) {
-            let t = S::mul(S::sub(x, S::splat(ramp[0])), S::splat(ramp[1]));
-            let t = S::max(S::min(t, one), zero);
+        let last = lane.ramps.len() / (2 + O) - 1;
+        for (k, ramp) in lane.ramps.chunks_exact(2 + O).enumerate() {
+            let mut t = S::fma(x, S::splat(ramp[0]), S::splat(ramp[1]));
+            if k < last {
+                t = S::min(t, one);
+            }
+            if k > 0 {
+                t = S::max(t, zero);
+            }
             for o in 0..O {
                 fits[o] = S::fma(t, S::splat(ramp[2 + o]), fits[o]);
             }
