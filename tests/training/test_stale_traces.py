@@ -309,6 +309,17 @@ def test_nothing_is_traced_twice_when_nothing_changes(monkeypatch):
     assert model._predict_programs.keys() == programs
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", fastnn.optimizers.Adamax(0.1)])
+def test_what_the_first_step_builds_is_no_reason_to_trace_again(monkeypatch, optimizer):
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(4)])
+    model.compile(optimizer, "mse")
+    model.fit(X, X, verbose=0)
+    monkeypatch.setattr(type(model), "_trace_step", lambda *a: 1 / 0)
+    model.fit(X, X, verbose=0)
+    model.optimizer.learning_rate = 0.5  # a variable, not a reason either
+    model.fit(X, X, verbose=0)
+
+
 def test_an_attribute_that_is_not_a_number_is_no_reason_to_trace_again():
     model, layer = functional()
     layer.rate = float("nan")

@@ -114,6 +114,11 @@ class Tracing:
         """At the start of a run: optimiser, losses and metrics may have been changed in place."""
         self._steps_at = (-1, self._steps_at[1])
 
+    def _signature_after(self) -> Any:
+        """The fingerprint after a trace, which may have built the optimiser's state and metrics."""
+        self._look_again()
+        return self._trace_signature(True)
+
     def _is_current(self) -> bool:
         """Whether the shortcut is of the layers as they are."""
         if self._shortcut_of is not self._trace_signature():
@@ -176,7 +181,7 @@ class Tracing:
                 leaves,
                 lambda: self._first_pattern(*data),
                 lambda shapes: self._trace_step(kind, data, shapes, rows),
-                lambda: self._trace_signature(True),
+                self._signature_after,
             )
         if not choice.is_used:
             return program
