@@ -38,6 +38,8 @@ def read(tmp_path: Path, text: str | bytes, *, name: str = "cap.csv", **terms: A
     file = tmp_path / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     own = {key: terms.pop(key) for key in list(terms) if key in COMPANY}
+    if "name_of" in terms:
+        own["name"] = terms.pop("name_of")
     profile = Profile.from_dict({**COMPANY, **own, "cap_table": {"sheet": str(file), **terms}})
     assert isinstance(profile.cap_table, CapTable)
     return profile.cap_table
@@ -438,3 +440,94 @@ class TestWorkbooks:
         assert self.table(book, tmp_path, tab="2027").common == 6e6
         with pytest.raises(ExitError, match="has no sheet 'x'"):
             self.table(book, tmp_path, tab="x")
+
+
+@pytest.mark.parametrize(
+    ("company", "holder"),
+    [
+        ("Acme", "Acme Inc."), ("Acme Inc.", "ACME"), ("Acme GmbH", "Acme GmbH"),
+        ("Acme Robotics Pvt. Ltd.", "Acme Robotics Private Limited"), ("Acme", "The Company"),
+        ("Acme SAS", "Acme S.A.S."), ("未来科技", "未来科技有限公司"), ("アクメ", "株式会社アクメ"),
+        ("Acme", "本公司"),
+    ],
+)  # fmt: skip
+def test_the_company_is_no_holder_of_its_own_shares(
+    tmp_path: Path, company: str, holder: str
+) -> None:
+    for kind in ("Common", "Series A", "Options granted"):
+        text = EXPORT.replace("Carl,Common,500000,0.0001", f"{holder},{kind},500000,0.5")
+        said = refused(tmp_path, text, name_of=company)
+        assert "row 6" in said
+        assert "is the company itself" in said
+    pool = EXPORT.replace(",Unissued pool", f"{holder},Unissued pool")
+    assert read(tmp_path, pool, name_of=company).pool == 1e5
+    other = EXPORT.replace("Carl,", "Acme Ventures Inc.,")
+    assert read(tmp_path, other, name_of=company).common == 7.5e6
+
+
+def test_the_company_is_no_holder_in_a_profile() -> None:
+    table = {
+        "common": 9e6,
+        "founders": 8e6,
+        "holders": [{"person": "x Inc.", "paper": "common", "part": 0.5}],
+    }
+    with pytest.raises(ExitError, match=r"holders\[0\].person: 'x Inc.' is the company itself"):
+        Profile.from_dict({**COMPANY, "cap_table": table})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Cancelled Series A Preferred", "Series A Preferred (converted)", "Unissued preferred",
+        "Options on Series A Preferred", "Authorized preferred", "Preferred treasury",
+        "Convertible preferred note", "Common and preferred", "Series A Preferred dividend",
+        "Ordinary (no preference)", "优先股期权", "优先股（已注销）",
+        "可转换为优先股的借款", "非优先股",
+        "Series A liquidation preference", "Series A Preferred price",
+    ],
+)  # fmt: skip
+def test_a_name_with_preferred_in_it_may_be_of_something_else(name: str) -> None:
+    assert kind_of(name) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Redeemable convertible preferred", "Compulsorily convertible preference shares",
+        "Series B-2 Preferred Stock", "Non-voting preferred", "无表决权优先股", "A系列优先股",
+        "Series A Non-Participating Preferred",
+    ],
+)  # fmt: skip
+def test_a_preferred_class_may_have_more_words(name: str) -> None:
+    assert kind_of(name)[0] == "preferred"
+
+
+def test_warrants_for_a_class_may_be_named_so(tmp_path: Path) -> None:
+    text = EXPORT.replace("Carl,Common,500000,0.0001", "Bank,Warrants for Series A,500000,4")
+    (bank,) = [o for o in read(tmp_path, text).options if o.share_class]
+    assert (bank.n, bank.strike, bank.share_class) == (5e5, 4.0, "Series A")
+
+
+@pytest.mark.parametrize(
+    "holder", ["Carl (cancelled)", "Carl [repurchased]", "Carl - transferred", "卡尔（已退出）"]
+)
+def test_what_a_name_says_is_gone_is_not_counted(tmp_path: Path, holder: str) -> None:
+    said = refused(tmp_path, EXPORT.replace("Carl,", f"{holder},"))
+    assert "may be no longer there" in said
+    assert read(tmp_path, EXPORT.replace("Carl,", "Carl (former employee),")).common == 7.5e6
+
+
+def test_a_class_named_by_its_term_needs_the_term(tmp_path: Path) -> None:
+    for word, term, value in (
+        ("Participating", "participation", "full"),
+        ("Cumulative", "dividend_rate", 0.08),
+    ):
+        name = f"Series A {word} Preferred"
+        text = EXPORT.replace("Series A", name)
+        assert f"says something of its {term}" in refused(tmp_path, text)
+        assert read(tmp_path, text.replace(word, f"Non-{word}")).classes[0].participation == "none"
+        row = {"name": name, term: value}
+        if term == "dividend_rate":
+            row["dividend_from"] = "2024-01-01"
+        (a,) = read(tmp_path, text, classes=[row]).classes
+        assert getattr(a, term) == value

@@ -567,3 +567,13 @@ def test_a_field_that_the_schema_does_not_have_is_refused_by_name(
     series[1].pop(term)
     with pytest.raises(ExitError, match=f"the field {term} is not known"):
         read_ocf(package(tmp_path / "m", paper, series))
+
+
+def test_the_issuer_is_no_holder_of_its_own_shares(tmp_path: Path) -> None:
+    people = [*PEOPLE, person("ACME AI Inc"), person("Ada Capital")]
+    for holder, company in (("ACME AI Inc", "Other"), ("Ada Capital", "Ada Capital, LLC")):
+        moves = [*MOVES, stock("back", "Common", 500_000, 0.0, holder=holder)]
+        folder = package(tmp_path, moves, people=people)
+        terms = {"name": company, "cap_table": {"ocf": str(folder)}}
+        with pytest.raises(ExitError, match=f"'{holder}' is the company itself"):
+            Profile.from_dict(make_profile_dict(**terms))

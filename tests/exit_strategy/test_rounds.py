@@ -469,3 +469,22 @@ def test_the_command_needs_a_cap_table(tmp_path: Path, capsys: pytest.CaptureFix
     path.write_text(PROFILE.partition("[cap_table]")[0], encoding="utf-8")
     assert cli.main(["round", str(path), "--raise", "4m", "--pre-money", "8m"]) == 2
     assert "EX301" in capsys.readouterr().err
+
+
+def test_a_note_that_does_not_convert_goes_on_earning_what_it_did() -> None:
+    days = [dt.date(year, 1, 1) for year in (2026, 2027, 2028)]
+    notes = (
+        Note("years", 1e6, 0.1, years=1.0),
+        Note("new", 1e6, 0.1, years=0.0),
+        Note("dated", 1e6, 0.1, date=days[0]),
+        Note("thirty", 1e6, 0.1, years=0.5, day_count="30/360"),
+    )
+    table = CapTable(9e6, 9e6, notes=notes, as_of=days[0])
+    keep = [n.name for n in notes]
+    after = table.round(4e6, pre_money=16e6, keep=keep, date=days[1]).after
+    due = [{c.holder: c.due for c in t.claims(days[2]) if c.paper} for t in (table, after)]
+    assert due[1] == pytest.approx(due[0], abs=0.005)
+    assert due[1]["years"] == pytest.approx(1.3e6)
+    # a closing that lies before the day of the figures does not count days twice
+    early = table.round(4e6, pre_money=16e6, keep=keep, date=dt.date(2025, 7, 1)).after
+    assert {c.holder: c.due for c in early.claims(days[2]) if c.paper} == pytest.approx(due[0])

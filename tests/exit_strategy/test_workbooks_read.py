@@ -245,6 +245,61 @@ def test_which_sheet_is_meant_is_never_guessed(tmp_path: Path) -> None:
         read(book, tmp_path)
 
 
+def upright(*above: tuple[Any, ...], **changes: Any) -> tuple[Any, Any]:
+    """A workbook of one company, its fields in the first column and their values beside them."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in above:
+        sheet.append(row)
+    for name, value in make_profile_dict(**changes).items():
+        sheet.append([name, cell_of(value)])
+    return book, sheet
+
+
+@pytest.mark.parametrize(
+    "above", [(), (("Acme AI, figures of the board",), (None,)), (("Field", "Value"),)]
+)
+def test_fields_may_stand_in_the_first_column(above: Any, tmp_path: Path) -> None:
+    book, sheet = upright(*above)
+    sheet.append(["Not given yet"])  # a heading
+    sheet.append(["debt", None] if "debt" not in make_profile_dict() else [None])
+    assert read(book, tmp_path) == Profile.from_dict(make_profile_dict(), today=TODAY)
+    made = evaluate_many(tmp_path / "in.xlsx", draws=100)
+    assert list(made["name"]) == ["Acme AI"]
+    assert list(made["errors"]) == [""]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (("cash", "1m", "2m"), "cell C[0-9]+ stands beside the values"),
+        (("cash", "1m"), "EX121 cash: the field is given twice"),
+        ((None, "1m"), "cell B[0-9]+ stands beside no field name"),
+        (("cash flow", "1m"), "EX102"),
+        (("esop", "=1+1"), "the formula of cell B[0-9]+ was never computed"),
+    ],
+)
+def test_what_a_first_column_leaves_open_is_refused(row: Any, says: str, tmp_path: Path) -> None:
+    book, sheet = upright()
+    sheet.append(row)
+    with pytest.raises(ExitError, match=says) as caught:
+        read(book, tmp_path)
+    for issue in caught.value.issues:
+        assert in_chinese(issue.message) is not None, issue.message
+        assert in_chinese(issue.hint) is not None, issue.hint
+
+
+def test_two_sheets_of_one_company_each_are_not_chosen_from(tmp_path: Path) -> None:
+    book, sheet = upright()
+    book.copy_worksheet(sheet).title = "last year"
+    with pytest.raises(ExitError, match=r"2 sheets of .* begin with field names: Sheet, last year"):
+        read(book, tmp_path)
+    del book["last year"]
+    sheet.merge_cells("B3:B4")
+    with pytest.raises(ExitError, match="the cells B3:B4 are merged"):
+        read(book, tmp_path)
+
+
 def test_columns_of_one_name_or_none_are_told(tmp_path: Path) -> None:
     book, sheet, at = one()
     sheet[at["debt"] + "1"] = "cash"

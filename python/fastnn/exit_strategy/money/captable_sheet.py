@@ -32,7 +32,7 @@ from .sheet_checks import (
 )
 from .sheet_rows import CLASS_TERMS, NOTHING, PAPER_TERMS, numbers_of, paper_of, with_unit
 from .sheet_wide import read_wide, wide_header
-from .sheet_words import column_of, kind_of, plain_words
+from .sheet_words import column_of, kind_of, plain_words, says_of_itself
 from .terms import COMMON, FOUNDERS
 
 __all__ = ["OWN_KEYS", "read_sheet"]
@@ -371,6 +371,12 @@ def _class(
                           "a class has one set of terms: write it alike in every row")  # fmt: skip
         for value in said.values():
             made[field] = value
+    for term in says_of_itself(name):
+        if term not in made and term not in given:
+            text = f"the name of {name!r} says something of its {term}, and no column does"
+            raise refuse_sheet(
+                text, "give the term in a column, or in the profile by the class's name"
+            )
     if len(days := _days_of(group)) == 1 and None not in days:
         made["date"] = next(r.cells["date"] for r in group if r.shares)
     if "participation" in made:

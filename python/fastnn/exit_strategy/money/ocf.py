@@ -35,6 +35,7 @@ from .ocf_items import (
 )
 from .ocf_papers import read_papers
 from .ocf_people import by_id, founders_of, read_holders, unissued_pool
+from .sheet_words import is_company
 from .terms import OptionGrant, ShareClass
 
 __all__ = ["read_ocf"]
@@ -78,10 +79,13 @@ def read_ocf(path: str | Path) -> CapTable:
     """
     items: list[Item] = []
     days: list[dt.date] = []
+    issuer: str | None = None
     for name, text in _texts(home(str(path))):
         data = _parsed(name, text)
         if not isinstance(data, Mapping) or not str(data.get("file_type", "")).startswith("OCF_"):
             continue
+        if isinstance(data.get("issuer"), Mapping):
+            issuer = str(data["issuer"].get("legal_name") or "") or None
         rows = data.get("items")
         if rows is not None and not isinstance(rows, list):
             raise refuse(f"{name}: items is not a list")
@@ -90,7 +94,12 @@ def read_ocf(path: str | Path) -> CapTable:
     if not items:
         raise refuse(f"{path} holds no OCF items")
     try:
-        return _build(items, max(days, default=None))
+        table = _build(items, max(days, default=None))
+        for row in table.holders:
+            if is_company(row.person, issuer):
+                text = f"{row.person!r} is the company itself, which is paid nothing for its shares"
+                raise refuse(f"{text}: retire them in the package")
+        return table
     except ExitError:
         raise
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:

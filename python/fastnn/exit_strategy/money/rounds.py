@@ -19,6 +19,7 @@ from fastnn.exit_strategy.records import dataclass
 from .antidilution import adjusted_price
 from .checks import Table
 from .conversion import common_units, favoured, with_interest
+from .interest import year_part
 from .terms import COMMON, FOUNDERS, Holding, Note, Safe, ShareClass, is_number
 
 __all__ = ["POOL", "Offer", "ProForma", "RoundResult", "play_round"]
@@ -128,6 +129,7 @@ def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[
     if offer.pre_money is not None and offer.raised > _MOST * offer.pre_money:
         text = f"{offer.raised:,.10g} of new money for a company worth {offer.pre_money:,.10g}"
         raise ExitError(Issue("EX303", "round.pre_money", text, "give amounts in full: 5m"))
+    kept = tuple(_kept(n, table, offer.day) for n in table.notes if n.name in offer.keep)
     whole, added = state.all + new, state.added
     if offer.pool is not None and offer.pool_after:
         added = max(0.0, (offer.pool * whole - float(table.pool)) / (1.0 - offer.pool))
@@ -137,10 +139,10 @@ def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[
         classes=_classes(table, state, papers, offer, replace(terms, shares=new,
                                                               invested=offer.raised)),
         safes=tuple(s for s in table.safes if s.name in offer.keep),
-        notes=tuple(n for n in table.notes if n.name in offer.keep),
+        notes=kept,
         pool=float(table.pool) + added,
         holders=_holders(table, offer, bought, new),
-        as_of=offer.day,
+        as_of=_later_day(table, offer.day),
     )  # fmt: skip
     return RoundResult(
         before=table,
@@ -155,6 +157,22 @@ def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[
         bought=bought,
         pool_added=added,
     )
+
+
+def _later_day(table: Table, day: dt.date | None) -> dt.date | None:
+    """The day of the figures after a closing, which is never one before them."""
+    as_of: dt.date | None = getattr(table, "as_of", None)
+    return day if as_of is None or day is None else max(as_of, day)
+
+
+def _kept(note: Note, table: Table, day: dt.date | None) -> Note:
+    """A note that goes on: years that run to the day of the figures run to the new one."""
+    as_of: dt.date | None = getattr(table, "as_of", None)
+    runs_by_date = note.accruals or (note.years is None and note.date)
+    if runs_by_date or as_of is None or day is None or day <= as_of:
+        return note
+    days, year = year_part(as_of, day, note.day_count)
+    return replace(note, years=float(note.years or 0.0) + days / year)
 
 
 def _plain(offer: Offer) -> Offer:

@@ -15,7 +15,7 @@ from fastnn.exit_strategy.reading.fields import Field
 from fastnn.exit_strategy.reading.parse import Reader, read_number, show
 
 from .sheet_checks import SheetRow, refuse_sheet
-from .sheet_words import is_founding, is_nobody, kind_of, plain_words
+from .sheet_words import is_company, is_founding, is_gone, is_nobody, kind_of, plain_words
 
 __all__ = ["CLASS_TERMS", "NOTHING", "PAPER_TERMS", "TERMS_OF", "number_of", "numbers_of",
            "paper_of", "with_unit"]  # fmt: skip
@@ -76,6 +76,16 @@ def paper_of(
             f"row {number}: {holder!r} may be nobody who is paid in a sale",
             "leave out what is not outstanding, give a pool the class unissued pool, or say who "
             "holds it: employee trust",
+        )
+    if kind != "pool" and is_company(holder, reader.company):
+        raise refuse_sheet(
+            f"row {number}: {holder!r} is the company itself, which is paid nothing for its shares",
+            "leave out treasury shares, and give options that nobody holds the class unissued pool",
+        )
+    if is_gone(holder):
+        raise refuse_sheet(
+            f"row {number}: the paper of {holder!r} may be no longer there",
+            "keep the rows of what is outstanding today, and remarks out of the names",
         )
     status = plain_words(cells.get("status", ""))
     if status not in _STANDS:

@@ -12,8 +12,19 @@ import unicodedata
 
 from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
 
-__all__ = ["COLUMNS", "LEFT_OUT", "column_of", "is_founding", "is_nobody", "kind_of",
-           "plain_words", "unit_of"]  # fmt: skip
+__all__ = [
+    "COLUMNS",
+    "LEFT_OUT",
+    "column_of",
+    "is_company",
+    "is_founding",
+    "is_gone",
+    "is_nobody",
+    "kind_of",
+    "plain_words",
+    "says_of_itself",
+    "unit_of",
+]  # fmt: skip
 
 _NAMES: dict[str, str] = {
     "holder": "holder|shareholder|stockholder|name|investor|owner|member|holder name|stakeholder|"
@@ -132,7 +143,10 @@ _OPTIONS = (
     r"新株予約権|스톡옵션"
 )
 _UNITS = r"rsus?|restricted stock units?|限制性股票单位"
-_WARRANTS = r"(?:(?P<on>.+) )?warrants?|(?P<zh>.+?)认股权证"
+_WARRANTS = (
+    r"(?:(?P<on>.+) )?warrants?|(?P<zh>.+?)认股权证|"
+    r"warrants? (?:for|on|over|to (?:purchase|buy)) (?P<over>.+)"
+)
 _SAFE = (
     r"(?:(?P<when>pre|post) money |(?P<first>mfn) )?"
     r"safes?(?: (?P<after>pre|post) money| (?P<mfn>mfn)(?: only)?)?"
@@ -152,6 +166,19 @@ _PREFERRED = (
     r".*vorzugs(?:aktien?|anteile?)|(?:ações )?preferenciais|.*우선주|"
     r"actions de préférence(?: .{1,12})?|adp(?: [a-h][0-9]?)?|"
     r"(?:(?:pre )?series [a-h][0-9]? |(?:pre )?seed )?(?:c|r|rc|oc)?cps"
+)
+#: What a name with "preferred" in it says of something else: rights to such shares, what they cost
+#: or are owed, and shares that are not outstanding.
+_NOT_PREFERRED = (
+    r"\b(?:options?|rights?|warrants?|bsa|pool|esop|plan|authori[sz]ed|unissued|reserved|treasury|"
+    r"available|cancell?ed|converted|convertible (?:in)?to|redeemed|repurchased|retired|forfeited|"
+    r"transferred|exercised|expired|former(?:ly)?|notes?|loans?|debt|bonds?|safes?|phantom|virtual|"
+    r"synthetic|dividends?|liquidation|total|subtotal|common|ordinary|ordinaires|"
+    r"non(?! (?:participating|voting|cumulative))|no|not|without|"
+    r"ex|price|pps|oip|cost|amount|invested|investment|money|paid|proceeds|raised|value|valuation|"
+    r"date|percent(?:age)?|pct|ratio|multiple|cap|rank|seniority|interest|holders?)\b|%|[$€£¥₹]|"
+    r"期权|认股|认购|购股|注销|回购|赎回|已?转换?[为成]|借款|贷款|债|[非无未](?!参与|投票|表决|累积)|潜在|库存|普通股|普通株|授权|预留|"
+    r"合计|小计|总|股息|红利|股利|金额|价|倍数|清算|比例|보통주|옵션|소각"
 )
 _KINDS = (
     ("pool", _POOL), ("options", _OPTIONS), ("units", _UNITS), ("warrants", _WARRANTS),
@@ -179,6 +206,62 @@ def is_nobody(holder: str, kind: str) -> bool:
     if kind in ("common", "preferred") and re.fullmatch(_PLANS, plain):
         return True
     return re.fullmatch(_NOBODY, plain) is not None
+
+
+#: Behind or before a company's name, left out at will.
+_LEGAL = (
+    r"inc(?:orporated)?|corp(?:oration)?|co|company|ltd|limited|pvt|private|pte|pty|sdn|bhd|"
+    r"l ?l ?c|l ?l ?p|p ?l ?c|gmbh|ggmbh|ag|ug|haftungsbeschränkt|kgaa|se|s ?a ?s|s ?a ?r ?l|s ?a|"
+    r"s ?p ?a|s ?r ?l|s ?l|ltda|b ?v|n ?v|ab|oyj?|asa?|aps|a s|k ?k|the"
+)
+_LEGAL_EAST = r"(?:股份)?有限(?:责任)?公司|株式会社|合同会社|주식회사|\(?株\)?|㈱"
+#: The company itself, without its name.
+_ITSELF = frozenset(("the company", "company", "issuer", "the issuer", "this company", "本公司",
+                     "公司", "公司自身", "die gesellschaft", "gesellschaft", "la société",
+                     "la sociedad", "la società", "a sociedade", "会社", "当社", "当会社",
+                     "회사"))  # fmt: skip
+
+
+#: What is written behind a holder whose paper is no longer outstanding.
+_GONE = (
+    r"\b(?:cancell?ed|re(?:purchased|deemed|tired)|forfeited|expired|exercised|converted|void(?:ed)?|"
+    r"transferred|terminated|surrendered|lapsed|bought back|deleted|gelöscht|eingezogen|verfallen|"
+    r"zurückgekauft|übertragen|annulée?s?|rachetée?s?|transférée?s?|caducs?|cancelad[oa]s?)\b|"
+    r"注销|回购|作废|失效|已转让|已退出|已行权|已转股|已取消|消却|失効|소각|취소"
+)
+
+
+def is_gone(holder: str) -> bool:
+    """Whether a holder's name says that the paper is gone: "Ben (cancelled)"."""
+    return re.search(_GONE, plain_words(re.sub(r"[()\[\]（）【】]", " ", holder))) is not None
+
+
+#: What a class's name says of it -> the term that has to say it too.
+_SAYS_ITSELF = {
+    "participation": r"(?<!non )\bparticipating\b|(?<![不非无])参与",
+    "dividend_rate": r"(?<!non )\bcumulative\b|(?<![不非无])累[积计]",
+}
+
+
+def says_of_itself(name: str) -> list[str]:
+    """The terms that a class's name says something of: "Series A Participating Preferred"."""
+    plain = plain_words(name)
+    return [term for term, shape in _SAYS_ITSELF.items() if re.search(shape, plain)]
+
+
+def is_company(holder: str, company: str | None) -> bool:
+    """Whether a holder is the company itself, whose own shares nobody is paid for."""
+    return plain_words(holder) in _ITSELF or (
+        company is not None and bool(_bare(company)) and _bare(holder) == _bare(company)
+    )
+
+
+def _bare(name: str) -> str:
+    """A company's name without its legal form; as it is where nothing else is left."""
+    words = " ".join(re.sub(r"[()（）&]", " ", plain_words(name)).split())
+    bare = re.sub(_LEGAL_EAST, "", words).strip()
+    bare = re.sub(rf"^the (?=.)|(?: (?:{_LEGAL}))+$", "", bare)
+    return bare or words
 
 
 def column_of(text: object) -> tuple[str, str]:
@@ -233,6 +316,8 @@ def kind_of(text: str) -> tuple[str, str]:
     )
     for kind, shape in _KINDS:
         found = re.fullmatch(shape, plain)
+        if found and kind == "preferred" and re.search(_NOT_PREFERRED, plain):
+            return "", ""
         if found:
             said = found.groupdict()
             return kind, next((word for word in said.values() if word), "")

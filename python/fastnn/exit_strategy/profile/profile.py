@@ -337,6 +337,8 @@ def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
             table = PARSERS["table"](reader, FIELD_BY_PATH[path], raw.pop(path))
             if table is not None:
                 raw[path] = table
+    if isinstance(raw.get("name"), str):
+        reader.company = raw["name"]
     if "decimal" in raw:
         mark = FIELD_BY_PATH["decimal"]
         before = len(issues)
@@ -378,6 +380,19 @@ def _read_fields(reader: Reader, raw: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _check_holders(reader: Reader, table: CapTable | None) -> None:
+    """Refuse the company as a holder of its own shares: nobody is paid for them."""
+    if not isinstance(table, CapTable) or not table.holders:
+        return
+    from fastnn.exit_strategy.money.sheet_words import is_company  # most profiles name nobody
+
+    for i, row in enumerate(table.holders):
+        if is_company(row.person, reader.company):
+            text = f"{row.person!r} is the company itself, which is paid nothing for its shares"
+            hint = "leave treasury shares out of the table, and write pool for ungranted options"
+            reader.fail("EX302", f"cap_table.holders[{i}].person", row.person, text, hint)
+
+
 def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) -> Profile | None:
     valuation = read_valuation(reader, values)
     rounds = read_rounds(reader, raw["funding_rounds"]) if "funding_rounds" in raw else ()
@@ -386,6 +401,7 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
     cap_table = None
     if "cap_table" in raw:
         cap_table = parse_cap_table(raw["cap_table"], reader.issues, reader)
+        _check_holders(reader, cap_table)
     assumptions = parse_assumptions(raw.get("assumptions", {}), reader.issues, reader)
     if isinstance(cap_table, CapTable) and cap_table.as_of is None:
         cap_table = replace(cap_table, as_of=values.get("as_of"))

@@ -50,7 +50,8 @@ class MarketReading:
 class Reader:
     """What the parsers share: issues found so far, today's date, the profile's currency.
 
-    `decimal` is the decimal mark of numbers written as text, None when it is not stated.
+    `decimal` is the decimal mark of numbers written as text, None when it is not stated; `company`
+    the name of the company.
     """
 
     issues: list[Issue]
@@ -58,6 +59,7 @@ class Reader:
     currency: str | None = None
     rates: Rates | None = None
     decimal: str | None = None
+    company: str | None = None
 
     def fail(self, code: str, field: str, value: object, message: str, hint: str) -> None:
         """Append one issue."""

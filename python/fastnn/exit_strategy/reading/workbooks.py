@@ -1,5 +1,7 @@
 """Workbooks as people keep them: one sheet of companies, read as its reader sees it.
 
+A row is a company under field names, or the sheet is one company: names in the first column, values
+in the second.
 A cell is its value in full. What a sheet shows differs from it where rows are hidden, cells are
 merged, a formula was never computed, or a number's format writes a unit behind it: the first is
 told, the others are refused by cell. A currency of a format is the currency of the amount. Needs
@@ -38,22 +40,33 @@ class Sheet:
 
 
 def open_workbook(path: str | Path) -> Sheet:
-    """Return the one sheet of a workbook whose first row names fields.
+    """Return the one sheet of a workbook whose first row, or first column, names fields.
 
     Raises:
-        ExitError: EX112 unreadable, EX114 no such sheet or several, or a header of merged cells,
-            EX121 a column twice, EX804 without openpyxl.
+        ExitError: EX112 unreadable, EX114 no such sheet or several, a header of merged cells, or
+            cells beside the two columns of one company, EX121 a field twice, EX804 without
+            openpyxl.
     """
     shown, written = _load(path)
-    found = [sheet for sheet in shown.worksheets if KNOWN & set(_header(sheet)[1])]
+    upright = [sheet for sheet in shown.worksheets if _is_upright(sheet)]
+    found = upright + [
+        sheet
+        for sheet in shown.worksheets
+        if sheet not in upright and KNOWN & set(_header(sheet)[1])
+    ]
     if len(found) != 1:
         names = ", ".join(sheet.title for sheet in found or shown.worksheets)[:80]
         text = f"{len(found)} sheets of {path} begin with field names: {names}"
         if not found:
             text = f"no sheet of {path} begins with field names: {names}"
-        hint = "keep one sheet whose first row has names such as name, as_of, cash"
+        hint = (
+            "keep one sheet whose first row, or first column, has names such as name, as_of, cash"
+        )
         raise ExitError(Issue("EX114", "", text, hint))
     sheet = found[0]
+    if upright:
+        row = _upright(sheet, written[sheet.title], f"{path}, sheet {sheet.title}")
+        return Sheet((row,), tuple(_remarks(sheet, 0, ["field", "value"])))
     top, header = _header(sheet)
     check_twice(header, f"{path}, sheet {sheet.title}")
     merged = _merged(sheet)
@@ -142,6 +155,66 @@ def _header(sheet: Any) -> tuple[int, list[str]]:
                 names.pop()
             return number, names
     return 0, []
+
+
+def _is_upright(sheet: Any) -> bool:
+    """Whether the first column names several fields and no row more than one."""
+    named = 0
+    for row in sheet.iter_rows(values_only=True):
+        names = [isinstance(cell, str) and field_name(cell) in KNOWN for cell in row]
+        if not named and sum(names) > 1:
+            return False  # a row of names
+        named += bool(names and names[0])
+    return named > 1
+
+
+#: What stands above the two columns of one company.
+_ABOVE = (
+    frozenset(("field", "fields", "field name", "item", "name", "key", "feld", "champ", "字段",
+               "字段名", "项目", "项", "名称")),
+    frozenset(("value", "values", "wert", "valeur", "值", "数值", "内容")),
+)  # fmt: skip
+
+
+def _plain(text: object) -> str:
+    return str(text).strip().lower()
+
+
+def _upright(sheet: Any, written: Any, where: str) -> Mapping[str, Any] | BadRow:
+    """The company of a sheet with field names in its first column and values in its second."""
+    merged, row, faults = _merged(sheet), {}, []
+    names: list[str] = []
+    for cells in sheet.iter_rows():
+        first, filled = cells[0], [c for c in cells[1:] if not _is_empty(c, written)]
+        text = "" if first.value is None else str(first.value)
+        name = field_name(text)
+        if not filled:
+            continue  # a field that is left open, a title, a heading
+        beside = next((cell for cell in filled if cell.column > 2), None)
+        if beside is not None:
+            text = f"cell {beside.coordinate} stands beside the values of {where}"
+            hint = "give one company in two columns, its fields and their values; delete the others"
+            raise ExitError(Issue("EX114", "", text, hint))
+        cell = filled[0]
+        if not names and _plain(text) in _ABOVE[0] and _plain(cell.value) in _ABOVE[1]:
+            continue
+        area = merged.get((cell.row, 2)) or merged.get((cell.row, 1))
+        wrong = _fault(cell, name)
+        if area is not None:
+            wrong = _bad(cell, f"the cells {area} are merged", "unmerge them and fill in each")
+        elif not name:
+            wrong = _bad(cell, f"cell {cell.coordinate} stands beside no field name",
+                         "name the field in the first column, or delete it")  # fmt: skip
+        if wrong is None and first.has_style and first.font.strike:
+            wrong = _fault(first, name)
+        names.append(name)
+        if wrong is None:
+            row[name], wrong = _value(cell)
+        faults += [wrong] if wrong is not None else []
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise ExitError(Issue("EX121", twice, "the field is given twice", "keep one of the two"))
+    return BadRow(faults[0], {k: str(v) for k, v in row.items()}) if faults else row
 
 
 def _merged(sheet: Any) -> dict[tuple[int, int], str]:
