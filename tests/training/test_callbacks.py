@@ -1,6 +1,7 @@
 """Callbacks: order of hooks, decisions, files."""
 
 import csv
+import itertools
 import warnings
 
 import numpy as np
@@ -490,3 +491,41 @@ def test_a_list_of_callbacks_in_a_loop_of_ones_own_keeps_one_history_which_the_m
             both.on_epoch_end(epoch, {"loss": 2.0 - epoch})
         assert model.history.history == {"loss": [2.0, 1.0]}
     assert model.history is kept
+
+
+@pytest.mark.parametrize("endless", [True, False])
+@pytest.mark.parametrize(
+    ("verb", "word", "hook"),
+    [("evaluate", "evaluating", "test"), ("predict", "predicting", "predict")],
+)
+def test_a_callback_stops_an_evaluation_or_prediction(verb, word, hook, endless):
+    class Stopper(callbacks.Callback):
+        seen = 0
+
+    def batch_end(batch, logs=None):
+        stopper.seen += 1
+        assert batch == stopper.seen - 1
+        if hook == "predict":
+            assert logs["outputs"].shape == (2, 3)
+        if stopper.seen == 5:
+            setattr(model, f"stop_{word}", True)
+
+    stopper = Stopper()
+    setattr(stopper, f"on_{hook}_batch_end", batch_end)
+    model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((40, 2), "f"), np.ones((40, 3), "f")
+    batch = (x[:2],) if verb == "predict" else (x[:2], y[:2])
+    if endless:
+        given = {"x": itertools.repeat(batch)}
+    else:
+        given = {"x": x, "batch_size": 2} | ({} if verb == "predict" else {"y": y})
+    out = getattr(model, verb)(**given, callbacks=[stopper], verbose=0)
+    assert stopper.seen == 5
+    if verb == "predict":
+        assert out.shape == (10, 3)
+    rest = getattr(model, verb)(**given | {"x": x, "batch_size": 2}, **(
+        {"y": y} if verb == "evaluate" and endless else {}), verbose=0)  # fmt: skip
+    assert np.isfinite(rest).all()
+    if verb == "predict":
+        assert rest.shape == (40, 3)

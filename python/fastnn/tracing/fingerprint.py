@@ -47,7 +47,7 @@ UNTRACED = TRACES | frozenset(
     " _initial_epoch _layer_graph _losses _masks_lost _set_in_calls _call_nodes"
     " _auto_reason _auto_rows _compiled_device _sources_read _resumed _shuffle_seed _tried built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
-    " run_eagerly stop_training".split()
+    " run_eagerly stop_evaluating stop_predicting stop_training".split()
 )
 _PLAIN = frozenset((bool, int, str, bytes, complex, types.NoneType))
 _DEPTH = 6

@@ -115,7 +115,7 @@ def _batch_by_batch(
             if due and report is not None:
                 report(done, logs)
                 drawn = time.perf_counter()
-        if model.stop_training and train and ranks is None:
+        if ranks is None and (model.stop_training if train else model.stop_evaluating):
             break
     passed = getattr(source, "passed", None)
     if done == first and source is not None and passed is not None:

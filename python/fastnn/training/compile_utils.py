@@ -390,8 +390,12 @@ class CompiledMetrics:
         return {m.name: m.result() for _, m, _ in self._slots or ()}
 
     def reset_state(self) -> None:
-        """All back to the start."""
-        for _, m, _ in self._slots or ():
+        """All back to the start; before the first batch those that were given as objects."""
+        if self._slots is None:
+            found = [m for m in tree.flatten(self._given) if isinstance(m, metrics.Metric)]
+        else:
+            found = [m for _, m, _ in self._slots]
+        for m in found:
             m.reset_state()
 
     def check_labels(

@@ -36,14 +36,17 @@ class Compiled(Tracing):
     """The part of a model that `compile` sets up: optimiser, loss, metrics, and steps of them."""
 
     compiled: bool
+    #: Set by a callback: the run under way ends after the batch.
     stop_training: bool
+    stop_evaluating: bool
+    stop_predicting: bool
     run_eagerly: bool
     optimizer: Any
     trainable_variables: list[Variable]
 
     def _init_compiled(self) -> None:
         self.compiled = False
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self._compiled_loss: CompiledLoss | None = None
         self._compiled_metrics: CompiledMetrics | None = None
         self._loss_tracker: metrics.Mean | None = None

@@ -208,6 +208,7 @@ class Fit:
         each = (
             self.validation is not None
             or bool(program.vectors)
+            or program.by_hand
             or (calls is not None and calls.overrides("on_epoch_begin", "on_epoch_end"))
         )
         on_batch = self._batch_hooks(program) if calls is not None else None
@@ -219,6 +220,9 @@ class Fit:
             count = 1 if each or on_batch else min(chunk, self.epochs - epoch)
             start = time.perf_counter()
             self._begin_epoch(epoch, each)
+            if program.by_hand:
+                model.reset_metrics()
+                model._look_again()
             if each:  # callbacks may have changed a setting of a layer or loss
                 current = model._step_program("train", (data.x, data.y, data.weights))
                 if current is not program:

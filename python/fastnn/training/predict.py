@@ -26,13 +26,17 @@ def predict(
     """The outputs for all samples; `level` is the verbosity."""
     start = time.perf_counter()
     calls = CallbackList(callbacks, model=model) if callbacks else None
+    hooks = ("on_predict_batch_begin", "on_predict_batch_end")
+    told = calls if calls is not None and calls.overrides(*hooks) else None
+    model.stop_predicting = False
     if is_iterable_data(x):
         data = IterableData(read_batches(model, x), "x")
         data.again, data.limit = True, steps
         _begin(calls, level, steps or data.steps())
         with closing(data):
-            out, ends = _predict_batches(model, data.batches(steps))
-        warn_of_few("x", len(ends), steps)
+            out, ends = _predict_batches(model, data.batches(steps), told)
+        if not model.stop_predicting:
+            warn_of_few("x", len(ends), steps)
     else:
         if isinstance(x, tuple) and len(x) in (2, 3) and model._single_input():
             raise DataError("predict takes inputs only, got a tuple (x, y)\n  hint: pass gen[0][0]")
@@ -44,11 +48,12 @@ def predict(
         per = batch_size or 32
         _begin(calls, level, arrays.steps(per))
         found = None
-        if not arrays.by_batch and "predict" not in model._sized_steps:
+        if told is None and not arrays.by_batch and "predict" not in model._sized_steps:
             found = _for_any_rows(model, arrays.x, arrays.part(0, min(per, arrays.n)).x)
         if found is None:
-            size = per if "predict" in model._sized_steps else size
-            out, _ = _predict_batches(model, batches_of(arrays, size, None, None))
+            by_size = "predict" in model._sized_steps
+            size = per if told is not None or by_size else size
+            out, ends = _predict_batches(model, batches_of(arrays, size, None, None), told)
         else:
             function, structure = found
             model._auto_rows = size
@@ -56,11 +61,9 @@ def predict(
                 structure,
                 model._on_its_device(function, arrays.leaves).predict(arrays.leaves, size),
             )
-        ends = [min(i + per, arrays.n) for i in range(0, arrays.n, per)]
+        if told is None:
+            ends = [min(i + per, arrays.n) for i in range(0, arrays.n, per)]
     if calls is not None:
-        for i, (a, b) in enumerate(zip([0, *ends], ends, strict=False)):
-            calls.on_predict_batch_begin(i)
-            calls.on_predict_batch_end(i, {"outputs": _rows(out, a, b)})
         calls.on_predict_end()
     if level and is_terminal():
         report(level, len(ends), {}, time.perf_counter() - start)
@@ -83,13 +86,20 @@ def _begin(calls: CallbackList | None, level: int, steps: int | None) -> None:
         calls.on_predict_begin()
 
 
-def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
-    """The joined outputs, and the row where each batch ends."""
+def _predict_batches(
+    model: Any, batches: Any, told: CallbackList | None = None
+) -> tuple[Any, list[int]]:
+    """The joined outputs, and the row where each batch ends.
+
+    `told` hears of every batch, and may set `model.stop_predicting`.
+    """
     ends: list[int] = []
     parts: list[list[Any]] = []
     structure: Any = None
     waiting = _Waiting(parts)
     for x, _, _ in batches:
+        if told is not None:
+            told.on_predict_batch_begin(len(ends))
         x = fit_inputs(model, x, True)
         function, structure = _for_any_rows(model, x, x) or model._predict_function(x)
         leaves = tree.flatten(x)
@@ -98,6 +108,11 @@ def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
         else:
             waiting.add(model._on_its_device(function, leaves), leaves)
         ends.append((ends[-1] if ends else 0) + leaves[0].shape[0])
+        if told is not None:
+            waiting.run()
+            told.on_predict_batch_end(len(ends) - 1, {"outputs": tree.pack(structure, parts[-1])})
+            if model.stop_predicting:
+                break
     waiting.run()
     if not parts:
         raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps")
@@ -154,11 +169,6 @@ def predict_on_batch(model: Any, x: Any) -> Any:
 def _called(function: Any, leaves: list[Any]) -> list[Any]:
     """The outputs of a function that is traced for the rows of this batch alone."""
     return [np.array(out) for out in tree.flatten(function(*leaves))]
-
-
-def _rows(out: Any, start: int, end: int) -> Any:
-    """The outputs of one batch."""
-    return tree.map_structure(lambda a: a[start:end], out)
 
 
 def _joined(parts: tuple[Any, ...]) -> Any:

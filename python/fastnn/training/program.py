@@ -38,6 +38,8 @@ class Program:
     vectors: list[Any]
     #: What losses and metrics were fed as it was, so that it can be checked before a run.
     fed: Any
+    #: Whether the caller's code puts metrics back to the start, not the loop by `reset`.
+    by_hand: bool
 
     #: Where it runs.
     device: str
@@ -45,8 +47,8 @@ class Program:
     placed: dict[str, Placed]
 
     __slots__ = (
-        "device", "fed", "loop", "metrics", "names", "placed", "reset", "results", "step",
-        "vectors",
+        "by_hand", "device", "fed", "loop", "metrics", "names", "placed", "reset", "results",
+        "step", "vectors",
     )  # fmt: skip
 
     def __init__(
@@ -57,8 +59,9 @@ class Program:
         vectors: list[Any],
         metrics: list[Any],
         fed: Any = None,
+        by_hand: bool = False,
     ) -> None:
-        self.fed = fed
+        self.fed, self.by_hand = fed, by_hand
         self.step, self.reset, self.vectors, self.metrics = step, reset, vectors, metrics
         self.names = sorted(values)
         self.results = _core.Function([], [values[k] for k in self.names]) if values else None
@@ -134,7 +137,7 @@ class Placed(Program):
         from fastnn.devices.functions import OnDevice
         from fastnn.devices.loop import Loop
 
-        for name in ("fed", "metrics", "names", "reset", "results", "vectors"):
+        for name in ("by_hand", "fed", "metrics", "names", "reset", "results", "vectors"):
             setattr(self, name, getattr(program, name))
         self.step = OnDevice(program.step, device)
         self.loop = Loop(self.step, self.results, self.reset)

@@ -19,7 +19,7 @@ from fastnn.layers.preprocessing.host import fed
 from fastnn.losses.targets import feeding
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
-from fastnn.tracing.fingerprint import Seen, Signature, fingerprint
+from fastnn.tracing.fingerprint import Seen, Signature, fingerprint, is_ours
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.traces import Pattern, Traces, value_in
@@ -50,6 +50,7 @@ class Tracing:
     train_step: Any
     test_step: Any
     predict_step: Any
+    reset_metrics: Any
     trainable_variables: list[Variable]
     _every_layer: Any
     _shortcut: Shortcut = NO_SHORTCUT
@@ -214,7 +215,11 @@ class Tracing:
         ) as fed:  # fmt: skip
             logs = (self.train_step if train else self.test_step)(pack(*inputs))
         updates = scope.updates()
-        found, reset = self.metrics, metric_variables(self)
+        found = self.metrics
+        # What a subclass does at the start of an epoch is known to its own method alone.
+        resets = (self.reset_metrics, *(m.reset_state for m in found))
+        by_hand = not all(map(is_ours, resets))
+        reset = [] if by_hand else metric_variables(self)
         values: dict[str, Any] = {}
         vectors = []
         tracked = {m.name: m for m in found}
@@ -229,7 +234,7 @@ class Tracing:
                 else:
                     values[name] = keep(name, value, updates)
         step = _core.Function(feeds, [], updates)
-        return step, Program(step, values, reset, vectors, found, fed)
+        return step, Program(step, values, reset, vectors, found, fed, by_hand)
 
     def _first_pattern(self, x: Any, y: Any, w: Any) -> Pattern:
         """Open where the model's inputs are, and in targets and weights where its outputs are."""

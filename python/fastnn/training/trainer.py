@@ -281,6 +281,7 @@ class Trainer(Compiled):
         calls: CallbackList | None = None,
         ranks: Ranks | None = None,
     ) -> tuple[Logs, int]:
+        self.stop_evaluating = False
         if calls is not None:
             calls.on_test_begin()
         hooks = ("on_test_batch_begin", "on_test_batch_end")
@@ -292,11 +293,13 @@ class Trainer(Compiled):
         if program is None:
             batches = batches_of(data, batch_size, steps, None, ranks=ranks)
             logs, done = python_epoch(self, "test", batches, calls, ranks=ranks)
-            if isinstance(data, IterableData):
+            if isinstance(data, IterableData) and not self.stop_evaluating:
                 warn_of_few(data.name, done, steps)
         else:
             with keeping(self):
                 check_labels(self, data.y, data.weights, program)
+                if program.by_hand:
+                    self.reset_metrics()
                 rows = program.loop.run(data.leaves, batch_size, 1)
                 logs, done = program.logs(rows[0]), data.steps(batch_size)
         if calls is not None:
