@@ -25,10 +25,13 @@ _LEAVING = frozenset((
 
 #: Ops whose first result has another type than their first input.
 _OTHER = frozenset((
-    "ArgMax", "ArgMin", "Bernoulli", "BitCast", "ConvInteger", "EyeLike", "If", "Loop",
-    "MatMulInteger", "Multinomial", "NonZero", "OneHot", "RandomNormalLike", "RandomUniformLike",
-    "Scan", "Shape", "Size",
+    "ArgMax", "ArgMin", "Bernoulli", "BitCast", "ConvInteger", "DequantizeLinear", "EyeLike", "If",
+    "Loop", "MatMulInteger", "Multinomial", "NonZero", "OneHot", "RandomNormalLike",
+    "RandomUniformLike", "Scan", "Shape", "Size",
 ))  # fmt: skip
+
+#: Ops that note what they give.
+_NOTING = frozenset(("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "QuantizeLinear"))
 
 
 class Narrow:
@@ -42,7 +45,8 @@ class Narrow:
         if name in _BITS and isinstance(x, Tensor) and dtype_of(x) == "int32" and traced(x):
             self._kinds[id(x)] = (x, name)
 
-    def _kind(self, x: Any) -> str | None:
+    def kind(self, x: Any) -> str | None:
+        """The narrow type of a value in the file, or None."""
         if is_known(x):
             name = str(x.dtype)
             return name if name in _BITS else None
@@ -50,13 +54,17 @@ class Narrow:
 
     def results(self, node: Node, inputs: list[Any], made: tuple[Any, ...]) -> tuple[Any, ...]:
         """The results of a node, wrapped around where their type in the file is too narrow."""
-        if node.domain or node.op in _OTHER or not any(isinstance(x, Tensor) for x in made):
+        if (
+            node.domain
+            or node.op in _OTHER | _NOTING
+            or not any(isinstance(x, Tensor) for x in made)
+        ):
             return made
         if node.op == "Cast":
             name = ELEMENTS.get(int(node.attrs.get("to", 0)))
         else:
             place = 1 if node.op in ("CastLike", "Where") else 0
-            name = self._kind(inputs[place]) if len(inputs) > place else None
+            name = self.kind(inputs[place]) if len(inputs) > place else None
         if name not in _BITS:
             # A type that is int32 here as well may have given the tensor itself.
             return tuple(x + 0 if id(x) in self._kinds else x for x in made)

@@ -34,14 +34,14 @@ class Runner:
         self.graph, self.opsets, self.functions = graph, graph.opsets, graph.functions
         self.rounds_left = MOST_ROUNDS
         self.depth = 0
-        self._narrow = Narrow()
+        self.narrow = Narrow()
         #: Whether a leading size of 1 in shapes stands for the batch.
         self.open_batch = False
 
     def run(self, values: Mapping[str, Any]) -> list[Any]:
         """The outputs for inputs and weights by name."""
         for v in self.graph.inputs:
-            self._narrow.note(values.get(v.name), v.dtype)
+            self.narrow.note(values.get(v.name), v.dtype)
         return self.run_graph(self.graph, dict(values), {})
 
     def run_graph(self, graph: Graph, given: dict[str, Any], outer: Mapping[str, Any]) -> list[Any]:
@@ -86,7 +86,7 @@ class Runner:
             with np.errstate(all="ignore"):
                 made = handler(call, *inputs)
                 made = made if isinstance(made, tuple) else (made,)
-                return self._narrow.results(node, inputs, made)
+                return self.narrow.results(node, inputs, made)
         except FastnnError as error:
             if "node " in str(error):
                 raise

@@ -161,6 +161,15 @@ class Call:
         """What messages call the node."""
         return self.node.label
 
+    def type_in_file(self, x: Any) -> str:
+        """The element type of a value in the file, where a trace has int32 for narrower ones."""
+        return self.runner.runner.narrow.kind(x) or dtype_of(x)
+
+    def narrow(self, x: Any, name: str) -> Any:
+        """A tensor that is noted to stand for a narrower type in the file."""
+        self.runner.runner.narrow.note(x, name)
+        return x
+
     def wrong(self, what: str, hint: str = "damaged file?") -> FormatError:
         """The error for a node that says something impossible."""
         return FormatError(f"{self.where}: {what}\n  hint: {hint}")

@@ -23,6 +23,9 @@ _SETTINGS: dict[str, tuple[int, ...] | None] = {
     "QLinearMatMul": None, "DynamicQuantizeLinear": None, "MatMulInteger": None,
     "ConvInteger": None, "NonMaxSuppression": None, "RoiAlign": None, "DeformConv": None,
     "MaxUnpool": None, "GridSample": None, "DFT": None, "STFT": None, "MelWeightMatrix": None,
+    "QGemm": None, "QLinearAdd": None, "QLinearMul": None, "QLinearAveragePool": None,
+    "QLinearConcat": None, "QLinearGlobalAveragePool": None, "QLinearLeakyRelu": None,
+    "QLinearSigmoid": None, "QLinearSoftmax": None, "DynamicQuantizeLSTM": (8, 9, 10, 11),
     "Det": None, "TensorScatter": None, "Col2Im": None, "Bernoulli": None,
 }  # fmt: skip
 #: Inputs that a training step of the file's own program would move, and gradients do not.

@@ -15,6 +15,7 @@ from fastnn.onnx.nodes import (
     elements,
     indexing,
     losses,
+    microsoft,
     normalizing,
     quantized,
     recurrent,
@@ -40,6 +41,7 @@ _TABLES: dict[str, dict[str, Callable[..., Any]]] = {
         for k, f in family.OPS.items()
     },
     "ai.onnx.ml": tables.OPS,
+    "com.microsoft": microsoft.OPS,
 }  # fmt: skip
 
 
