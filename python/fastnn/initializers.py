@@ -17,6 +17,7 @@ from fastnn import _core, random
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.typing import DTypeLike
+from fastnn.config import stored_dtype
 from fastnn.serialization.encoding import Configurable
 from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
@@ -60,6 +61,20 @@ class Initializer(Configurable):
         return f"{type(self).__name__}({inner})"
 
 
+def _numpy_type(dtype: DTypeLike) -> Any:
+    """The type in which NumPy makes first values: it has no bfloat16."""
+    name = "float32" if dtype is None else stored_dtype(dtype)
+    return "float32" if name == "bfloat16" else name
+
+
+def _typed(values: np.ndarray[Any, Any], dtype: DTypeLike) -> Any:
+    """An array in the type that was asked for; a tensor where NumPy has not that type."""
+    name = "float32" if dtype is None else stored_dtype(dtype)
+    return (
+        _core.tensor(values, dtype=name) if name == "bfloat16" else values.astype(name, copy=False)
+    )
+
+
 class Zeros(Initializer):
     """All 0.
 
@@ -68,9 +83,9 @@ class Zeros(Initializer):
         array([0., 0.], dtype=float32)
     """
 
-    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
-        return np.zeros(shape, np.float32 if dtype is None else dtype)
+        return _typed(np.zeros(shape, _numpy_type(dtype)), dtype)
 
 
 class Ones(Initializer):
@@ -81,9 +96,9 @@ class Ones(Initializer):
         array([1., 1.], dtype=float32)
     """
 
-    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
-        return np.ones(shape, np.float32 if dtype is None else dtype)
+        return _typed(np.ones(shape, _numpy_type(dtype)), dtype)
 
 
 class Constant(Initializer):
@@ -100,9 +115,9 @@ class Constant(Initializer):
     def __init__(self, value: Any = 0.0) -> None:
         self.value = value
 
-    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
-        return np.full(shape, self.value, np.float32 if dtype is None else dtype)
+        return _typed(np.full(shape, self.value, _numpy_type(dtype)), dtype)
 
 
 class Identity(Initializer):
@@ -123,14 +138,14 @@ class Identity(Initializer):
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
 
-    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> np.ndarray[Any, Any]:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
         if len(shape) != 2:
             raise ValueError(
                 f"Identity needs a shape of 2 sizes, got {tuple(shape)}"
                 "\n  hint: use it for matrices, such as the kernel of Dense"
             )
-        return np.eye(*shape, dtype=np.float32) * np.float32(self.gain)
+        return _typed(np.eye(*shape, dtype=np.float32) * np.float32(self.gain), dtype)
 
 
 class RandomInitializer(Initializer):
@@ -185,7 +200,7 @@ class RandomNormal(RandomInitializer):
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
-        return random.normal(shape, self.mean, self.stddev, seed=self.draw_seed)
+        return random.normal(shape, self.mean, self.stddev, dtype, seed=self.draw_seed)
 
 
 class TruncatedNormal(RandomInitializer):
@@ -212,7 +227,7 @@ class TruncatedNormal(RandomInitializer):
 
     def __call__(self, shape: Shape, dtype: DTypeLike = None) -> Any:
         """Gives an array of this shape."""
-        return random.truncated_normal(shape, self.mean, self.stddev, seed=self.draw_seed)
+        return random.truncated_normal(shape, self.mean, self.stddev, dtype, self.draw_seed)
 
 
 class RandomUniform(RandomInitializer):
@@ -329,11 +344,11 @@ class VarianceScaling(RandomInitializer):
         scale = self.scale / max(1.0, fan)
         if self.distribution == "uniform":
             limit = math.sqrt(3.0 * scale)
-            return random.uniform(shape, -limit, limit, seed=self.draw_seed)
+            return random.uniform(shape, -limit, limit, dtype, seed=self.draw_seed)
         if self.distribution == "untruncated_normal":
-            return random.normal(shape, 0.0, math.sqrt(scale), seed=self.draw_seed)
+            return random.normal(shape, 0.0, math.sqrt(scale), dtype, seed=self.draw_seed)
         stddev = math.sqrt(scale) / _TRUNCATED_STD
-        return random.truncated_normal(shape, 0.0, stddev, seed=self.draw_seed)
+        return random.truncated_normal(shape, 0.0, stddev, dtype, seed=self.draw_seed)
 
 
 class _Scaled(VarianceScaling):
@@ -567,7 +582,7 @@ class STFT(Initializer):
                 "density": np.sqrt(np.square(window).sum()), "spectrum": np.abs(window).sum(),
             }.get(self.scaling or "", 1.0)  # fmt: skip
             kernel = kernel * (window / divisor).astype(np.float32)[:, None]
-        return kernel[:, None].astype(np.float32 if dtype is None else dtype)
+        return _typed(kernel[:, None].astype(_numpy_type(dtype)), dtype)
 
 
 # Keras's further names of the classes, one a line: so type checkers take them for the classes.

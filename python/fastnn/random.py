@@ -205,6 +205,20 @@ def key_of(seed: Any) -> Any:
     return stream.generator.next()
 
 
+def _typed(x: Any, dtype: DTypeLike) -> Any:
+    """Numbers in the type that was asked for; what is computed is float32 or int32."""
+    return x if dtype is None else ops.cast(x, dtype)
+
+
+def _float_typed(name: str, x: Any, dtype: DTypeLike) -> Any:
+    if dtype is not None and "float" not in config.stored_dtype(dtype):
+        raise ValueError(
+            f"{name}: `{name}` requires a floating point `dtype`. Received: dtype={dtype!r}\n"
+            "  hint: leave dtype out, and ops.cast the numbers"
+        )
+    return _typed(x, dtype)
+
+
 def _shape(shape: Sequence[int | Dim | None] | int | Dim) -> list[Any]:
     shape = as_number(shape)
     return [shape] if isinstance(shape, int | Dim) else list(shape)
@@ -236,7 +250,8 @@ def normal(
         (2, 3)
     """
     x = _core.ops.random_normal(key_of(seed), shape=_shape(shape))
-    return x * stddev + mean if (mean, stddev) != (0.0, 1.0) else x
+    x = x * stddev + mean if (mean, stddev) != (0.0, 1.0) else x
+    return _float_typed("normal", x, dtype)
 
 
 @hints_arguments
@@ -268,7 +283,8 @@ def uniform(
     if dtype is not None and "int" in config.stored_dtype(dtype):
         return randint(shape, int(minval), int(maxval), dtype, seed)
     x = _core.ops.random_uniform(key_of(seed), shape=_shape(shape))
-    return x * (maxval - minval) + minval if (minval, maxval) != (0.0, 1.0) else x
+    x = x * (maxval - minval) + minval if (minval, maxval) != (0.0, 1.0) else x
+    return _float_typed("uniform", x, dtype)
 
 
 @hints_arguments
@@ -298,7 +314,13 @@ def randint(
     """
     if maxval <= minval:
         raise ValueError(f"randint: maxval {maxval} <= minval {minval}\n  hint: maxval is excluded")
-    return _core.ops.random_integers(key_of(seed), shape=_shape(shape), low=minval, high=maxval)
+    if "int" not in config.stored_dtype(dtype):
+        raise ValueError(
+            "randint: `keras.random.randint` requires an integer `dtype`. Received: "
+            f"dtype={dtype!r}\n  hint: dtype='int32', and ops.cast the numbers"
+        )
+    x = _core.ops.random_integers(key_of(seed), shape=_shape(shape), low=minval, high=maxval)
+    return x if dtype == "int32" else _typed(x, dtype)
 
 
 integers = randint
@@ -334,7 +356,7 @@ def truncated_normal(
     low = NormalDist().cdf(-2.0)
     u = _core.ops.random_uniform(key_of(seed), shape=_shape(shape))
     x = _core.ops.clip(_normal_quantile(u * (1.0 - 2.0 * low) + low), min=-2.0, max=2.0)
-    return x * stddev + mean
+    return _float_typed("truncated_normal", x * stddev + mean, dtype)
 
 
 #: Acklam's rational approximation of the normal quantile, relative error below 1.2e-9.
@@ -435,7 +457,7 @@ def gamma(
     if isinstance(alpha, list | tuple):  # as in TensorFlow: each gets numbers of this shape
         alpha = _core.tensor(np.asarray(alpha, np.float32))
         shape = (*_shape(shape), *alpha.shape)
-    return _core.ops.exp(_log_gamma(shape, alpha, seed))
+    return _float_typed("gamma", _core.ops.exp(_log_gamma(shape, alpha, seed)), dtype)
 
 
 @hints_arguments
@@ -466,7 +488,7 @@ def beta(
     """
     seed = SeedGenerator(seed) if isinstance(seed, int) else seed
     first, second = _log_gamma(shape, alpha, seed), _log_gamma(shape, beta, seed)
-    return _core.ops.sigmoid(first - second)
+    return _float_typed("beta", _core.ops.sigmoid(first - second), dtype)
 
 
 @hints_arguments
@@ -511,7 +533,7 @@ def binomial(
         ops.expand_dims(ops.convert_to_tensor(v, "float32"), -1) for v in (probabilities, given)
     )
     hit = ops.logical_and(drawn < chance, ops.arange(max(most, 1)) < trials)
-    return ops.sum(ops.cast(hit, "float32"), axis=-1)
+    return _float_typed("binomial", ops.sum(ops.cast(hit, "float32"), axis=-1), dtype)
 
 
 @hints_arguments
@@ -536,7 +558,8 @@ def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any =
     n, k = logits.shape
     u = _core.ops.random_uniform(key_of(seed), shape=[n, num_samples, k])
     gumbel = -_core.ops.log(-_core.ops.log(_core.ops.maximum(u, 1e-30)))
-    return ops.argmax(ops.expand_dims(logits, axis=1) + gumbel, axis=-1)
+    found = ops.argmax(ops.expand_dims(logits, axis=1) + gumbel, axis=-1)
+    return found if dtype == "int32" else _typed(found, dtype)
 
 
 @keras_op

@@ -3,6 +3,8 @@
 Each of these once failed or differed from Keras 3.15.1 when its guides were typed in.
 """
 
+import math
+
 import numpy as np
 import pytest
 
@@ -388,3 +390,77 @@ def test_composites_stand_in_functional_models_and_files(tmp_path):
     assert ops.size(a) == None  # noqa: E711  a size to compute with, not known yet
     with pytest.raises(fastnn.ShapeError, match=r"average: weights.*need one axis.*\n  hint:"):
         ops.average(B, weights=[1.0, 2.0, 3.0])
+
+
+def test_a_variable_counts_as_pythons_numbers_do():
+    rate, whole = fastnn.Variable(0.00123456), fastnn.Variable(7, dtype="int32")
+    assert float(round(rate, 5)) == np.float32(0.00123)
+    assert float(round(rate)) == 0.0
+    assert round(whole) == 7
+    assert round(fastnn.Variable([1.26, 2.5]), 1).numpy().tolist() == [np.float32(1.3), 2.5]
+    assert list(range(9))[whole] == 7
+    assert [int(n) for n in divmod(whole, 2)] == [3, 1]
+    assert [int(n) for n in divmod(20, whole)] == [2, 6]
+    assert math.trunc(fastnn.Variable(-1.5)) == -1
+    assert float(+rate) == float(rate)
+    assert f"{rate:.3f} {whole:d}" == "0.001 7"
+    assert f"{whole}" == str(whole)
+    mask = fastnn.Variable([True, False], dtype="bool")
+    assert (~mask).numpy().tolist() == [False, True]
+    for found, wanted in ((mask & True, [1, 0]), (mask | True, [1, 1]), (mask ^ True, [0, 1])):
+        assert found.numpy().tolist() == wanted
+    with pytest.raises(TypeError, match="index"):
+        list(range(9))[rate]
+
+
+def _tree_model(rate=0.1):
+    model = fastnn.Sequential(
+        [fastnn.Input((2,)), layers.Dense(1, name="d"), layers.BatchNormalization(name="b")],
+        name="m",
+    )  # fmt: skip
+    model.compile(fastnn.optimizers.Adam(rate), "mse", metrics=["mae"])
+    return model
+
+
+def test_a_state_tree_carries_training_over():
+    x, y = np.array([[1.0, 2.0], [3.0, 5.0]], "f"), np.array([[1.0], [2.0]], "f")
+    one, two = _tree_model(), _tree_model(0.5)
+    one.fit(x, y, epochs=3, verbose=0)
+    tree = one.get_state_tree("numpy_array")
+    kinds = ("trainable", "non_trainable", "optimizer", "metrics")
+    assert set(tree) == {f"{kind}_variables" for kind in kinds}
+    assert np.array_equal(tree["trainable_variables"]["m"]["d"]["kernel"], one.layers[0].kernel)
+    assert np.array_equal(tree["non_trainable_variables"]["m"]["b"]["moving_mean"],
+                          one.layers[1].moving_mean)  # fmt: skip
+    assert set(tree["metrics_variables"]) == {"loss", "mean_absolute_error"}
+    assert [v.path for v in one.metrics_variables] == [
+        "loss/total", "loss/count", "mean_absolute_error/total", "mean_absolute_error/count",
+    ]  # fmt: skip
+    two.set_state_tree(tree)
+    for model in (one, two):
+        model.fit(x, y, verbose=0)
+    for a, b in zip(one.variables + one.optimizer.variables,
+                    two.variables + two.optimizer.variables, strict=True):  # fmt: skip
+        assert np.array_equal(a.numpy(), b.numpy()), a.path
+    later = one.get_state_tree()
+    assert isinstance(later["trainable_variables"]["m"]["d"]["bias"], ops.zeros(1).__class__)
+
+
+def test_a_state_tree_that_does_not_fit_changes_nothing():
+    model = _tree_model()
+    before = model.get_weights()
+    good = {"m": {"d": {"bias": [3.0]}}}
+    for tree in (
+        {"trainable_variables": good, "weights": {}},
+        {"trainable_variables": {**good, "x": {"y": 1.0}}},
+        {"trainable_variables": good, "optimizer_variables": {"adam": {"nothing": 1.0}}},
+    ):
+        with pytest.raises(ValueError, match=r"set_state_tree: unknown(.|\n)*hint:"):
+            model.set_state_tree(tree)
+        assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    with pytest.raises(ValueError, match="value_format"):
+        model.get_state_tree("list")
+    twice = fastnn.Sequential([fastnn.Input((1,)), layers.Dense(1), layers.Dense(1)])
+    twice.layers[1].bias.path = twice.layers[0].bias.path
+    with pytest.raises(ValueError, match="two variables have the path"):
+        twice.get_state_tree()

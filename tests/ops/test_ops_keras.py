@@ -432,3 +432,28 @@ def test_an_op_loads_its_family_when_it_is_asked_for(run_python):
         "print(pickle.loads(b'cfastnn.ops.fourier\\nfft\\n.').__module__)\n"
     )
     assert answer.split() == ["False", "True", "True", "True", "True", "True", "fastnn.ops"]
+
+
+def test_settings_may_be_arrays_of_numpy():
+    x = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    starts, sizes = np.array([0, 1, 1]), np.array([1, 2, 2])
+    wanted = x[:1, 1:3, 1:3]
+    for found in (
+        ops.slice(x, starts, sizes),
+        ops.slice(x, start_indices=list(starts), shape=list(sizes)),
+        ops.slice(x, ops.convert_to_tensor(starts), sizes),
+        fastnn.jit(lambda v: ops.slice(v, starts, sizes))(x),
+    ):
+        assert np.array_equal(found, wanted)
+    assert [v.shape for v in ops.unstack(x, num=np.int64(2))] == [(3, 4)] * 2
+    with pytest.raises(fastnn.errors.ShapeError, match="one size for each"):
+        ops.slice(x, starts)
+
+
+def test_numbers_that_branches_and_loops_give_are_tensors():
+    assert ops.fori_loop(0, 3, lambda i, v: v + i, 0).numpy() == 3
+    assert ops.cond(True, lambda: 1.0, lambda: 2.0).numpy() == 1.0
+    assert ops.switch(1, [lambda: 1, lambda: {"a": np.float32(2), "b": None}])["a"].numpy() == 2.0
+    first = ops.fori_loop(0, 2, lambda i, v: (v[0] + 0.5, v[1]), (np.zeros(2), [1]))
+    assert first[0].dtype == "float32"
+    assert first[1][0].dtype == "int32"

@@ -119,3 +119,50 @@ def test_uniform_whole_numbers_of_types_of_numpy(dtype):
     drawn = fastnn.random.uniform((50,), 2, 5, dtype=dtype, seed=3)
     assert drawn.dtype == "int32"
     assert set(drawn.numpy().tolist()) == {2, 3, 4}
+
+
+DRAWN = {
+    "normal": lambda d: random.normal((3,), 1.0, 2.0, dtype=d, seed=1),
+    "uniform": lambda d: random.uniform((3,), dtype=d, seed=1),
+    "truncated_normal": lambda d: random.truncated_normal((3,), dtype=d, seed=1),
+    "gamma": lambda d: random.gamma((3,), 2.0, dtype=d, seed=1),
+    "beta": lambda d: random.beta((3,), 2.0, 2.0, dtype=d, seed=1),
+    "binomial": lambda d: random.binomial((3,), 4, 0.5, dtype=d, seed=1),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_numbers_come_in_the_type_that_is_asked_for(name, dtype):
+    found, wide = DRAWN[name](dtype), DRAWN[name](None)
+    assert found.dtype == dtype
+    assert wide.dtype == "float32"
+    assert np.array_equal(found.numpy(), wide.astype(dtype).numpy())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_numbers_of_a_type_that_cannot_hold_them_are_refused(name):
+    if name != "uniform":  # which gives whole numbers of whole types
+        with pytest.raises(ValueError, match=r"requires a floating point `dtype`(.|\n)*hint:"):
+            DRAWN[name]("int32")
+    with pytest.raises(ValueError, match="requires a floating point `dtype`"):
+        DRAWN[name]("bool")
+
+
+def test_whole_numbers_come_in_whole_types_alone():
+    assert random.randint((3,), 0, 5, "uint8", seed=1).dtype == "uint8"
+    logits = np.zeros((1, 3), np.float32)
+    assert random.categorical(logits, 2, dtype="int8", seed=1).dtype == "int8"
+    with pytest.raises(ValueError, match=r"requires an integer `dtype`(.|\n)*hint:"):
+        random.randint((3,), 0, 5, "float32", seed=1)
+
+
+def test_first_values_come_in_the_type_that_is_asked_for():
+    for name in (
+        "random_normal",
+        "random_uniform",
+        "truncated_normal",
+        "glorot_uniform",
+        "he_normal",
+    ):
+        assert fastnn.initializers.get(name)((2, 2), dtype="float16").dtype == "float16", name

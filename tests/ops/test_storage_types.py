@@ -452,3 +452,33 @@ def test_overlaps_and_bins_take_whole_types(dtype):
     assert float(metric.result()) == 0.5
     bins = fastnn.layers.Discretization([0.0, 1.0], dtype=dtype)
     assert bins(np.array([0.5])).numpy().tolist() == [1]
+
+
+@pytest.mark.parametrize("dtype", STORED)
+def test_what_makes_values_makes_them_in_storage_types(dtype):
+    x = np.zeros(2, np.float32)
+    made = [
+        ops.ones(2, dtype), ops.zeros(2, dtype), ops.full(2, 3, dtype), ops.full(2, [3, 4], dtype),
+        ops.empty(2, dtype), ops.eye(2, dtype=dtype), ops.identity(2, dtype),
+        ops.arange(2, dtype=dtype),
+        ops.linspace(0, 1, 2, dtype=dtype), ops.ones_like(x, dtype), ops.zeros_like(x, dtype),
+        ops.full_like(x, 3, dtype), ops.tri(2, dtype=dtype), ops.one_hot([0], 2, dtype=dtype),
+    ]  # fmt: skip
+    assert {v.dtype for v in made} == {dtype}
+    assert [v.astype(WIDE[dtype]).numpy().tolist() for v in made[:4]] == [
+        [1, 1],
+        [0, 0],
+        [3, 3],
+        [3, 4],
+    ]
+    assert ops.ones_like(x, "int64").dtype == "int32"
+    for kind in ("ones", "zeros", "identity"):
+        weight = fastnn.Variable(fastnn.initializers.get(kind), (2, 2), dtype)
+        assert weight.dtype == dtype, kind
+        assert weight.value.astype("float32").numpy()[0, 0] == (kind != "zeros")
+
+
+def test_a_type_that_there_is_not_is_named_by_what_makes_values():
+    for make in (ops.ones, ops.zeros, lambda n, dtype: ops.full(n, 2, dtype)):
+        with pytest.raises(fastnn.errors.DataError, match="complex64"):
+            make(2, "complex64")

@@ -138,3 +138,14 @@ def test_numbers_that_a_whole_input_does_not_hold_are_refused_on_every_way(dtype
         if isinstance(odd, float):
             with pytest.raises(DataError, match=r"holds .* whole numbers"):
                 f(np.array([[1, odd]], np.float32))
+
+
+def test_products_of_segments_stay_whole_beyond_what_floats_hold():
+    large = np.array([16777217, 3, 5], np.int32)  # 2^24 + 1 has no float32
+    found = ops.segment_prod(large, np.array([0, 0, 2]), num_segments=3)
+    assert found.dtype == "int32"
+    assert found.numpy().tolist() == [50331651, 1, 5]
+    written = ops.scatter_update(
+        np.array([1, 2], np.int32), np.array([[0], [0]]), large[:2], reduction="mul"
+    )
+    assert written.numpy().tolist() == [50331651, 2]

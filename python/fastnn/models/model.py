@@ -24,6 +24,7 @@ from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.host import read_symbols, read_text
 from fastnn.models.calls import ELSEWHERE, DeviceCalls
+from fastnn.models.state_tree import StateTree
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import as_json
 from fastnn.serialization.objects import own_config
@@ -41,7 +42,7 @@ from fastnn.training.trainer import Trainer
 __all__ = ["Model"]
 
 
-class Model(Trainer, Layer):
+class Model(StateTree, Trainer, Layer):
     """Layers grouped into something that trains, predicts and saves.
 
     `Model(inputs, outputs)` makes a functional model of symbolic tensors; a subclass defines

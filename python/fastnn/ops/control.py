@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base import tree
@@ -39,12 +41,21 @@ __all__ = [
 
 _c = _core.ops
 
+#: What a function may give in place of a tensor.
+_NUMBERS = (bool, int, float, np.number, np.bool_, np.ndarray)
 #: Rounds of a loop that are written out while a step is traced.
 MOST_ROUNDS = 10_000
 
 
 def _has_value(x: TensorLike) -> bool:
     return not isinstance(x, KerasTensor) and not (isinstance(x, Tensor) and x.is_traced)
+
+
+def _as_tensors(values: Any) -> Any:
+    """`values` with tensors for the numbers and arrays that stand among them."""
+    return tree.map_structure(
+        lambda v: convert_to_tensor(v) if isinstance(v, _NUMBERS) else v, values
+    )
 
 
 def _chosen(condition: Any, yes: Any, no: Any, name: str) -> Any:
@@ -119,7 +130,7 @@ def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], An
         1.0
     """
     if _has_value(pred):
-        return true_fn() if bool(pred) else false_fn()
+        return _as_tensors(true_fn() if bool(pred) else false_fn())
     return _either(cast(pred, "bool"), true_fn, false_fn, "cond")
 
 
@@ -143,7 +154,7 @@ def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands:
         raise ValueError("switch: no branches\n  hint: a list of functions")
     last = len(branches) - 1
     if _has_value(index):
-        return branches[min(max(int(index), 0), last)](*operands)
+        return _as_tensors(branches[min(max(int(index), 0), last)](*operands))
     index = cast(index, "int32")
 
     def from_on(i: int) -> Any:
@@ -307,7 +318,8 @@ def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_
                 "fori_loop: a bound is not known while a step is traced\n"
                 "  hint: bounds that are Python numbers"
             )
-    return _repeated("fori_loop", body_fun, init_val, range(int(lower), int(upper)))
+    counts = range(int(lower), int(upper))
+    return _as_tensors(_repeated("fori_loop", body_fun, _as_tensors(init_val), counts))
 
 
 # ---- slice by slice ----------------------------------------------------------------------------

@@ -293,6 +293,8 @@ def promoted(*xs: TensorLike) -> list[Tensor]:
 
 # ---- making ----------------------------------------------------------------------------------
 
+#: The types that tensors compute with, which NumPy has by the same names.
+_NUMPY = ("float32", "int32", "bool")
 #: The most elements of an array that NumPy makes: what a signed 64-bit count of bytes holds.
 _MOST = 2**60
 
@@ -382,7 +384,9 @@ def full(
     sizes = sizes_of("full", shape)
     if None in sizes or isinstance(fill_value, Tensor | Variable):
         return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)
-    return _core.tensor(np.full(sizes, fill_value, dtype), dtype=dtype)
+    # NumPy has not every storage type: those are made of the value's own type.
+    made = np.full(sizes, fill_value, dtype if dtype in _NUMPY else None)
+    return _core.tensor(made, dtype=dtype)
 
 
 @keras_op
@@ -401,7 +405,7 @@ def zeros_like(x: TensorLike, dtype: DTypeLike = None) -> Tensor:
         array([0., 0.], dtype=float32)
     """
     x = convert_to_tensor(x)
-    return _broadcast(_core.tensor(0, dtype=dtype or x.dtype), x)
+    return _broadcast(_core.tensor(0, dtype=stored_dtype(dtype or x.dtype)), x)
 
 
 @keras_op
@@ -420,7 +424,7 @@ def ones_like(x: TensorLike, dtype: DTypeLike = None) -> Tensor:
         array([1., 1.], dtype=float32)
     """
     x = convert_to_tensor(x)
-    return _broadcast(_core.tensor(1, dtype=dtype or x.dtype), x)
+    return _broadcast(_core.tensor(1, dtype=stored_dtype(dtype or x.dtype)), x)
 
 
 def _broadcast(value: Tensor, like: Tensor) -> Tensor:

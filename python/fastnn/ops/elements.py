@@ -16,6 +16,7 @@ from fastnn.config import dtype_name, stored_dtype
 from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, cast, computed, promoted
 from fastnn.ops.families import name_ops
+from fastnn.tracing.rounding import rounded
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -240,16 +241,8 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
         >>> fastnn.ops.round(np.array([1.24, 2.5]), 1).numpy()
         array([1.2, 2.5], dtype=float32)
     """
-    x = computed(x)
-    if x.dtype != "float32":
-        if decimals >= 0:
-            return x if x.dtype == "int32" else _c.cast(x, dtype="int32")
-        scale = 10.0**-decimals
-        return _c.cast(_c.round(_c.cast(x, dtype="float32") / scale) * scale, dtype="int32")
-    if not decimals:
-        return _c.round(x)
-    scale = 10.0**decimals
-    return _c.round(x * scale) / scale
+    found: Tensor = rounded(computed(x), decimals)
+    return found
 
 
 @keras_op

@@ -30,6 +30,7 @@ from fastnn.ops.convert import (
     zeros,
 )
 from fastnn.ops.families import name_ops
+from fastnn.ops.reduce import prod
 from fastnn.ops.shapes import moveaxis, reshape, stack
 from fastnn.ops.whole_numbers import as_whole
 from fastnn.tracing.symbolic import keras_op
@@ -458,11 +459,13 @@ def _segments(kind: str, data: Any, ids: Any, total: int) -> Any:
     hit = _c.equal(_c.expand_dims(ids, axis=[0]), _c.expand_dims(arange(total), axis=[1]))
     hit = reshape(hit, [total, shape(ids)[0], *[1] * (rank - 1)])
     whole = data.dtype == "int32"
+    rows = _c.expand_dims(data, axis=[0])
+    if kind == "prod":  # whole numbers stay whole
+        return prod(_c.where(hit, rows, np.int32(1) if whole else 1.0), axis=1)
     low = np.int32(-(2**31)) if whole else -math.inf
     high = np.int32(2**31 - 1) if whole else math.inf
-    fill = {"max": low, "min": high, "prod": np.int32(1) if whole else 1.0}[kind]
-    spread = _c.where(hit, _c.expand_dims(data, axis=[0]), fill)
-    return {"max": _c.max, "min": _c.min, "prod": _c.prod}[kind](spread, axis=1)
+    join, fill = (_c.max, low) if kind == "max" else (_c.min, high)
+    return join(_c.where(hit, rows, fill), axis=1)
 
 
 def _segment(kind: str, doc: str) -> Any:

@@ -395,7 +395,7 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
         [[1, 2], [3, 4]]
     """
     at = place("unstack", axis, shape(x))
-    n = num if num is not None else shape(x)[at]
+    n = as_number(num) if num is not None else shape(x)[at]
     if not isinstance(n, int):
         raise ShapeError(
             f"unstack: the number of outputs is the size {n} of axis {axis}, open (None)\n"

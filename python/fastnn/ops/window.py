@@ -9,8 +9,9 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.arguments import is_whole
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim
+from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, sizes_of
 from fastnn.ops.families import name_ops
 from fastnn.tracing.symbolic import keras_op
 
@@ -26,7 +27,7 @@ _END = 2**63 - 1  # the open end of a static slice
 def _starts(op: str, start_indices: Any, rank: int) -> list[Any] | Tensor:
     """One start per axis: numbers and scalar tensors in a list, or one tensor of them."""
     if isinstance(start_indices, list | tuple | np.ndarray):
-        found: list[Any] | Tensor = list(start_indices)
+        found: list[Any] | Tensor = [int(n) if is_whole(n) else n for n in start_indices]
         count = len(found)
     else:
         found = cast(start_indices, "int32")
@@ -85,7 +86,7 @@ def slice(
     if begin is not None:
         return _c.slice(x, begin=begin, end=end, step=step)
     starts = _starts("slice", start_indices, x.ndim)
-    sizes: list[Any] = list(shape or ())
+    sizes = sizes_of("slice", () if shape is None else shape)
     if len(sizes) != x.ndim:
         raise ShapeError(
             f"slice: shape is {tuple(sizes)}, wanted one size for each of {x.ndim} axes\n"

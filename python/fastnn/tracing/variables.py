@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from fastnn.base.typing import DTypeLike
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import TraceError
 from fastnn.tracing.away import assigning, bring_home, held, staying
+from fastnn.tracing.rounding import rounded
 from fastnn.tracing.scattered import Scattered
 
 __all__ = [
@@ -546,6 +548,19 @@ class Variable(_core.Variable, Scattered):
     def __int__(self) -> int:
         return int(self.value)
 
+    def __index__(self) -> int:
+        return operator.index(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else str(self)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        x = self.value
+        return rounded(x.astype(COMPUTED[x.dtype]) if x.dtype in COMPUTED else x, ndigits or 0)
+
+    def __trunc__(self) -> int:
+        return math.trunc(float(self.value))
+
     def __getitem__(self, key: Any) -> Any:
         return self.value[key]
 
@@ -585,6 +600,12 @@ class Variable(_core.Variable, Scattered):
     def __neg__(self) -> Any:
         return -self.value
 
+    def __pos__(self) -> Any:
+        return +self.value
+
+    def __invert__(self) -> Any:
+        return ~self.value
+
     def __abs__(self) -> Tensor:
         return abs(self.value)
 
@@ -603,8 +624,32 @@ class Variable(_core.Variable, Scattered):
     def __rmod__(self, other: Any) -> Any:
         return other % self.value
 
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self.value, other % self.value
+
     def __rpow__(self, other: Any) -> Any:
         return other**self.value
+
+    def __and__(self, other: Any) -> Any:
+        return self.value & other
+
+    def __rand__(self, other: Any) -> Any:
+        return other & self.value
+
+    def __or__(self, other: Any) -> Any:
+        return self.value | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.value
+
+    def __xor__(self, other: Any) -> Any:
+        return self.value ^ other
+
+    def __rxor__(self, other: Any) -> Any:
+        return other ^ self.value
 
     def __lt__(self, other: Any) -> Any:
         return self.value < other

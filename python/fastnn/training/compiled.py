@@ -157,6 +157,11 @@ class Compiled(Tracing):
         return list({id(m): m for m in found}.values())
 
     @property
+    def metrics_variables(self) -> list[Any]:
+        """The variables of all `metrics`, one metric after the other."""
+        return [v for m in self.metrics for v in m.variables]
+
+    @property
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` gives, in the order of its list."""
         return self._names_in_order(self.metrics)
