@@ -531,3 +531,30 @@ def test_a_class_named_by_its_term_needs_the_term(tmp_path: Path) -> None:
             row["dividend_from"] = "2024-01-01"
         (a,) = read(tmp_path, text, classes=[row]).classes
         assert getattr(a, term) == value
+
+
+@pytest.mark.parametrize(
+    "remark",
+    [
+        "Cap table (in thousands)", "All share numbers in '000s", "Currency: EUR",
+        "Angaben in TEUR", "Amounts in EUR", "$ in millions", "montants en k€", "₹ in Cr",
+        "单位：万股、万元", "单位：万元", "金额（万元）", "単位：百万円", "以万元计",
+        "valeurs en euros",
+    ],
+)  # fmt: skip
+def test_a_remark_that_changes_every_number_is_refused(tmp_path: Path, remark: str) -> None:
+    plain = EXPORT.replace("(USD m)", "").replace(",8,20", ",8000000,20").replace("(USD)", "")
+    plain = plain.replace(",0.4,1", ",400000,1").replace(",8.4,", ",8400000,")
+    assert read(tmp_path, plain).classes[0].invested == 8.4e6
+    for text in (f"{remark}\n{plain}", f"{plain}\n{remark}\n"):
+        assert "of the numbers" in refused(tmp_path, text)
+
+
+def test_a_remark_that_changes_nothing_is_read_over(tmp_path: Path) -> None:
+    for remark in (
+        "Acme Inc., 1 000 000 shares of $0.001", "Currency: USD", "编制单位：北京未来科技有限公司",
+        "单位：股", "raised $5m in 2021", "$ in millions",
+    ):  # fmt: skip
+        assert read(tmp_path, f"{remark}\n{EXPORT}").classes[0].invested == 8.4e6
+    named = EXPORT.replace("Shareholder,", "Shareholder ('000),")
+    assert "has a unit and no numbers" in refused(tmp_path, named)

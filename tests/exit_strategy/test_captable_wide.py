@@ -226,3 +226,10 @@ def test_a_workbook_in_the_wide_form(tmp_path: Path) -> None:
     assert "read as 0.25 shares" in refused(
         tmp_path, (tmp_path / "cap.xlsx").read_bytes(), name="cap.xlsx"
     )
+
+
+def test_a_remark_that_changes_every_number_is_refused_beside_a_wide_table(tmp_path: Path) -> None:
+    for remark in ("shares in thousands", "Amounts in EUR", "* in '000"):
+        for text in (f"{remark}\n{WIDE}", f"{WIDE}{remark}\n"):
+            assert "of the numbers" in refused(tmp_path, text)
+    assert read(tmp_path, f"Amounts in USD\n{WIDE}").common == 7.5e6

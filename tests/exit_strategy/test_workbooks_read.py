@@ -289,6 +289,14 @@ def test_what_a_first_column_leaves_open_is_refused(row: Any, says: str, tmp_pat
         assert in_chinese(issue.hint) is not None, issue.hint
 
 
+def test_a_title_that_changes_every_number_is_refused(tmp_path: Path) -> None:
+    for title in ("Acme AI (in thousands)", "单位：万元", "All amounts in kEUR"):
+        book, _ = upright((title,))
+        with pytest.raises(ExitError, match=r"cell A1 says .* of the numbers") as caught:
+            read(book, tmp_path)
+        assert all(in_chinese(issue.message) for issue in caught.value.issues)
+
+
 def test_two_sheets_of_one_company_each_are_not_chosen_from(tmp_path: Path) -> None:
     book, sheet = upright()
     book.copy_worksheet(sheet).title = "last year"

@@ -27,6 +27,7 @@ from .sheet_checks import (
     Stated,
     check_new,
     check_parts,
+    check_remarks,
     check_sums,
     refuse_sheet,
 )
@@ -82,6 +83,10 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
     if found is not None:
         top, columns = found
         _check_columns(columns, grid[top][1])
+        split = {
+            k: (words.partition(" ")[0], words.partition(" ")[2]) for k, words in columns.items()
+        }
+        check_remarks(grid, top, split, reader.currency)
         _check_width(path, grid, top)
         rows, sums = _rows(grid[top + 1 :], columns, reader)
         roles = "role" in columns.values()
@@ -91,6 +96,8 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
             text = f"{path} has no row of column names with a holder, a class and shares"
             raise refuse_sheet(text, HOW)
         _check_width(path, grid, wide[0])
+        fields = {k: (c.field, c.unit) for k, c in wide[1].items()}
+        check_remarks(grid, wide[0], fields, reader.currency, rows_of_money=True)
         made = read_wide(grid[wide[0] + 1 :], wide[1], reader)
         rows, sums, parts, paid = made.rows, [], made.parts, made.paid
         roles = made.stated_roles

@@ -12,13 +12,15 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
+from fastnn.exit_strategy.reading.grids import Grid
+from fastnn.exit_strategy.reading.remarks import remarked
 from fastnn.exit_strategy.records import dataclass
 
 from .sheet_words import kind_of, plain_words
 
 __all__ = [
-    "SheetRow", "SheetSum", "Stated", "check_new", "check_parts", "check_sums", "refuse_sheet",
-    "wholes",
+    "SheetRow", "SheetSum", "Stated", "check_new", "check_parts", "check_remarks", "check_sums",
+    "refuse_sheet", "wholes",
 ]  # fmt: skip
 
 #: A row of sums: how many papers stand above it, its number, the class it is of, its cells.
@@ -43,6 +45,47 @@ class SheetRow:
 def refuse_sheet(text: str, hint: str) -> ExitError:
     """Return the error of a sheet that cannot be read as a cap table."""
     return ExitError(Issue("EX309", "cap_table.sheet", text, hint))
+
+
+def check_remarks(
+    grid: Grid, top: int, columns: Mapping[int, tuple[str, str]], own: str | None, *,
+    rows_of_money: bool = False,
+) -> None:  # fmt: skip
+    """Refuse a table beside which a remark changes its numbers: "in thousands", "单位：万元".
+
+    `columns` are the field and the unit of each column below the row `top`; `own` is the currency
+    of amounts without one. What every column of numbers states itself changes nothing; with
+    `rows_of_money` rows may hold money too.
+    """
+    holder = next((k for k, (field, _) in columns.items() if field == "holder"), 0)
+    for k, (field, unit) in columns.items():
+        if unit and field in ("holder", "class", "role", "status", "date"):
+            name = str(grid[top][1][k]).strip()
+            text = f"the column {name!r} has a unit and no numbers"
+            raise refuse_sheet(text, "write units behind the names of the columns of numbers")
+    counted = {unit for field, unit in columns.values() if field in _COUNTED}
+    paid = {unit for field, unit in columns.values() if field in _PAID}
+    if rows_of_money and not paid:
+        paid = {""}
+    for place, (number, cells) in enumerate(grid):
+        filled = sum(1 for cell in cells if cell is not None and str(cell).strip())
+        for k, cell in enumerate(cells):
+            inside = place >= top and k in columns and not (place > top and filled == 1)
+            said = None if inside or (place == top and k == holder) else remarked(cell)
+            if said is None:
+                continue
+            words, scales, currency = said
+            units = paid | (counted if scales and currency is None else set())
+            if "" not in units or (not scales and currency in (own, None)):
+                continue
+            text = f"row {number} says {words!r} of the numbers: {str(cell).strip()[:60]!r}"
+            raise refuse_sheet(text, "write the unit into the names of the columns it is of, such "
+                               "as Invested (USD k), and delete the remark")  # fmt: skip
+
+
+#: Columns of numbers of shares, and of money.
+_COUNTED = ("shares", "total")
+_PAID = ("price", "invested", "strike", "valuation_cap", "conversion_price")
 
 
 def check_new(seen: dict[str, int], number: int, values: object) -> None:

@@ -24,6 +24,7 @@ from fastnn.exit_strategy.records import dataclass
 from .amounts import AmountError, read_amount
 from .delimited import KNOWN, BadRow, check_twice, field_name
 from .files import home, read_bytes
+from .remarks import remarked
 
 __all__ = ["SUFFIXES", "Sheet", "open_workbook", "sheets_of"]
 
@@ -188,8 +189,13 @@ def _upright(sheet: Any, written: Any, where: str) -> Mapping[str, Any] | BadRow
         first, filled = cells[0], [c for c in cells[1:] if not _is_empty(c, written)]
         text = "" if first.value is None else str(first.value)
         name = field_name(text)
-        if not filled:
-            continue  # a field that is left open, a title, a heading
+        if not filled:  # a field that is left open, a title, a heading
+            said = None if name in KNOWN else remarked(first.value)
+            if said is not None:
+                text = f"cell {first.coordinate} says {said[0]!r} of the numbers"
+                faults.append(_bad(first, text, "write the unit behind each number, such as 12.5m, "
+                                   "and delete the remark"))  # fmt: skip
+            continue
         beside = next((cell for cell in filled if cell.column > 2), None)
         if beside is not None:
             text = f"cell {beside.coordinate} stands beside the values of {where}"
