@@ -68,10 +68,10 @@ def remarked(text: object) -> Remark | None:
     amount = _one(money[1]) if money else None
     if money and amount is not None and amount[1]:
         return money[1], False, amount[1]
-    said = re.search(
+    named = re.search(
         rf"\b(?:in|en) ({'|'.join(map(re.escape, _WORDS))})(?![a-z])", words.casefold()
     )
-    return (said[1], False, _WORDS[said[1]]) if said else None
+    return (named[1], False, _WORDS[named[1]]) if named else None
 
 
 def _one(unit: str) -> tuple[float, str | None] | None:
