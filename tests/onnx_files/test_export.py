@@ -422,3 +422,50 @@ def test_outputs_that_are_called_as_an_input_get_another_name():
         want = model.predict(x, verbose=0) if len(x) > 1 else model.predict(x["a"], verbose=0)
         for got, wanted in zip(run.run(None, x), fastnn.tree.flatten(want), strict=True):
             np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan])
+def test_padding_with_what_is_no_finite_number(value):
+    x = fastnn.Input((5,))
+    y = L.Lambda(lambda x: ops.pad(x, [(0, 0), (1, 2)], constant_values=value))(x)
+    check(fastnn.Model(x, y), floats(3, 5))
+
+
+def test_truth_values_are_selected_reduced_and_compared():
+    x = fastnn.Input((5,))
+    fs = [
+        lambda x: ops.where(x > 0, x < 1, x > -1),
+        lambda x: ops.maximum(x > 0, x < -1),
+        lambda x: ops.minimum(x > 0, x < 1),
+        lambda x: ops.max(x > 0, axis=1),
+        lambda x: ops.min(x > -1, axis=1, keepdims=True),
+    ]
+    check(fastnn.Model(x, [L.Lambda(f)(x) for f in fs]), floats(3, 5))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sizes", "first"),
+    [
+        ([("Transpose", "y", "t"), ("MatMul", "x", "t", "z")], (3, 5), ["batch", "m"]),
+        ([("Sum", "x", "y", "z")], (4, 4), ["batch", "batch"]),
+    ],
+)
+def test_first_sizes_that_a_file_names_apart_stay_apart_where_they_may_differ(nodes, sizes, first):
+    made = [onnx.helper.make_node(op, ins, [out]) for op, *ins, out in nodes]
+    inputs = [
+        onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, [d, 4])
+        for k, d in (("x", "n"), ("y", "m"))
+    ]
+    outputs = [onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [None, None])]
+    graph = onnx.helper.make_graph(made, "g", inputs, outputs)
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    proto = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    model = fastnn.onnx.load(proto.SerializeToString())
+    again = to_proto(model)
+    onnx.checker.check_model(again, full_check=True)
+    dims = [i.type.tensor_type.shape.dim[0].dim_param for i in again.graph.input]
+    assert dims == first
+    given = {"x": floats(sizes[0], 4), "y": floats(sizes[1], 4)}
+    want = session(proto).run(None, given)[0]
+    np.testing.assert_allclose(session(again).run(None, given)[0], want, rtol=1e-6)
+    np.testing.assert_allclose(model([*given.values()]), want, rtol=1e-6)

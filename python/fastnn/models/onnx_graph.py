@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastnn import ops
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 from fastnn.base import tree
 from fastnn.errors import DataError, FastnnError, FormatError, ShapeError
 from fastnn.models.model import Model
@@ -87,9 +87,9 @@ class OnnxModel(Model):
         #: The number of rows that the file was written for, if it was for one number.
         self._rows = rows if isinstance(rows, int) and not self._open_batch else None
         self._leading = self._rows
-        #: The first sizes, where inputs differ in them and some are fixed.
+        #: The first sizes, where inputs differ in them: numbers, None for rows, and other names.
         self._leads = (
-            tuple(s[0] if s and isinstance(s[0], int) else None for s in shapes)
+            _leads([s[0] if s else None for s in shapes])
             if len(leads) > 1 and not self._open_batch
             else None
         )
@@ -223,6 +223,11 @@ class OnnxModel(Model):
     ) -> tuple[Any, Any, Any]:
         if rows is None and shapes is None and not isinstance(x, dict):
             rows = self._leads  # for a file; `predict` gives rows
+            if rows is not None and any(isinstance(d, Dim) for d in rows):
+                try:
+                    return super()._traced_prediction(x, shapes, context, rows)
+                except ShapeError:  # some programs give each input's rows a name of its own
+                    rows = tuple(None if isinstance(d, Dim) else d for d in rows)
         return super()._traced_prediction(x, shapes, context, rows)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -292,6 +297,15 @@ class OnnxModel(Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A model of `get_config`, with weights of zero."""
         return cls(**{k: v for k, v in config.items() if k != "dtype"})
+
+
+def _leads(sizes: list[int | str | None]) -> tuple[int | Dim | None, ...]:
+    """First sizes of inputs; the first that is named is that of rows, whose name is None."""
+    names = [d for d in sizes if isinstance(d, str)]
+    return tuple(
+        Dim.named(d) if isinstance(d, str) and d != names[0] else d if isinstance(d, int) else None
+        for d in sizes
+    )
 
 
 def _is_data(x: Any) -> bool:

@@ -271,6 +271,12 @@ def in_numbers(value: Any, sizes: list[int]) -> Any:
         return [in_numbers(v, sizes) for v in value]
     if value == "none":
         return None
+    if isinstance(value, str) and value.lower() in (
+        "inf",
+        "-inf",
+        "nan",
+    ):  # JSON has no such numbers
+        return float(value)
     return value
 
 

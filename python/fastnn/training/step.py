@@ -340,7 +340,7 @@ class Tracing:
         x: Any,
         shapes: Sequence[Sequence[Any]] | None = None,
         context: CallContext | None = None,
-        rows: tuple[int, ...] | None = None,
+        rows: tuple[Any, ...] | None = None,
     ) -> tuple[_core.Function, Any, Scope]:
         """The graph of a prediction for these inner sizes, or for all that inputs leave open.
 

@@ -27,6 +27,16 @@ def plain(op: str, **attrs: Any) -> Write:
     return write
 
 
+def _extreme(op: str, of_truths: str) -> Write:
+    """The larger or smaller of two; of truth values ONNX has neither."""
+
+    def write(b: Builder, row: Row, x: Value, y: Value) -> str:
+        kind = of_truths if result_type(row) == "bool" else op
+        return str(plain(kind)(b, row, x, y))
+
+    return write
+
+
 def _of_floats(f: Callable[[Builder, str], str]) -> Write:
     """A formula of one float32 operand."""
 
@@ -103,7 +113,9 @@ def _rest(b: Builder, a: str, c: str) -> tuple[str, str]:
 
 def _where(b: Builder, row: Row, cond: Value, x: Value, y: Value) -> str:
     dtype = result_type(row)
-    return b.node("Where", b.cast(cond, "bool"), b.cast(x, dtype), b.cast(y, dtype))
+    through = "uint8" if dtype == "bool" else dtype  # runtimes select no truth values
+    found = b.node("Where", b.cast(cond, "bool"), b.cast(x, through), b.cast(y, through))
+    return found if through == dtype else b.node("Cast", found, to=TYPES[dtype])
 
 
 def _square(b: Builder, row: Row, x: Value) -> str:
@@ -167,8 +179,8 @@ def _unary_float(op: str) -> Write:
 
 ROWS: dict[str, Write] = {
     "add": plain("Add"), "subtract": plain("Sub"), "multiply": plain("Mul"),
-    "divide": plain("Div"), "power": plain("Pow"), "maximum": plain("Max"),
-    "minimum": plain("Min"), "negative": plain("Neg"), "absolute": plain("Abs"),
+    "divide": plain("Div"), "power": plain("Pow"), "maximum": _extreme("Max", "Or"),
+    "minimum": _extreme("Min", "And"), "negative": plain("Neg"), "absolute": plain("Abs"),
     "sign": plain("Sign"), "stop_gradient": plain("Identity"),
     "floor_divide": _divide_down, "mod": _mod, "where": _where, "square": _square,
     "trunc": _trunc, "relu": _relu, "clip": _clip,

@@ -32,8 +32,9 @@ def _reduced(op: str, through: str | None = None) -> Write:
     def write(b: Builder, row: Row, x: Value) -> str:
         dtype = result_type(row)
         axes = _axes(row.attrs["axis"], x.rank)
-        found = reduce(b, op, b.cast(x, through or dtype), axes, row.attrs["keepdims"])
-        if through is None or through == dtype:
+        kind = through or ("int32" if dtype == "bool" else dtype)  # truth values are not reduced
+        found = reduce(b, op, b.cast(x, kind), axes, row.attrs["keepdims"])
+        if kind == dtype:
             return found
         return b.node("Cast", found, to=TYPES[dtype])
 
