@@ -297,6 +297,33 @@ def test_a_title_that_changes_every_number_is_refused(tmp_path: Path) -> None:
         assert all(in_chinese(issue.message) for issue in caught.value.issues)
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_csv_of_one_company_may_stand_upright_too(mark: str) -> None:
+    rows = [("Acme AI", ""), ("field", "value"), ("", "")]
+    rows += [(name, str(cell_of(value))) for name, value in make_profile_dict().items()]
+    text = "\n".join(mark.join(f'"{cell}"' for cell in row) for row in rows)
+    made = Profile.from_text(text, ".csv", today=TODAY)
+    assert made == Profile.from_dict(make_profile_dict(), today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("cash,1,500,000", "row [0-9]+ of the CSV has 4 cells"),
+        ("cash,2m", "EX121 cash: the field is given twice"),
+        (",2m", "has a value and no field name"),
+        ("figures in thousands,", "says 'in thousands' of the numbers"),
+    ],
+)
+def test_what_an_upright_csv_leaves_open_is_refused(line: str, says: str) -> None:
+    lines = [f'{name},"{cell_of(value)}"' for name, value in make_profile_dict().items()]
+    with pytest.raises(ExitError, match=says) as caught:
+        Profile.from_text("\n".join([*lines, line]), ".csv", today=TODAY)
+    for issue in caught.value.issues:
+        assert in_chinese(issue.message) is not None, issue.message
+        assert in_chinese(issue.hint) is not None, issue.hint
+
+
 def test_two_sheets_of_one_company_each_are_not_chosen_from(tmp_path: Path) -> None:
     book, sheet = upright()
     book.copy_worksheet(sheet).title = "last year"

@@ -236,7 +236,11 @@ def _decode(text: str, suffix: str) -> Any:
         return load_yaml(text)
     if suffix == ".csv":
         from fastnn.exit_strategy.reading.delimited import parse_csv
+        from fastnn.exit_strategy.reading.upright import upright_text
 
+        pairs = upright_text(text, "the CSV")
+        if pairs is not None:
+            return pairs
         return _only_row(parse_csv(text, "the CSV").rows, "the CSV")
     raise ExitError(
         Issue(

@@ -21,10 +21,19 @@ from fastnn.exit_strategy.records import dataclass
 
 from .files import check_encoding, home, read_bytes
 
-__all__ = ["KNOWN", "BadRow", "CsvFile", "check_twice", "field_name", "open_csv", "parse_csv"]
+__all__ = [
+    "KNOWN",
+    "SEPARATORS",
+    "BadRow",
+    "CsvFile",
+    "check_twice",
+    "field_name",
+    "open_csv",
+    "parse_csv",
+]
 
 _SAMPLE = 1_000_000
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 #: Names that a column may have.
 KNOWN = frozenset(FIELD_BY_PATH) | {f"{p}.{i}" for p, items in CHECKLISTS.items() for i in items}
 
@@ -61,7 +70,7 @@ class CsvFile:
         if self.encoding not in ("utf-8", "utf-8-sig"):
             out.append(f"read as {self.encoding.upper()}")
         if self.separator != ",":
-            out.append(f"columns separated by {_SEPARATORS.get(self.separator, self.separator)}")
+            out.append(f"columns separated by {SEPARATORS.get(self.separator, self.separator)}")
         return tuple(out)
 
 
@@ -152,7 +161,7 @@ def _separator(header: str) -> str:
         names = next(csv.reader([header], delimiter=mark), [])
         return sum(field_name(name) in KNOWN for name in names), len(names)
 
-    return max(_SEPARATORS, key=score)
+    return max(SEPARATORS, key=score)
 
 
 class _Lines:

@@ -25,6 +25,7 @@ from .amounts import AmountError, read_amount
 from .delimited import KNOWN, BadRow, check_twice, field_name
 from .files import home, read_bytes
 from .remarks import remarked
+from .upright import CHANGES, check_names, is_above, is_upright
 
 __all__ = ["SUFFIXES", "Sheet", "open_workbook", "sheets_of"]
 
@@ -49,7 +50,7 @@ def open_workbook(path: str | Path) -> Sheet:
             openpyxl.
     """
     shown, written = _load(path)
-    upright = [sheet for sheet in shown.worksheets if _is_upright(sheet)]
+    upright = [sheet for sheet in shown.worksheets if is_upright(sheet.iter_rows(values_only=True))]
     found = upright + [
         sheet
         for sheet in shown.worksheets
@@ -158,29 +159,6 @@ def _header(sheet: Any) -> tuple[int, list[str]]:
     return 0, []
 
 
-def _is_upright(sheet: Any) -> bool:
-    """Whether the first column names several fields and no row more than one."""
-    named = 0
-    for row in sheet.iter_rows(values_only=True):
-        names = [isinstance(cell, str) and field_name(cell) in KNOWN for cell in row]
-        if not named and sum(names) > 1:
-            return False  # a row of names
-        named += bool(names and names[0])
-    return named > 1
-
-
-#: What stands above the two columns of one company.
-_ABOVE = (
-    frozenset(("field", "fields", "field name", "item", "name", "key", "feld", "champ", "字段",
-               "字段名", "项目", "项", "名称")),
-    frozenset(("value", "values", "wert", "valeur", "值", "数值", "内容")),
-)  # fmt: skip
-
-
-def _plain(text: object) -> str:
-    return str(text).strip().lower()
-
-
 def _upright(sheet: Any, written: Any, where: str) -> Mapping[str, Any] | BadRow:
     """The company of a sheet with field names in its first column and values in its second."""
     merged, row, faults = _merged(sheet), {}, []
@@ -193,8 +171,7 @@ def _upright(sheet: Any, written: Any, where: str) -> Mapping[str, Any] | BadRow
             said = None if name in KNOWN else remarked(first.value)
             if said is not None:
                 text = f"cell {first.coordinate} says {said[0]!r} of the numbers"
-                faults.append(_bad(first, text, "write the unit behind each number, such as 12.5m, "
-                                   "and delete the remark"))  # fmt: skip
+                faults.append(_bad(first, text, CHANGES))
             continue
         beside = next((cell for cell in filled if cell.column > 2), None)
         if beside is not None:
@@ -202,7 +179,7 @@ def _upright(sheet: Any, written: Any, where: str) -> Mapping[str, Any] | BadRow
             hint = "give one company in two columns, its fields and their values; delete the others"
             raise ExitError(Issue("EX114", "", text, hint))
         cell = filled[0]
-        if not names and _plain(text) in _ABOVE[0] and _plain(cell.value) in _ABOVE[1]:
+        if not names and is_above(text, cell.value):
             continue
         area = merged.get((cell.row, 2)) or merged.get((cell.row, 1))
         wrong = _fault(cell, name)
@@ -217,9 +194,7 @@ def _upright(sheet: Any, written: Any, where: str) -> Mapping[str, Any] | BadRow
         if wrong is None:
             row[name], wrong = _value(cell)
         faults += [wrong] if wrong is not None else []
-    twice = next((name for name in names if name and names.count(name) > 1), None)
-    if twice is not None:
-        raise ExitError(Issue("EX121", twice, "the field is given twice", "keep one of the two"))
+    check_names(names)
     return BadRow(faults[0], {k: str(v) for k, v in row.items()}) if faults else row
 
 
