@@ -16,7 +16,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.absent import OF_MODELS
-from fastnn.base.arguments import hints_arguments, local_path
+from fastnn.base.arguments import hints_arguments, local_path, training_default
 from fastnn.base.messages import shown
 from fastnn.devices import choice
 from fastnn.errors import reject_arguments, unknown_name
@@ -150,7 +150,11 @@ class Model(StateTree, Trainer, Layer):
     def _callable_fast(self) -> bool:
         """Whether `model(x)` is the traced inference graph and nothing else."""
         return type(self).predict_step is Trainer.predict_step and all(
-            layer.activity_regularizer is None and _is_ours(layer) for layer in self._every_layer()
+            layer.activity_regularizer is None
+            and _is_ours(layer)
+            # Layers that change images do so unless a call says that it is not training.
+            and not training_default(type(layer).call)
+            for layer in self._every_layer()
         )
 
     if not TYPE_CHECKING:
