@@ -584,15 +584,33 @@ def test_triangles_of_open_sizes_are_those_of_numpy(name, k, rng):
 
 
 @pytest.mark.parametrize(
-    "op",
+    ("op", "shape"),
     [
-        lambda x: ops.unstack(x, axis=1), lambda x: ops.cumprod(x, axis=1),
-        lambda x: ops.diagonal(x, axis1=1, axis2=2),
-        lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), mode="reflect"),
-        lambda x: ops.correlate(x[0, :, 0], [1.0, 2.0]), lambda x: ops.vander(x[0, :, 0]),
-        lambda x: ops.rfft(ops.moveaxis(x, 1, 2)), lambda x: ops.repeat(x, [1, 2], axis=1),
+        (lambda x: ops.cumprod(x, axis=1), (None, None, 4)),
+        (lambda x: ops.diagonal(x, axis1=1, axis2=2), (None, None)),
+        (lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), mode="reflect"), (None, None, 4)),
+        (lambda x: ops.correlate(x[0, :, 0], [1.0, 2.0]), (None,)),
+        (lambda x: ops.vander(x[0, :, 0]), (None, None)),
+        (lambda x: ops.rfft(ops.moveaxis(x, 1, 2))[0], (None, 4, None)),
+        (lambda x: ops.image.crop_images(x[..., None], 0, 1, None, None, 2, 3), (None, 2, 3, 1)),
+        (lambda x: ops.image.extract_patches(x[..., None], (2, 2)), (None, None, 2, 4)),
     ],
 )  # fmt: skip
+def test_ops_that_need_a_size_take_that_of_the_data(op, shape, rng):
+    i = fastnn.Input((None, 4))
+    model = fastnn.Model(i, op(i))
+    assert model.output_shape == shape
+    for size in (6, 3, 9):
+        data = rng.normal(size=(7, size, 4)).astype("f")
+        want = np.asarray(op(data))
+        np.testing.assert_allclose(np.asarray(model(data)), want, atol=1e-5)
+        if len(want) == len(data):
+            np.testing.assert_allclose(model.predict(data, verbose=0), want, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "op", [lambda x: ops.unstack(x, axis=1), lambda x: ops.repeat(x, [1, 2], axis=1)]
+)
 def test_ops_that_need_a_size_name_the_axis_and_say_where_to_give_it(op):
     with pytest.raises(ShapeError, match=r"(?s)(axis|axes|size).*\n  hint: "):
         op(fastnn.Input((None, 4)))

@@ -8,6 +8,7 @@ sizes are expressions over symbols: here they are None, as in Keras. Depends on 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
@@ -353,12 +354,70 @@ def specs(value: Any) -> Any:
     return tree.map_structure(lambda x: x.spec if isinstance(x, KerasTensor) else x, value)
 
 
-def infer(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
+def infer(
+    given: Any, run: Callable[[Callable[[Any], Any]], Any], tries: Callable[[], bool] | None = None
+) -> Any:
     """Symbolic forms of what `run` gives for `given`; sizes that follow from open ones are None.
 
-    `run` gets a function that replaces the symbolic tensors in a structure by traced ones.
+    `run` gets a function that replaces the symbolic tensors in a structure by traced ones. It may
+    need sizes as numbers: then it runs for some of them, unless `tries` says that it must not.
     """
-    return tree.map_structure(_symbolic, run(specs))
+    try:
+        return tree.map_structure(_symbolic, run(specs))
+    except (_core.TraceError, _core.ShapeError):
+        found = _tried(given, run) if tries is None or tries() else None
+        if found is None:
+            raise
+        return found
+
+
+#: What stands for the first open size, and how much more for each further one. Multiples of 32, as
+#: steps and blocks may have to divide them, and a small one that shows what is bounded by others.
+_TRIED = ((3, 2), (96, 64), (128, 192), (1536, 1024), (2048, 3072))
+
+
+def _tried(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
+    """What `run` gives where open sizes are numbers, those that change with them open again.
+
+    None where it does not run for two of the numbers, or what it gives is not alike.
+    """
+    inputs = [x for x in tree.flatten(given) if isinstance(x, KerasTensor)]
+    sizes = [d for x in inputs for d in x.spec.shape if isinstance(d, Dim)]
+    names = list(dict.fromkeys(name for d in sizes for name in d.names))
+    found: list[Any] = []
+    for first, more in _TRIED if names else ():
+        numbers = {name: first + more * at for at, name in enumerate(names)}
+        stand_ins = {id(x): _of_sizes(x, numbers) for x in inputs}
+
+        put = functools.partial(_replaced, stand_ins)
+        with contextlib.suppress(_core.TraceError, _core.ShapeError, ValueError):
+            found.append(run(put))
+    if len(found) < 2 or any(tree.structure(out) != tree.structure(found[0]) for out in found):
+        return None
+    alike = list(zip(*map(tree.flatten, found), strict=True))
+    if any(len({_traced(x).ndim for x in leaves}) > 1 for leaves in alike):
+        return None
+    return tree.pack(found[0], [_common(leaves) for leaves in alike])
+
+
+def _replaced(by: dict[int, Any], value: Any) -> Any:
+    return tree.map_structure(lambda x: by.get(id(x), x), value)
+
+
+def _of_sizes(x: KerasTensor, numbers: dict[str, int]) -> _core.Tensor:
+    shape = [d.bind(numbers) if isinstance(d, Dim) else d for d in x.spec.shape]
+    return _core.placeholder(shape, dtype=x.spec.dtype)
+
+
+def _common(leaves: Sequence[Any]) -> KerasTensor:
+    """The symbolic tensor that stands for all of these: a size in which they differ is open."""
+    one, *others = map(_traced, leaves)
+    open_sizes = _core.placeholder((None,) * (one.ndim + 1)).shape[1:]
+    shape = [
+        (Dim.named("batch") if d is None else d) if all(x.shape[at] == d for x in others) else size
+        for at, (d, size) in enumerate(zip(one.shape, open_sizes, strict=True))
+    ]
+    return KerasTensor.of(_core.placeholder(shape, dtype=one.dtype))
 
 
 def _symbolic(x: Any) -> KerasTensor:

@@ -47,7 +47,12 @@ def call_symbolic(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]
         layer._call_nodes.append(node)
         return wrap(outputs, node, layer.name)
     try:
-        outputs, masks = infer([args, kwargs, [x.mask for x in inputs]], run)
+        # With numbers for open sizes a call must not build layers: they would be built for these.
+        outputs, masks = infer(
+            [args, kwargs, [x.mask for x in inputs]],
+            run,
+            lambda: all(inner.built for inner in layer._every_layer()),
+        )
     except TraceError:
         # The call reads values, as a layer may that is run eagerly; it says itself what it gives.
         if not overrides(layer, "compute_output_shape") or not args:
@@ -90,7 +95,7 @@ def trace_shapes(layer: AnyLayer, *shapes: Any, **kwargs: Any) -> Any:
         with Scope(training=False), CallContext(False):
             return run_layer(layer, replaced(inputs), {})
 
-    return infer(leaves, run)
+    return infer(leaves, run, lambda: all(inner.built for inner in layer._every_layer()))
 
 
 def _map_shapes(shape: Any) -> Any:
