@@ -666,7 +666,7 @@ def dropout(
     return _core.ops.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
 
 
-enter_ops("random", {"dropout": dropout})
+enter_ops("random", {"dropout": dropout, "normal": normal})
 
 
 def __getattr__(name: str) -> Any:

@@ -161,6 +161,9 @@ CASES = {
     **_augmentation("RandomPosterization", factor=4),
     "AutoContrast": lambda: [(L.AutoContrast(), COLOURS)],
     "Equalization": lambda: [(L.Equalization(), COLOURS)],
+    "ContrastLimitedAdaptiveHistogramEqualization": lambda: [
+        (L.ContrastLimitedAdaptiveHistogramEqualization(tile_grid_size=(2, 3)), COLOURS),
+    ],
 }  # fmt: skip
 
 #: What has no case of its own: several inputs, or other numbers than these; no layer of a model;

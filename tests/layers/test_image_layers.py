@@ -87,6 +87,40 @@ def test_models_train_on_changed_images_and_predict_on_those_given(name):
     np.testing.assert_allclose(model.predict(X, verbose=0), X.mean((1, 2)), rtol=1e-4)
 
 
+def test_a_model_changes_images_at_every_call_that_does_not_say_that_it_is_no_training():
+    model = fastnn.Sequential([fastnn.Input((8, 10, 3)), layers.RandomTranslation(0.5, 0.5)])
+    for _ in range(3):
+        assert not np.array_equal(model(X).numpy(), X)
+    for _ in range(3):
+        np.testing.assert_array_equal(model(X, training=False).numpy(), X)
+    assert not np.array_equal(model(X).numpy(), X)
+    np.testing.assert_array_equal(model.predict(X, verbose=0), X)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.RandomCrop(6, 7), layers.CenterCrop(6, 7),
+        layers.Resizing(6, 7, crop_to_aspect_ratio=True),
+        layers.Resizing(6, 7, pad_to_aspect_ratio=True, antialias=True),
+        layers.AdaptiveAveragePooling2D((6, 7)),
+    ],
+)  # fmt: skip
+def test_images_of_open_sizes_come_out_at_the_size_that_is_wanted(layer, rng):
+    i = fastnn.Input((None, None, 3))
+    inner = layer(i)
+    model = fastnn.Model(i, layers.Dense(2)(layers.Flatten()(inner)))
+    sized = fastnn.Model(i, inner)
+    assert inner.shape == (None, 6, 7, 3)
+    model.compile("sgd", "mse")
+    for size in ((12, 9), (8, 16), (4, 30)):
+        x = rng.random((4, *size, 3)).astype("f")
+        want = layer(x, training=False).numpy()
+        np.testing.assert_allclose(sized(x, training=False).numpy(), want, atol=1e-6)
+        np.testing.assert_allclose(sized.predict(x, verbose=0), want, atol=1e-6)
+        model.fit(x, np.zeros((4, 2)), verbose=0)
+
+
 def test_a_flip_mirrors_whole_images():
     out = layers.RandomFlip("horizontal", seed=1)(np.repeat(X, 5, 0), training=True).numpy()
     flipped = [np.array_equal(o, x[:, ::-1]) for o, x in zip(out, np.repeat(X, 5, 0), strict=True)]
@@ -223,3 +257,63 @@ def test_random_shares_have_their_distribution(share):
     assert b.mean() == pytest.approx(1 / 3, rel=0.03)
     want = 2 * share**2 / ((3 * share) ** 2 * (3 * share + 1))
     assert b.var() == pytest.approx(want, rel=0.05)
+
+
+def test_masks_are_pulled_about_as_their_images_are():
+    mask = np.round(X[..., :1] / 255.0)
+    layer = layers.RandomElasticTransform(scale=1.0, interpolation="nearest", seed=2)
+    out = layer({"images": mask * 200.0, "segmentation_masks": mask}, training=True)
+    moved = out["segmentation_masks"].numpy()
+    assert not np.array_equal(moved, mask)
+    np.testing.assert_array_equal(out["images"].numpy(), moved * 200.0)
+
+
+def clahe_by_definition(image, grid, limit):
+    """One channel, 0 to 255: the tables of tiles, interpolated between the middles of tiles."""
+    rows, columns = (-(-n // g) for n, g in zip(image.shape, grid, strict=True))
+    room = [(0, t * g - n) for t, g, n in zip((rows, columns), grid, image.shape, strict=True)]
+    levels = np.pad(image, room, "symmetric").astype(int)
+    tables = np.zeros((*grid, 256))
+    for i, j in np.ndindex(*grid):
+        tile = levels[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+        counts = np.bincount(tile.ravel(), minlength=256).astype(float)
+        if limit:
+            kept = np.minimum(counts, limit * tile.size / 256)
+            counts = kept + (counts - kept).sum() / 256
+        total = counts.cumsum()
+        tables[i, j] = (total - total.min()) / (tile.size - total.min()) * 255
+
+    def table(i, j):
+        return tables[np.clip(i, 0, grid[0] - 1), np.clip(j, 0, grid[1] - 1)]
+
+    out = np.zeros(image.shape)
+    for y, x in np.ndindex(*image.shape):
+        (i, v), (j, u) = (divmod(at / n - 0.5, 1) for at, n in ((y, rows), (x, columns)))
+        i, j, level = int(i), int(j), levels[y, x]
+        top = (1 - u) * table(i, j)[level] + u * table(i, j + 1)[level]
+        low = (1 - u) * table(i + 1, j)[level] + u * table(i + 1, j + 1)[level]
+        out[y, x] = (1 - v) * top + v * low
+    return out
+
+
+@pytest.mark.parametrize(("grid", "limit"), [((2, 2), 4.0), ((3, 4), 0.0), ((8, 8), 1.5)])
+def test_contrast_is_equalised_tile_by_tile(grid, limit, rng):
+    x = np.floor(rng.beta(2, 6, (2, 13, 17, 2)) * 256).astype("f")
+    make = layers.ContrastLimitedAdaptiveHistogramEqualization
+    layer = make(clip_limit=limit, tile_grid_size=grid)
+    want = np.stack(
+        [[clahe_by_definition(x[n, ..., c], grid, limit) for c in range(2)] for n in range(2)]
+    )
+    out = layer(x, training=False).numpy()
+    np.testing.assert_allclose(out, np.moveaxis(want, 1, -1), atol=1e-3)
+    first = make((0, 1), limit, grid, data_format="channels_first")
+    np.testing.assert_allclose(first(np.moveaxis(x, -1, 1) / 255.0), want / 255.0, atol=1e-2)
+    model = fastnn.Sequential([fastnn.Input((None, None, 2)), layer])
+    np.testing.assert_allclose(model.predict(x, verbose=0), out, atol=1e-4)
+    assert layer.get_config()["tile_grid_size"] in (grid, list(grid))
+
+
+@pytest.mark.parametrize("grid", [8, (0, 2), (2.0, 2), (2, 2, 2)])
+def test_grids_of_tiles_are_pairs_of_counts(grid):
+    with pytest.raises(ValueError, match=r"tile_grid_size is .*\n  hint: "):
+        layers.ContrastLimitedAdaptiveHistogramEqualization(tile_grid_size=grid)

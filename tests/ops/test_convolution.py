@@ -325,6 +325,27 @@ def test_patches_are_the_windows_bit_by_bit(padding, rng):
     assert ops.image.extract_patches_3d(np.ones((5, 6, 7, 2)), 2).shape == (2, 3, 3, 16)
 
 
+def test_images_are_pulled_about_smoothly(rng):
+    x = np.broadcast_to(np.arange(40.0, dtype="f")[:, None], (3, 40, 40))[..., None]
+    pull = ops.image.elastic_transform
+    moved = values(pull(x, alpha=8.0, sigma=4.0, seed=1)) - x
+    inside = moved[:, 10:-10, 10:-10]
+    # Of moves 8 * 4 * blurred normal numbers: the blur divides their spread by 2 * 4 * sqrt(pi).
+    assert abs(inside.std() / (8.0 / (2 * np.sqrt(np.pi))) - 1) < 0.4
+    assert np.abs(np.diff(inside, axis=1)).max() < 2.5
+    assert np.array_equal(values(pull(x, seed=1)), values(pull(x, seed=1)))
+    assert not np.array_equal(values(pull(x, seed=1)), values(pull(x, seed=2)))
+    first = values(pull(np.moveaxis(x, -1, 1), seed=1, data_format="channels_first"))
+    assert np.array_equal(np.moveaxis(first, 1, -1), values(pull(x, seed=1)))
+    assert pull(x[0], seed=1).shape == (40, 40, 1)
+    assert values(pull(x, alpha=1e6, fill_mode="constant", fill_value=-7.0, seed=1)).min() == -7.0
+    i = fastnn.Input((None, None, 1))
+    model = fastnn.Model(i, pull(i, seed=1))
+    assert np.array_equal(model.predict(x, verbose=0), values(pull(x, seed=1)))
+    with pytest.raises(ValueError, match="sigma is 0"):
+        pull(x, sigma=0)
+
+
 def test_edges_are_those_of_sobel(rng):
     x = normal(rng, 1, 5, 6, 2)
     down, across = (values(ops.image.sobel_edges(x))[..., i] for i in range(2))

@@ -198,7 +198,6 @@ def test_derivatives_agree_with_differences(name, rng):
     ("where", "name", "says"),
     [
         ("ops.nn", "polar", "no complex numbers"),
-        ("ops.image", "elastic_transform", "no random numbers"),
         ("ops", "sigmoyd", "did you mean sigmoid"),
         ("ops", "frobnicate", "lists what there is"),
     ],

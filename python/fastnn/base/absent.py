@@ -44,7 +44,6 @@ _WRAPPED = (
 ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
-    "layers.ContrastLimited*": ("it is not part of fastnn yet", "fastnn.layers.Equalization()"),
     "layers.MaxNumBoundingBoxes": (
         "layers of images do not change bounding boxes", "use fastnn.utils.bounding_boxes",
     ),
@@ -63,9 +62,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.image_*": ("patches of images are not part of fastnn yet", _README),
     "ops.polar": _COMPLEX, "ops.view_as_*": _COMPLEX,
     "ops.view": ("bits are not read as another type", "numpy's x.view(dtype) on the array"),
-    "ops.elastic_transform": (
-        "ops draw no random numbers", "fastnn.layers.RandomElasticTransform(factor=1.0, scale=1.0)",
-    ),
     "ops.*_transform": _IN_IMAGE,
     "ops.extract_patches*": _IN_IMAGE,
     "ops.gaussian_blur": _IN_IMAGE, "ops.map_coordinates": _IN_IMAGE,

@@ -65,6 +65,7 @@ __all__ = [
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -222,7 +223,8 @@ MODULES = {
     "einsum_dense": "EinsumDense",
     "embedding": "Embedding",
     "image": (
-        "AugMix AutoContrast CenterCrop CutMix Equalization MixUp RandAugment "
+        "AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix "
+        "Equalization MixUp RandAugment "
         "RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop "
         "RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale "
         "RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation "

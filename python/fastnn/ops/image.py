@@ -22,6 +22,7 @@ from fastnn.ops.resampling import KINDS, resized, scale_and_translate
 from fastnn.ops.shapes import moveaxis, stack
 from fastnn.ops.warp import (
     affine_transform,
+    elastic_transform,
     gaussian_blur,
     map_coordinates,
     perspective_transform,
@@ -31,6 +32,7 @@ from fastnn.tracing.symbolic import keras_op
 __all__ = [
     "affine_transform",
     "crop_images",
+    "elastic_transform",
     "extract_patches",
     "extract_patches_3d",
     "gaussian_blur",

@@ -27,11 +27,12 @@ from fastnn.ops.convert import (
 from fastnn.ops.convolution import depthwise_conv
 from fastnn.ops.matrices import solve
 from fastnn.ops.shapes import concatenate, moveaxis, reshape, stack
+from fastnn.tracing.known_ops import known_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
-    "affine_transform", "displaced", "gaussian_blur", "map_coordinates", "perspective_transform",
-    "sampled",
+    "affine_transform", "displaced", "elastic_moves", "elastic_transform", "gaussian_blur",
+    "map_coordinates", "perspective_transform", "sampled",
 ]  # fmt: skip
 
 _c = _core.ops
@@ -296,6 +297,52 @@ def displaced(
     rows, columns = _grid(x)
     y, across = rows + moves[..., 0], columns + moves[..., 1]
     return _closed(sampled(x, y, across, interpolation, fill_mode, fill_value), single, first)
+
+
+def elastic_moves(noise: Any, alpha: float, sigma: float) -> Any:
+    """How far pixels move, smoothly, of normal numbers (n, height, width, 2)."""
+    reach = int(6 * sigma) | 1
+    smooth = gaussian_blur(noise * sigma, (reach, reach), (sigma, sigma), "channels_last")
+    return smooth * alpha
+
+
+@keras_op
+def elastic_transform(
+    images: TensorLike, alpha: float = 20.0, sigma: float = 5.0, interpolation: str = "bilinear",
+    fill_mode: str = "reflect", fill_value: float = 0.0, seed: Any = None,
+    data_format: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Images that are pulled about smoothly at random.
+
+    Args:
+        images: (batch, height, width, channels), or one image.
+        alpha: How strongly.
+        sigma: The width of the bell that smooths the moves, more than 0.
+        interpolation: `"bilinear"` or `"nearest"`.
+        fill_mode: What stands outside: `"reflect"`, `"wrap"`, `"constant"`, `"nearest"` or
+            `"mirror"`.
+        fill_value: The number outside for `"constant"`.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        A tensor of the shape of `images`.
+
+    Raises:
+        ValueError: The interpolation or the fill mode is not known, or `sigma` is not above 0.
+
+    Example:
+        >>> fastnn.ops.image.elastic_transform(np.ones((1, 8, 8, 3)), seed=1).shape
+        (1, 8, 8, 3)
+    """
+    width = float(sigma)
+    if not width > 0.0:
+        raise ValueError(f"elastic_transform: sigma is {sigma}, wanted more than 0\n  hint: 5.0")
+    x, _, _ = _opened("elastic_transform", images, data_format)
+    noise = known_ops()["normal"]((*shape(x)[:3], 2), seed=seed)
+    moves = elastic_moves(noise, float(alpha), width)
+    return displaced(images, moves, interpolation, fill_mode, fill_value, data_format)
 
 
 @keras_op

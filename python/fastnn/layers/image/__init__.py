@@ -1,11 +1,12 @@
 """Layers that resize, crop and change images: `base` holds what they share.
 
-Modules: `sizes`, `geometry` (where pixels come from), `colour`, `levels` (how values are spread),
-`mixing` (boxes and other images), `combined` (several changes at random).
+Modules: `sizes`, `geometry` (where pixels come from), `colour`, `levels` and `adaptive` (how
+values are spread), `mixing` (boxes and other images), `combined` (several changes at random).
 """
 
 from __future__ import annotations
 
+from fastnn.layers.image.adaptive import ContrastLimitedAdaptiveHistogramEqualization
 from fastnn.layers.image.colour import (
     RandomBrightness,
     RandomColorDegeneration,
@@ -49,7 +50,8 @@ from fastnn.layers.image.sizes import (
 )
 
 __all__ = [
-    "AugMix", "AutoContrast", "CenterCrop", "CutMix", "Equalization", "MixUp",
+    "AugMix", "AutoContrast", "CenterCrop",
+    "ContrastLimitedAdaptiveHistogramEqualization", "CutMix", "Equalization", "MixUp",
     "RandAugment", "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter",
     "RandomContrast", "RandomCrop", "RandomElasticTransform", "RandomErasing", "RandomFlip",
     "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",

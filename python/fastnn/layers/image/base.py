@@ -11,7 +11,7 @@ from fastnn import ops, random
 from fastnn._core import Tensor
 from fastnn.base.typing import Shape, TensorLike, Transformation
 from fastnn.config import standardize_data_format
-from fastnn.errors import DataError, ShapeError
+from fastnn.errors import DataError, ShapeError, TraceError
 from fastnn.layers.base.layer import Layer
 from fastnn.random import SeedGenerator
 
@@ -159,6 +159,16 @@ class ImageLayer(Layer):
         sizes = ops.shape(images)
         count = sizes[0] if len(sizes) == 4 else 1
         return count, sizes[self.height_axis], sizes[self.width_axis]
+
+    def _known(self, images: TensorLike) -> tuple[int, int]:
+        """Height and width of images as numbers."""
+        height, width = images.shape[self.height_axis], images.shape[self.width_axis]
+        if not isinstance(height, int) or not isinstance(width, int):
+            raise TraceError(
+                f"images of shape {tuple(images.shape)}: their height and width must be known\n"
+                "  hint: give both in Input(shape=...)"
+            )
+        return height, width
 
     def get_random_transformation(
         self, data: TensorLike, training: bool = True, seed: Any = None

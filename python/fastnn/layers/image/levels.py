@@ -23,7 +23,7 @@ from fastnn.layers.image.base import (
     value_range,
 )
 from fastnn.layers.image.colour import scaled
-from fastnn.ops.warp import displaced
+from fastnn.ops.warp import displaced, elastic_moves
 
 __all__ = [
     "AutoContrast", "Equalization", "RandomElasticTransform", "RandomGaussianBlur",
@@ -373,23 +373,25 @@ class RandomElasticTransform(ImageLayer):
         """Which images are changed."""
         if not training or self.scale[1] == 0 or self.factor[1] == 0:
             return None
-        count, _, _ = self._batch(data)
+        count, height, width = self._batch(data)
         seed = self._drawn_from(seed)
         chance = between((count,), self.factor, seed)
-        return {"apply_transform": between((count,), (0, 1), seed) < chance, "seed": seed}
+        apply = between((count,), (0, 1), seed) < chance
+        moves = elastic_moves(
+            random.normal((count, height, width, 2), seed=seed),
+            alpha=0.1 * self.scale[1] * max(height, width),
+            sigma=0.05 * self.scale[1] * min(height, width),
+        )
+        return {"apply_transform": apply, "moves": moves}
 
     def _pulled(
         self, images: TensorLike, transformation: Transformation, interpolation: str
     ) -> Any:
-        count, height, width = self._batch(images)
-        spread = 0.05 * self.scale[1] * min(height, width)
-        moves = random.normal((count, height, width, 2), seed=transformation["seed"]) * spread
-        reach = int(6 * spread) | 1
-        moves = ops.image.gaussian_blur(moves, (reach, reach), (spread, spread), "channels_last")
-        far = 0.1 * self.scale[1] * max(height, width)
-        return displaced(
-            images, moves * far, interpolation, self.fill_mode, self.fill_value, self.data_format
-        )
+        pulled = displaced(
+            images, transformation["moves"], interpolation, self.fill_mode, self.fill_value,
+            self.data_format,
+        )  # fmt: skip
+        return self._chosen(transformation["apply_transform"], pulled, images)
 
     def transform_images(
         self, images: Tensor, transformation: Transformation = None, training: bool = True
@@ -397,6 +399,17 @@ class RandomElasticTransform(ImageLayer):
         """Images, some of them pulled about."""
         if not training or transformation is None:
             return images
-        pulled = self._pulled(images, transformation, self.interpolation)
-        chosen = self._chosen(transformation["apply_transform"], pulled, images)
+        chosen = self._pulled(images, transformation, self.interpolation)
         return ops.clip(chosen, float(self.value_range[0]), float(self.value_range[1]))
+
+    def transform_segmentation_masks(
+        self,
+        segmentation_masks: Tensor,
+        transformation: Transformation = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Masks pulled about as their images are, by the nearest pixel."""
+        if not training or transformation is None:
+            return segmentation_masks
+        masks: Tensor = self._pulled(segmentation_masks, transformation, "nearest")
+        return masks

@@ -7,7 +7,6 @@ from typing import Any
 from fastnn import ops, random
 from fastnn._core import Tensor
 from fastnn.base.typing import TensorLike, Transformation
-from fastnn.errors import ShapeError
 from fastnn.layers.convolutional.base import positive
 from fastnn.layers.image.base import ImageLayer
 from fastnn.ops.resampling import KINDS
@@ -31,15 +30,6 @@ class _Sized(ImageLayer):
         sizes = list(input_shape)
         sizes[self.height_axis], sizes[self.width_axis] = self.height, self.width
         return tuple(sizes)
-
-    def _known(self, images: TensorLike) -> tuple[int, int]:
-        height, width = images.shape[self.height_axis], images.shape[self.width_axis]
-        if not isinstance(height, int) or not isinstance(width, int):
-            raise ShapeError(
-                f"images of shape {tuple(images.shape)}: their height and width must be known\n"
-                "  hint: give both in Input(shape=...)"
-            )
-        return height, width
 
     def _window(self, images: Tensor, top: int, left: int) -> Tensor:
         cut = [slice(None)] * 4
