@@ -126,7 +126,9 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
         records.append(Record(operations[call["operation"]], args, kwargs))
     ends = [_decode(config["inputs"]), _decode(config["outputs"])]
     inputs, outputs = LayerGraph.from_records(records, ends)
-    model = cls(inputs=inputs, outputs=outputs, name=config.get("name"))
+    own = {"name", "trainable", "layers", "calls", "inputs", "outputs"}
+    added = {k: v for k, v in config.items() if k not in own}  # what a subclass has beside
+    model = cls(inputs=inputs, outputs=outputs, name=config.get("name"), **added)
     model._layer_graph.list_as(operations)
     if not config.get("trainable", True):
         model.trainable = False

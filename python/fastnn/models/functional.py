@@ -5,12 +5,14 @@ Depends on `model`, `symbolic`.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
 from fastnn import ops
 from fastnn.base import tree
 from fastnn.errors import DataError
+from fastnn.layers.base.config import config_of, constructor
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.input_layer import InputLayer
 from fastnn.layers.preprocessing.host import text_inputs
@@ -217,13 +219,29 @@ class Functional(Model):
         super().__setstate__({k: v for k, v in state.items() if k != "_calls"})
         self._layer_graph = LayerGraph(*LayerGraph.from_records(records, ends), self.name)
 
+    @classmethod
+    def _takes_graph(cls) -> bool:
+        """Whether the constructor takes `inputs` and `outputs`, so that a graph revives the model.
+
+        It is the one of this class, or has parameters of these names, or hands on what it is given.
+        """
+        if cls.__init__ is Functional.__init__:
+            return True
+        spec = inspect.getfullargspec(constructor(cls))
+        hands_on = spec.varargs is not None and spec.varkw is not None
+        return hands_on or {"inputs", "outputs"} <= {*spec.args, *spec.kwonlyargs}
+
     def get_config(self) -> dict[str, Any]:
-        """Layers and the calls between them."""
-        if type(self).__init__ is not Functional.__init__:
+        """Layers and the calls between them; a subclass's constructor has its arguments, too."""
+        if not self._takes_graph():
             return super().get_config()
         from fastnn.files.layer_records import functional_config
 
-        return functional_config(self)
+        config = functional_config(self)
+        if type(self).__init__ is not Functional.__init__:
+            own = config_of(self, ("inputs", "outputs"))
+            config |= {k: v for k, v in own.items() if k not in (*config, "dtype")}
+        return config
 
 
 #: Names in pickles of earlier versions.

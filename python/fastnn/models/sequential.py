@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, Self
 
 from fastnn._core import Dim
@@ -11,6 +12,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED, unique_name
 from fastnn.errors import ShapeError
+from fastnn.layers.base.config import accepted, config_of, constructor
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import Lambda
 from fastnn.layers.input_layer import InputLayer
@@ -383,15 +385,31 @@ class Sequential(Model):
         }
         if self._functional is not None:
             config["build_input_shape"] = list(self._functional.inputs[0].shape)
+        if type(self).__init__ is not Sequential.__init__:
+            with suppress(TypeError):  # what cannot be written is left to the subclass
+                config = config_of(self, ("layers",)) | config
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """A new model from a config."""
-        model = cls(name=config.get("name"), trainable=config.get("trainable", True))
-        for layer in config.get("layers", []):
-            model._append(deserialize(layer, custom_objects))
-        model._rebuild()
+        own = {"name", "trainable", "dtype", "layers", "build_input_shape"}
+        parameters = inspect.signature(constructor(cls)).parameters
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        added = {
+            k: v for k, v in config.items()
+            if k == "name" or (k not in own and (open_ended or k in parameters))
+        }  # fmt: skip
+        settings, beside = accepted(cls, added)  # what a subclass has beside
+        model = cls(**settings)
+        if "name" in beside:
+            model.name = beside["name"]
+        if config.get("trainable") is False:
+            model.trainable = False
+        if not model._stack:  # else the constructor has made them
+            for layer in config.get("layers", []):
+                model._append(deserialize(layer, custom_objects))
+            model._rebuild()
         shape = config.get("build_input_shape")
         if shape and not model.built and model.layers:
             model.build(tuple(shape))

@@ -501,10 +501,12 @@ def functional(cls: Any, config: dict[str, Any]) -> Any:
         _fail(f"inputs or outputs are {str(value)[:80]}", "damaged file?")
 
     name = config.get("name")
+    own = {"name", "trainable", "dtype", "layers", "input_layers", "output_layers"}
     model = cls(
         inputs=tensors(config["input_layers"]),
         outputs=tensors(config["output_layers"]),
         name=name if isinstance(name, str) else None,
+        **{k: v for k, v in config.items() if k not in own},  # what a subclass has beside
     )
     place = {entry: i for i, entry in enumerate(graph.entries)}
     operations = model._layer_graph.operations

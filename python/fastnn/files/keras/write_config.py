@@ -56,6 +56,14 @@ def _compiled(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+#: Keys of our configs of models that are made anew of their layers.
+_OF_LAYERS = {
+    "functional": {"layers", "calls", "inputs", "outputs"},
+    "sequential": {"layers"},
+}
+_NONE = {""}  # a key that no config has
+
+
 def _entry(layer: Any) -> dict[str, Any]:
     """One layer or model in Keras's layout."""
     kind = type(layer)
@@ -65,18 +73,20 @@ def _entry(layer: Any) -> dict[str, Any]:
     elif kind is model_class("Sequential"):
         named = MODELS["Sequential"][0], "Sequential", None
         config = _sequential(layer)
-    elif plain_kind := next((k for k in ("Functional", "Sequential") if _is_plain(kind, k)), None):
+    elif _OF_LAYERS.get(layer.model_kind, _NONE) <= (given := layer.get_config()).keys():
         named = kind.__module__, kind.__name__, getattr(kind, "_registered_name", kind.__name__)
-        config = _functional(layer) if plain_kind == "Functional" else _sequential(layer)
+        config = _functional(layer) if layer.model_kind == "functional" else _sequential(layer)
+        added = given.keys() - config.keys() - _OF_LAYERS[layer.model_kind]
+        config |= _in_layout(layer, {k: v for k, v in given.items() if k in added})
     elif kind is model_class("FeatureSpace"):
         named = MODELS["FeatureSpace"][0], "FeatureSpace", None
-        config = _layer_config(layer)
+        config = _in_layout(layer, given)
     else:
         full = getattr(kind, "_registered_name", kind.__name__)
         module = module_of(kind.__name__, None) if kind.__module__.startswith("fastnn.") else None
         name = EXPORTED.get(kind.__name__, kind.__name__) if module else kind.__name__
         named = (module or kind.__module__, name, None if module else full)
-        config = _layer_config(layer)
+        config = _in_layout(layer, given)
     entry = {
         "module": named[0],
         "class_name": named[1],
@@ -91,18 +101,12 @@ def _entry(layer: Any) -> dict[str, Any]:
     return entry
 
 
-def _is_plain(kind: type, name: str) -> bool:
-    """Whether a class of the caller's is a model of this kind with the kind's own config."""
-    base = model_class(name)
-    return issubclass(kind, base) and kind.get_config is base.get_config  # type: ignore[attr-defined]
-
-
-def _layer_config(layer: Any) -> dict[str, Any]:
+def _in_layout(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
     return {
         k: _function(v)
         if isinstance(v, FunctionName)
         else in_keras_layout(_inner(v, getattr(layer, k, None)), k)
-        for k, v in layer_settings(type(layer), layer.get_config()).items()
+        for k, v in layer_settings(type(layer), config).items()
     }
 
 

@@ -6,7 +6,7 @@ Depends on `arguments`, `encoding`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastnn.base.arguments import kept_signature
@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 
-def config_of(layer: Any) -> dict[str, Any]:
-    """Name, trainable flag and the constructor's arguments."""
+def config_of(layer: Any, without: Collection[str] = ()) -> dict[str, Any]:
+    """Name, trainable flag and the constructor's arguments, but for those named."""
     result: dict[str, Any] = {
         "name": layer.name,
         "trainable": layer._trainable,
@@ -38,7 +38,7 @@ def config_of(layer: Any) -> dict[str, Any]:
     given = signature.bind_partial(layer, *args, **kwargs).arguments
     own = type(layer).__module__.startswith("fastnn.")
     for name, p in list(signature.parameters.items())[1:]:
-        if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or name in result:
+        if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or name in result or name in without:
             continue
         value = getattr(layer, name, p.default) if own or name not in given else given[name]
         try:
