@@ -409,12 +409,17 @@ def _shares_before_money(table: Table, state: _State) -> dict[str, float]:
 def _pro_rata(table: Table, state: _State, offer: Offer, new: float) -> dict[str, float]:
     """New shares that holders with a pro rata right buy: their part of all before the money."""
     shares = _shares_before_money(table, state)
+    after_money = {s.name for s in table.safes if s.post_money}
+
+    def part(paper: str) -> float:
+        # Y Combinator's side letter: of the capitalization, without the pool's increase
+        whole = state.all - (state.added if paper in after_money else 0.0)
+        return shares.get(paper, 0.0) / whole
+
     out = {}
     for name in offer.pro_rata:
-        mine = sum(
-            shares.get(h.paper, 0.0) * table.part_of(h) for h in table.holders if h.person == name
-        )
-        out[name] = new * (shares.get(name, 0.0) + mine) / state.all
+        mine = sum(part(h.paper) * table.part_of(h) for h in table.holders if h.person == name)
+        out[name] = new * (part(name) + mine)
     if sum(out.values()) > new * (1 + 1e-9):
         raise ExitError(Issue("EX303", "round.pro_rata", "the holders buy more than is sold",
                               "name each holder once, by person or by paper"))  # fmt: skip
