@@ -11,6 +11,7 @@ import pytest
 
 import fastnn
 from fastnn import layers
+from fastnn.errors import ShapeError
 from fastnn.serving import predictor as predictor_module
 
 
@@ -448,3 +449,35 @@ def test_inputs_of_short_floats_are_not_rounded_where_predict_does_not(tmp_path,
     x = rng.normal(size=(4, 3))
     for source in (model, tmp_path / "m.safetensors"):
         assert (fastnn.Predictor(source).predict(x) == model.predict(x, verbose=0)).all()
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        layers.GRU(2), layers.LSTM(2), layers.SimpleRNN(2), layers.Bidirectional(layers.GRU(2)),
+        layers.RNN(layers.LSTMCell(2)), layers.GlobalAveragePooling1D(),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("of_file", [True, False])
+def test_sequences_of_no_steps_are_refused_as_by_predict(tmp_path, inner, of_file):
+    model = fastnn.Sequential([fastnn.Input((None, 3)), inner, layers.Dense(2)])
+    model.save(tmp_path / "m.safetensors")
+    x = np.zeros((2, 0, 3), np.float32)
+    with pytest.raises(ShapeError):
+        model.predict(x, verbose=0)
+    with fastnn.Predictor(tmp_path / "m.safetensors" if of_file else model) as predictor:
+        with pytest.raises(ShapeError, match=r"no steps[\s\S]*hint:"):
+            predictor.predict(x)
+        with pytest.raises(ShapeError, match="no steps"):
+            predictor.submit(x).result()
+        assert predictor.predict(x[:, :, :][:0].reshape(0, 1, 3)).shape == (0, 2)
+
+
+def test_outputs_name_the_sizes_that_do_not_depend_on_open_ones(tmp_path):
+    x = fastnn.Input((None, 3))
+    h = layers.GRU(4, return_sequences=True)(x)
+    short = layers.MaxPooling1D(4, padding="same")(h)
+    model = fastnn.Model(x, [layers.GlobalMaxPooling1D()(h), h, short])
+    model.save(tmp_path / "m.safetensors")
+    with fastnn.Predictor(tmp_path / "m.safetensors") as predictor:
+        assert [p.shape for p in predictor.outputs] == [(None, 4), (None, None, 4), (None, None, 4)]

@@ -35,6 +35,13 @@ _F32 = np.dtype(np.float32)
 
 #: Sizes that are tried for axes that a model leaves open, to compile it before the first request.
 _TRIED = (1, 8, 32, 256)
+#: How much larger the size is by which outputs show which of their sizes depend on it.
+_APART = 64
+#: Layers that have no answer for sequences or images of no positions, which the graph does not say.
+_NEED_POSITIONS = frozenset((
+    "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalAveragePooling3D", "LSTM", "RNN", "SimpleRNN",
+))  # fmt: skip
 
 #: Seconds of a run that is not worth handing to another thread: that takes as long. They are those
 #: of the thread's own work, which say the same on a busy machine.
@@ -368,8 +375,11 @@ class _Served:
         out: Any,
         tables: list[tuple[str, int]],
         readers: Sequence[tuple[TextInput, Port] | None] = (),
+        needs_positions: str | None = None,
     ) -> None:
         self._function, self._of_file, self._tables = function, of_file, tables
+        #: The name of a layer that has no answer for sequences of no steps.
+        self._needs_positions = needs_positions
         found = function.inputs
         if len(names) != len(found) or len(set(names)) < len(names):
             names = ["input"] if len(found) == 1 else [n for n, _, _ in found]
@@ -456,6 +466,13 @@ class _Served:
         if len({a.shape[0] for a in arrays}) > 1:
             counts = ", ".join(f"{n} has {a.shape[0]}" for n, a in zip(names, arrays, strict=True))
             raise DataError(f"{counts} rows\n  hint: all inputs need the same number of rows")
+        for a, label in zip(arrays, where, strict=True) if self._needs_positions else ():
+            if 0 in a.shape[1:]:
+                raise ShapeError(
+                    f"{label} has shape {a.shape}, sequences of no steps, and layer "
+                    f"{self._needs_positions!r} needs some\n"
+                    "  hint: at least one step; pad empty sequences and mask them"
+                )
         return arrays
 
     def warm(self) -> None:
@@ -463,10 +480,7 @@ class _Served:
         is_open = any(None in p.shape[1:] for p in self._taken)
         found: list[Array] | None = None
         for size in _TRIED if is_open else (1,):
-            zeros = [
-                np.zeros([1, *(size if d is None else d for d in p.shape[1:])], p.dtype)
-                for p in self._taken
-            ]
+            zeros = self._zeros(size)
             try:
                 found = self.run(zeros, 1)
                 start = time.thread_time()
@@ -482,10 +496,27 @@ class _Served:
             names = [f"output {i}" for i in range(len(found))] if len(found) > 1 else ["output"]
         if self._out is not None and len(tree.flatten(self._out)) != len(found):
             self._out = None
+        other: Any = self._shapes_for(size + _APART) if is_open else [a.shape for a in found]
+        other = other or [(None,) * a.ndim for a in found]
         self.outputs = [
-            Port(n, (None, *([None] * (a.ndim - 1) if is_open else a.shape[1:])), a.dtype.name)
-            for n, a in zip(names, found, strict=True)
+            Port(n, (None, *(d if d == e else None for d, e in both)), a.dtype.name)
+            for n, a, shape in zip(names, found, other, strict=True)
+            for both in [list(zip(a.shape[1:], shape[1:], strict=True))]
         ]
+
+    def _zeros(self, size: int) -> list[Array]:
+        """A row of zeros, with `size` in place of open sizes."""
+        return [
+            np.zeros([1, *(size if d is None else d for d in p.shape[1:])], p.dtype)
+            for p in self._taken
+        ]
+
+    def _shapes_for(self, size: int) -> list[tuple[int, ...]]:
+        """The shapes of outputs where open sizes are `size`; [] if that is none for the model."""
+        try:
+            return [a.shape for a in self.run(self._zeros(size), 1)]
+        except ShapeError:
+            return []
 
 
 def _checked(value: Any, port: Port, name: str) -> Array:
@@ -543,7 +574,8 @@ def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
             config = file.metadata.get("fastnn.config")
             older = any(node.get("class_name") in HOST_LAYERS for node in _nodes_of(config))
             if "fastnn.before" not in file.metadata and not older:
-                return _Served(file, True, *_of_config(config), _tables_of(config))
+                named = _needy_of(config)
+                return _Served(file, True, *_of_config(config), _tables_of(config), (), named)
         source = load_model(source, custom_objects=objects, compile=False)
     found = source._input_shapes()
     if found is None:
@@ -555,7 +587,10 @@ def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
     names = list(getattr(source, "output_names", ()))
     nested = out if isinstance(out, dict | list | tuple) else None
     tables = [(x.name, getattr(x, "input_dim", -1)) for x in source._every_layer()]
-    return _Served(function, False, list(found[0]), names, nested, tables, _readers(source))
+    named = next(
+        (x.name for x in source._every_layer() if type(x).__name__ in _NEED_POSITIONS), None
+    )
+    return _Served(function, False, list(found[0]), names, nested, tables, _readers(source), named)
 
 
 def _readers(model: Any) -> list[tuple[TextInput, Port] | None]:
@@ -581,6 +616,15 @@ def _nodes_of(text: str | None) -> Iterator[dict[str, Any]]:
         left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         if isinstance(node, dict):
             yield node
+
+
+def _needy_of(text: str | None) -> str | None:
+    """The name of a layer of a config that has no answer for sequences of no steps."""
+    for node in _nodes_of(text):
+        inner = node.get("config")
+        if node.get("class_name") in _NEED_POSITIONS and isinstance(inner, dict):
+            return str(inner.get("name", node["class_name"]))
+    return None
 
 
 def _tables_of(text: str | None) -> list[tuple[str, int]]:
