@@ -148,6 +148,24 @@ def test_what_fewer_bits_cannot_do_is_refused(digits, tmp_path):
         bad.quantize()
 
 
+@pytest.mark.parametrize("mode", ["int8", "bfloat16"])
+def test_scales_of_a_table_are_not_stored_in_fewer_bits_themselves(tmp_path, mode):
+    x = np.arange(12).reshape(3, 4) % 9
+    model = fastnn.Sequential(
+        [fastnn.Input((4,), dtype="int32"), layers.Embedding(9, 3), layers.GRU(2), layers.Dense(2)]
+    )
+    model.quantize(mode)
+    wanted = model.predict(x, verbose=0)
+    for again in ("int8", "bfloat16"):
+        with pytest.raises(ValueError, match="quantized once"):
+            model.quantize(again)
+    model.save(tmp_path / "m.safetensors")
+    loaded = fastnn.load_model(tmp_path / "m.safetensors")
+    assert (loaded.predict(x, verbose=0) == wanted).all()
+    with pytest.raises(ValueError, match="quantized once"):
+        loaded.quantize(mode)
+
+
 def test_files_that_lie_about_their_bits_are_refused(tmp_path):
     model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(1)])
     model.quantize("int8")

@@ -53,7 +53,8 @@ def _restored_stored(array: Any, dtype: str, name: str, state: dict[str, Any]) -
 
 def weights_in(layers: Any) -> Iterator[tuple[Any, str, Variable]]:
     """Layer, attribute and weight of everything that can be stored in fewer bits, each once."""
-    seen: set[int] = set()
+    layers = list(layers)
+    seen = {id(v.scale) for v in stored_weights(layers)}  # of weights that are in fewer bits
     for layer in layers:
         for name, v in list(layer.__dict__.items()):
             wanted = isinstance(v, Variable) and v.dtype == "float32" and len(v.shape) >= 2
