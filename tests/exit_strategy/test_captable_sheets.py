@@ -229,7 +229,11 @@ YC,SAFE - MFN,,375000,,2024-01-15,
     ("role", "founds"),
     [("Promoter", True), ("Promoter group", None), ("创办人", True),
      ("Founder & CEO", True), ("Co-Founder / CTO", True), ("联合创始人", True), ("Yes", True),
-     ("CEO", False), ("Angel", False), ("former founder", None), ("Founders Fund", None)],
+     ("CEO", False), ("Angel", False), ("former founder", None), ("Founders Fund", None),
+     ("Founding engineer", None), ("Founding team", None), ("Friend of founder", None),
+     ("Founder's brother", None), ("Founding partner", True), ("创始团队", None),
+     ("创始投资人", None), ("創業投資", False), ("創業者", True), ("창업자", True),
+     ("창업투자회사", False)],
 )  # fmt: skip
 def test_roles_of_founders_are_told_from_others(
     tmp_path: Path, role: str, founds: bool | None

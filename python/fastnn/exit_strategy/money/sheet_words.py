@@ -105,8 +105,15 @@ _FOUNDING = (
     r"oprichter|grundare|założyciel|kurucu|창업|основател"
 )
 _NOT_FOUNDING = (
-    r"\b(?:non|not|no|ex|former|spouse|fund|family|group)\b|founders? fund|非|前|配偶|ehemalig|ex "
+    r"\b(?:non|not|no|ex|former|spouse|fund|family|group|trust|fonds|fondation)\b|founders? fund|"
+    r"非|前|配偶|ehemalig|ex |gründerfonds|founders?'|"
+    r"\b(?:of|to|by|with|from|for) (?:the |a )?(?:co )?founder|"
+    r"founder (?:friend|relative|brother|sister|wife|husband|father|mother|parent|child)|"
+    r"founding (?!partner|ceo|cto|shareholder|stockholder|director)\w|"
+    r"(?:创始|创办|創業|창립|설립).{0,2}(?:投资|投資|투자|基金|团队|員工|员工|成员|家族)"
 )
+#: Venture capital, which Taiwan and Korea call by the word for founding.
+_VENTURE = r"(?:創業|创业|창업)(?:投資|投资|투자)"
 
 _COMMON = (
     r"(?:class [ab] )?(?:common|ordinary|equity)(?: (?:stock|shares?))?(?: class [ab])?|"
@@ -195,7 +202,7 @@ def plain_words(text: object) -> str:
 def is_founding(role: str) -> bool | None:
     """Whether a role is that of a founder; None where it may be that of a former one."""
     words = plain_words(role)
-    if not re.search(_FOUNDING, words):
+    if not re.search(_FOUNDING, re.sub(_VENTURE, "", words)):
         return False
     return None if re.search(_NOT_FOUNDING, words) else True
 
