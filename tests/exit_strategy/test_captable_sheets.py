@@ -562,3 +562,15 @@ def test_a_remark_that_changes_nothing_is_read_over(tmp_path: Path) -> None:
         assert read(tmp_path, f"{remark}\n{EXPORT}").classes[0].invested == 8.4e6
     named = EXPORT.replace("Shareholder,", "Shareholder ('000),")
     assert "has a unit and no numbers" in refused(tmp_path, named)
+
+
+def test_a_class_of_a_profile_named_by_its_term_needs_it_too() -> None:
+    for word, term, value in (
+        ("Participating", "participation", "none"), ("Cumulative", "dividend_rate", 0.0),
+    ):  # fmt: skip
+        row: dict[str, Any] = {"name": f"A {word} Preferred", "shares": 1e6, "invested": 5e6}
+        table: dict[str, Any] = {"common": 9e6, "founders": 8e6, "classes": [row]}
+        with pytest.raises(ExitError, match=rf"classes\[0\].{term}: the name of 'A {word}"):
+            Profile.from_dict({**COMPANY, "cap_table": table})
+        row[term] = value
+        Profile.from_dict({**COMPANY, "cap_table": table})

@@ -104,6 +104,8 @@ def read_cap_table(
             continue
         found = []
         for i, row in enumerate(rows):
+            if kind == "classes" and isinstance(row, Mapping):
+                _check_name(row, f"cap_table.classes[{i}]", issues)
             if isinstance(row, Mapping) and kind == "options" and "name" not in row:
                 row = {"name": "options" if len(rows) == 1 else f"options {i + 1}", **row}
             found.append(read_row(row_type, row, f"cap_table.{kind}[{i}]", reader))
@@ -127,6 +129,18 @@ def read_cap_table(
     except ExitError as error:
         issues.extend(error.issues)
         return None
+
+
+def _check_name(row: Mapping[str, Any], where: str, issues: list[Issue]) -> None:
+    """Refuse a class whose name says a term that the row leaves to its default."""
+    from .sheet_words import says_of_itself
+
+    name = row.get("name")
+    for term in says_of_itself(name) if isinstance(name, str) else ():
+        if term not in row:
+            text = f"the name of {name!r} says something of its {term}, and the row does not"
+            hint = 'state it: participation = "full", or dividend_rate = 0.08; "none" or 0 if not'
+            issues.append(Issue("EX303", f"{where}.{term}", text, hint, name))
 
 
 def _check_conversions(classes: Sequence[ShareClass], issues: list[Issue]) -> None:
