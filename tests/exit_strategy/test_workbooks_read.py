@@ -324,6 +324,21 @@ def test_what_an_upright_csv_leaves_open_is_refused(line: str, says: str) -> Non
         assert in_chinese(issue.hint) is not None, issue.hint
 
 
+@pytest.mark.parametrize("unit", ["USD k", "(in thousands)", "万元", "k€", "EUR", "m"])
+def test_a_row_of_units_stops_the_file(unit: str, tmp_path: Path) -> None:
+    book, sheet, at = workbook(make_profile_dict(), make_profile_dict(name="B"))
+    sheet.insert_rows(2)
+    sheet[at["cash"] + "2"] = unit
+    book.save(tmp_path / "in.xlsx")
+    rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    lines = [",".join(f'"{"" if c is None else c}"' for c in row) for row in rows]
+    (tmp_path / "in.csv").write_text("\n".join(lines), encoding="utf-8")
+    for name in ("in.xlsx", "in.csv"):
+        with pytest.raises(ExitError, match="holds units and no company") as caught:
+            evaluate_many(tmp_path / name, draws=100)
+        assert all(in_chinese(issue.message) for issue in caught.value.issues)
+
+
 def test_two_sheets_of_one_company_each_are_not_chosen_from(tmp_path: Path) -> None:
     book, sheet = upright()
     book.copy_worksheet(sheet).title = "last year"

@@ -136,7 +136,9 @@ def _check_name(row: Mapping[str, Any], where: str, issues: list[Issue]) -> None
     from .sheet_words import says_of_itself
 
     name = row.get("name")
-    for term in says_of_itself(name) if isinstance(name, str) else ():
+    if not isinstance(name, str):
+        return
+    for term in says_of_itself(name):
         if term not in row:
             text = f"the name of {name!r} says something of its {term}, and the row does not"
             hint = 'state it: participation = "full", or dividend_rate = 0.08; "none" or 0 if not'

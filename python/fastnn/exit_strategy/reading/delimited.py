@@ -20,6 +20,7 @@ from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELD_BY_PATH
 from fastnn.exit_strategy.records import dataclass
 
 from .files import check_encoding, home, read_bytes
+from .remarks import CHANGES, unit_row
 
 __all__ = [
     "KNOWN",
@@ -154,6 +155,14 @@ def check_twice(names: Sequence[str], where: str) -> None:
         )  # fmt: skip
 
 
+def check_units(number: int, header: Sequence[str], cells: Sequence[object]) -> None:
+    """Refuse a file with a row of units, which change the numbers of every company (EX114)."""
+    unit = unit_row(header, cells)
+    if unit is not None:
+        text = f"row {number} holds units and no company: {unit!r}"
+        raise ExitError(Issue("EX114", "", text, CHANGES))
+
+
 def _separator(header: str) -> str:
     """Return the mark that splits a header into the most names that are known."""
 
@@ -212,6 +221,7 @@ def _rows(
             if len(lines.taken) > 1 and _holds_rows(lines.taken, len(cells), header, separator):
                 yield _unclosed(number, header, lines)
                 continue
+            check_units(number, header, cells)
             yield make(number, header, cells)
 
 

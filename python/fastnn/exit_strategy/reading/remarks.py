@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from .amounts import AmountError, read_amount
 
-__all__ = ["Remark", "remarked"]
+__all__ = ["CHANGES", "Remark", "remarked", "unit_row"]
+
+#: What to do about a remark that changes every number.
+CHANGES = "write the unit behind each number, such as 12.5m, and delete the remark"
 
 #: What a remark says of all numbers: the words, whether they scale, and their currency; "" where
 #: they are of money alone.
@@ -72,6 +76,23 @@ def remarked(text: object) -> Remark | None:
         rf"\b(?:in|en) ({'|'.join(map(re.escape, _WORDS))})(?![a-z])", words.casefold()
     )
     return (named[1], False, _WORDS[named[1]]) if named else None
+
+
+def unit_row(names: Sequence[str], cells: Sequence[object]) -> str | None:
+    """Return a cell of a row that holds units and no number, such as "USD k"; else None.
+
+    `names` are those of the columns: what stands under "name" is no unit.
+    """
+    for cell in cells:  # most rows end here, at their first number
+        if cell is not None and re.search(r"[0-9]", str(cell).replace("000", "")):
+            return None
+    for name, cell in zip(names, cells, strict=False):
+        text = cell.strip() if isinstance(cell, str) and name != "name" else ""
+        one = _one(text.strip("()[]（）")) if text else None
+        said = remarked(text)
+        if (said is not None and said[1]) or (one is not None and (one[0] != 1 or one[1])):
+            return text
+    return None
 
 
 def _one(unit: str) -> tuple[float, str | None] | None:

@@ -12,9 +12,9 @@ from typing import Any
 from fastnn.exit_strategy.errors import ExitError, Issue
 
 from .delimited import KNOWN, SEPARATORS, field_name
-from .remarks import remarked
+from .remarks import CHANGES, remarked
 
-__all__ = ["CHANGES", "check_names", "is_above", "is_upright", "upright_text"]
+__all__ = ["check_names", "is_above", "is_upright", "upright_text"]
 
 #: What stands above the two columns.
 _ABOVE = (
@@ -22,8 +22,6 @@ _ABOVE = (
                "字段名", "项目", "项", "名称")),
     frozenset(("value", "values", "wert", "valeur", "值", "数值", "内容")),
 )  # fmt: skip
-#: What to do about a title that changes every number.
-CHANGES = "write the unit behind each number, such as 12.5m, and delete the remark"
 
 
 def is_upright(rows: Iterable[Sequence[Any]]) -> bool:

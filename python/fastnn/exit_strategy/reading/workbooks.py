@@ -22,10 +22,10 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.records import dataclass
 
 from .amounts import AmountError, read_amount
-from .delimited import KNOWN, BadRow, check_twice, field_name
+from .delimited import KNOWN, BadRow, check_twice, check_units, field_name
 from .files import home, read_bytes
-from .remarks import remarked
-from .upright import CHANGES, check_names, is_above, is_upright
+from .remarks import CHANGES, remarked
+from .upright import check_names, is_above, is_upright
 
 __all__ = ["SUFFIXES", "Sheet", "open_workbook", "sheets_of"]
 
@@ -209,6 +209,7 @@ def _rows(
         filled = [cell for cell in cells if not _is_empty(cell, written)]
         if not filled:
             continue
+        check_units(cells[0].row, header, [cell.value for cell in cells])
         row: dict[str, Any] = {}
         faults = [
             _bad(cell, f"the cells {merged[cell.row, cell.column]} are merged",
