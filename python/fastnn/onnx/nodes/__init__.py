@@ -21,6 +21,7 @@ from fastnn.onnx.nodes import (
     recurrent,
     reducing,
     resizing,
+    sampling,
     sequences,
     shaping,
     signals,
@@ -36,7 +37,7 @@ _TABLES: dict[str, dict[str, Callable[..., Any]]] = {
         k: f
         for family in (
             attention, casting, control, elements, indexing, losses, normalizing, quantized,
-            recurrent, reducing, resizing, sequences, shaping, signals, windows,
+            recurrent, reducing, resizing, sampling, sequences, shaping, signals, windows,
         )
         for k, f in family.OPS.items()
     },
