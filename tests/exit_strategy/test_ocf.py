@@ -577,3 +577,18 @@ def test_the_issuer_is_no_holder_of_its_own_shares(tmp_path: Path) -> None:
         terms = {"name": company, "cap_table": {"ocf": str(folder)}}
         with pytest.raises(ExitError, match=f"'{holder}' is the company itself"):
             Profile.from_dict(make_profile_dict(**terms))
+
+
+def test_what_is_past_or_still_to_come_is_told(tmp_path: Path) -> None:
+    plain = stock("f1", "Common", 8e6, 0.0001)
+    late = stock("a1", "Series A", 1e6, 2.0, holder="fund", date="2027-05-01")
+    old = option("o1", 1e5, 0.5) | {"expiration_date": "2025-01-01"}
+    gone = tx(
+        "EQUITY_COMPENSATION_CANCELLATION", "o1", date="2025-01-02", quantity="100000",
+        reason_text="expired",
+    )  # fmt: skip
+    for moves, key in ([plain, late], "ocf_later"), ([plain, old], "ocf_expired"):
+        assert key in read_ocf(package(tmp_path, moves)).told
+    for moves in ([plain, old, gone], [plain, old | {"expiration_date": "2030-01-01"}]):
+        told = read_ocf(package(tmp_path, moves)).told
+        assert not {"ocf_later", "ocf_expired"} & set(told)

@@ -211,6 +211,10 @@ def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
     ratios = _ratios(moves)
     days = [day_of(i["date"], label(i)) for i in moves if "date" in i]
     until = as_of or max(days, default=None)
+    if until is not None and any(day > until for day in days):
+        remarks.append("ocf_later")
+    if until is not None and _lapsed(issued, left, until):
+        remarks.append("ocf_expired")
     options, grant_of = _options(issued, founders, left, strikes, classes)
     papers = read_papers(issued, left, len(ranks) or 1, until, bool(options), remarks)
     shift = papers.note_ranks - 1  # notes of several ranks all come before the classes
@@ -399,6 +403,16 @@ def _options(
         if n > 0
     )
     return grants, {security: name(*key) for security, key in keys.items()}
+
+
+def _lapsed(issued: list[Item], left: Mapping[str, float], day: dt.date) -> bool:
+    """Whether a grant that is still there says that it ended before the day."""
+    ends = (
+        (i.get("expiration_date"), label(i))
+        for i in issued
+        if kind_of(i) in _GRANTS and left[str(i["security_id"])] > 0
+    )
+    return any(end is not None and day_of(end, where) < day for end, where in ends)
 
 
 def _warrant_class(item: Item, classes: Mapping[str, Item]) -> str:
