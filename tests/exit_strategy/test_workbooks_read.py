@@ -324,6 +324,19 @@ def test_what_an_upright_csv_leaves_open_is_refused(line: str, says: str) -> Non
         assert in_chinese(issue.hint) is not None, issue.hint
 
 
+def test_a_list_of_fields_beside_a_company_is_none(tmp_path: Path) -> None:
+    book, _, _ = one()
+    meanings = book.create_sheet("Fields")
+    for name in make_profile_dict():
+        meanings.append([name, f"what {name} means", "how it is written"])
+    assert read(book, tmp_path).name == "Acme AI"
+    other = book.create_sheet("last year")
+    for name, value in make_profile_dict().items():
+        other.append([name, cell_of(value)])
+    with pytest.raises(ExitError, match=r"2 sheets of .* begin with field names: Sheet, last year"):
+        read(book, tmp_path)
+
+
 @pytest.mark.parametrize("unit", ["USD k", "(in thousands)", "万元", "k€", "EUR", "m"])
 def test_a_row_of_units_stops_the_file(unit: str, tmp_path: Path) -> None:
     book, sheet, at = workbook(make_profile_dict(), make_profile_dict(name="B"))

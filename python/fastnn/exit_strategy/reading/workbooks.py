@@ -50,12 +50,11 @@ def open_workbook(path: str | Path) -> Sheet:
             openpyxl.
     """
     shown, written = _load(path)
-    upright = [sheet for sheet in shown.worksheets if is_upright(sheet.iter_rows(values_only=True))]
-    found = upright + [
-        sheet
-        for sheet in shown.worksheets
-        if sheet not in upright and KNOWN & set(_header(sheet)[1])
-    ]
+    upright = [s for s in shown.worksheets if is_upright(s.iter_rows(values_only=True))]
+    found = [s for s in shown.worksheets if s not in upright and KNOWN & set(_header(s)[1])]
+    if found:  # a list of the fields and their meanings is no company
+        upright = [s for s in upright if _is_dated(s)]
+    found += upright
     if len(found) != 1:
         names = ", ".join(sheet.title for sheet in found or shown.worksheets)[:80]
         text = f"{len(found)} sheets of {path} begin with field names: {names}"
@@ -157,6 +156,13 @@ def _header(sheet: Any) -> tuple[int, list[str]]:
                 names.pop()
             return number, names
     return 0, []
+
+
+def _is_dated(sheet: Any) -> bool:
+    """Whether a sheet with field names in its first column states the day of its figures."""
+    rows = [row for row in sheet.iter_rows(values_only=True, max_col=2) if len(row) > 1]
+    days = [row[1] for row in rows if isinstance(row[0], str) and field_name(row[0]) == "as_of"]
+    return any(isinstance(d, dt.date) or re.search(r"\d{4}", str(d)) for d in days)
 
 
 def _upright(sheet: Any, written: Any, where: str) -> Mapping[str, Any] | BadRow:
