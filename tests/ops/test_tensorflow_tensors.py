@@ -1,6 +1,7 @@
 """What programs of TensorFlow ask of a tensor: its value, its shape and its type."""
 
 import json
+import operator
 import pickle
 
 import numpy as np
@@ -187,3 +188,31 @@ def test_modules_need_not_set_their_base_up():
     assert len(late.trainable_variables) == 1
     first = First("first")
     assert (first.name, len(first.variables), len(first.submodules)) == ("first", 1, 1)
+
+
+OPERATORS = "add sub mul truediv floordiv mod pow lt le gt ge eq ne".split()
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_sizes_compute_beside_tensors_and_variables(name):
+    apply = getattr(operator, name)
+    size = tf.shape(np.zeros((2, 3)))[1]
+    assert apply(size, 3) == apply(3, 3)
+    for values in (np.array([1, 2, 3], np.int32), np.array([1.0, 2.0, 3.0], np.float32)):
+        for held in (tf.constant(values), tf.Variable(values)):
+            np.testing.assert_array_equal(apply(held, size), apply(tf.constant(values), 3))
+            np.testing.assert_array_equal(apply(size, held), apply(3, tf.constant(values)))
+
+
+def test_a_size_stays_a_number():
+    size = tf.shape(np.zeros((2, 3)))[1]
+    assert {size: "three"}[3] == "three"
+    assert "a" * size == size * "a" == "aaa"
+    assert [0] * size == [0, 0, 0]
+    assert pow(size, 2, 5) == 4
+    assert size != "3"
+    with pytest.raises(TypeError, match="unsupported operand"):
+        size + "3"
+    places = tf.range(size)
+    causal = places[:, None] >= places - size + 3
+    assert causal.numpy().tolist() == np.tri(3, dtype=bool).tolist()

@@ -8,6 +8,7 @@ nothing of fastnn; NumPy, which takes most of the time of an import, is loaded w
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -258,6 +259,29 @@ class WholeNumber(int):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return int, (int(self),)
+
+
+def _beside_tensors(name: str) -> Any:
+    """An operator of `WholeNumber`: the core knows plain numbers, and no class made of them."""
+    of_numbers, apply = getattr(int, f"__{name}__"), getattr(operator, f"__{name}__", None)
+    swapped = None if apply else getattr(operator, f"__{name[1:]}__")
+
+    def method(self: WholeNumber, other: Any, *modulus: Any) -> Any:
+        found = of_numbers(self, other, *modulus)
+        if found is not NotImplemented:
+            return found
+        return apply(int(self), other) if apply else swapped(other, int(self))
+
+    method.__name__ = method.__qualname__ = f"__{name}__"
+    return method
+
+
+for _name in (
+    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow "
+    "lt le gt ge eq ne"
+).split():
+    setattr(WholeNumber, f"__{_name}__", _beside_tensors(_name))
+WholeNumber.__hash__ = int.__hash__  # type: ignore[method-assign]  # which `__eq__` takes away
 
 
 def own_array(array: Any) -> Any:
