@@ -13,6 +13,7 @@ from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.base.typing import Identifier, TensorLike
+from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import Registry, table
 from fastnn.tracing.known_ops import enter_ops
@@ -254,12 +255,12 @@ def hard_tanh(x: TensorLike) -> Tensor:
 
 
 @keras_op
-def softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
+def softmax(x: TensorLike, axis: int | Sequence[int] | None = -1) -> Tensor:
     """e^x divided by its sum: positive numbers that add up to 1.
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes whose values add up to 1.
+        axis: The axis or axes whose values add up to 1; None: all of them.
 
     Returns:
         A tensor of the shape of `x`.
@@ -275,12 +276,12 @@ def softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
 
 
 @keras_op
-def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
+def log_softmax(x: TensorLike, axis: int | Sequence[int] | None = -1) -> Tensor:
     """The logarithm of softmax, without overflow.
 
     Args:
         x: A tensor or array.
-        axis: The axis or axes whose probabilities add up to 1.
+        axis: The axis or axes whose probabilities add up to 1; None: all of them.
 
     Returns:
         A tensor of the shape of `x`.
@@ -292,7 +293,8 @@ def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
     axis = as_number(axis)
     if isinstance(axis, int):
         return _c.log_softmax(x, axis=axis)
-    return x - _c.logsumexp(x, axis=list(axis), keepdims=True)
+    axes = None if axis is None else list(axis)
+    return x - _c.logsumexp(x, axis=axes, keepdims=True)
 
 
 @keras_op
@@ -639,11 +641,12 @@ def serialize(activation: Callable[..., Any]) -> Any:
 
 
 @hints_arguments
-def deserialize(config: Any) -> Callable[..., Tensor]:
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Callable[..., Tensor]:
     """The activation that a name or config describes.
 
     Args:
         config: What `serialize` gave.
+        custom_objects: Functions and classes by name, for what fastnn does not know.
 
     Returns:
         A function of a tensor.
@@ -655,7 +658,8 @@ def deserialize(config: Any) -> Callable[..., Tensor]:
         >>> fastnn.activations.deserialize("relu").__name__
         'relu'
     """
-    return get(config)
+    with custom_object_scope(custom_objects):
+        return get(config)
 
 
 answer_missing(globals())

@@ -12,6 +12,7 @@ from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon
+from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import Configurable
 from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
@@ -207,9 +208,10 @@ def serialize(constraint: Constraint) -> Any:
     return written(constraint)
 
 
-def deserialize(config: Any) -> Any:
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The constraint that a config describes."""
-    return get(config)
+    with custom_object_scope(custom_objects):
+        return get(config)
 
 
 answer_missing(globals())

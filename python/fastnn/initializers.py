@@ -18,6 +18,7 @@ from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.typing import DTypeLike
 from fastnn.config import stored_dtype
+from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import Configurable
 from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
@@ -658,9 +659,10 @@ def serialize(initializer: Initializer) -> Any:
     return written(initializer)
 
 
-def deserialize(config: Any) -> Any:
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The initialiser that a config describes."""
-    return get(config)
+    with custom_object_scope(custom_objects):
+        return get(config)
 
 
 answer_missing(globals())

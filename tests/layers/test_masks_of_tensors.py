@@ -141,3 +141,25 @@ def test_losses_and_metrics_called_by_hand_leave_masked_positions_out():
     np.testing.assert_allclose(
         [value, accuracy], [each[kept].mean(), right[keep].mean()], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "mask"),
+    [
+        (layers.Masking(), np.ones((2, 3, 1)), None),
+        (layers.Embedding(9, 4, mask_zero=True), IDS, None),
+        (layers.Add(), [np.ones((2, 3)), np.ones((2, 3))], [None, None]),
+        (layers.Concatenate(), [np.ones((2, 3)), np.ones((2, 3))], [None, None]),
+        (layers.Dot(axes=1), [np.ones((2, 3)), np.ones((2, 3))], [None, None]),
+        (layers.Lambda(lambda x: x), np.ones((2, 3)), None),
+        (layers.GlobalAveragePooling1D(), np.ones((2, 3, 1)), None),
+        (layers.LSTM(2), np.ones((2, 3, 1)), None),
+        (layers.Bidirectional(layers.GRU(2)), np.ones((2, 3, 1)), None),
+        (layers.ConvLSTM1D(2, 1), np.ones((2, 3, 4, 1)), None),
+    ],
+    ids=lambda value: value.name if isinstance(value, layers.Layer) else "",
+)
+def test_the_mask_is_called_mask_wherever_keras_calls_it_so(layer, inputs, mask):
+    named = layer.compute_mask(inputs, mask=mask)
+    by_place = layer.compute_mask(inputs, mask)
+    np.testing.assert_array_equal(np.asarray(named), np.asarray(by_place))

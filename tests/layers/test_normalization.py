@@ -144,3 +144,17 @@ def test_batch_renormalisation_is_kept_in_files(tmp_path, ending):
 def test_bounds_of_renormalisation_that_are_none_are_refused(bounds):
     with pytest.raises(ValueError, match=r"renorm_clipping.*\n +hint: "):
         layers.BatchNormalization(renorm=True, renorm_clipping=bounds)
+
+
+@pytest.mark.parametrize("kind", [layers.RMSNormalization, layers.LayerNormalization])
+def test_scales_of_several_axes_lie_in_the_order_of_the_input(kind):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    scale = np.random.default_rng(1).normal(size=(3, 4)).astype("float32")
+    found = []
+    for axis in ([1, 2], [2, 1]):
+        layer = kind(axis=axis)
+        layer.build(x.shape)
+        assert layer.weights[0].shape == (3, 4)
+        layer.weights[0].assign(scale)
+        found.append(layer(x).numpy())
+    np.testing.assert_array_equal(found[0], found[1])

@@ -132,3 +132,13 @@ def test_each_weight_weighs_a_loss_over_the_whole_batch(kind):
     per_sample = kind(axis=(1, 2, 3))
     weighted = float(per_sample(masks, 0.5 * masks, sample_weight=weights))
     assert weighted == pytest.approx(float(per_sample(masks[:1], 0.5 * masks[:1])) / 2.0)
+
+
+@pytest.mark.parametrize("kind", [metrics.Sum, metrics.Mean])
+def test_a_mask_of_the_values_takes_the_weights_of_what_it_hides(kind):
+    values = fastnn.ops.convert_to_tensor([[1.0, 2.0], [3.0, 5.0]])
+    values._keras_mask = fastnn.ops.convert_to_tensor([True, False])
+    metric, wanted = kind(), kind()
+    metric.update_state(values, sample_weight=[2.0, 1.0])
+    wanted.update_state([[1.0, 2.0]], sample_weight=[2.0])
+    assert float(metric.result()) == float(wanted.result())

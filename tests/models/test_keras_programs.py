@@ -304,3 +304,90 @@ def test_a_step_of_ones_own_takes_batches_apart():
     assert losses[-1] < losses[0]
     with pytest.raises(tf.ShapeError, match="expect"):
         model.predict(np.ones((2, 5, 4)), verbose=0)
+
+
+def test_softmax_over_all_axes_adds_up_to_one(rng):
+    x = rng.normal(size=(2, 3)).astype("float32")
+    wanted = np.exp(x) / np.exp(x).sum()
+    for found in (layers.Softmax(axis=None)(x), keras.activations.softmax(x, axis=None)):
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-6)
+    logs = keras.activations.log_softmax(x, axis=None)
+    np.testing.assert_allclose(logs.numpy(), np.log(wanted), rtol=1e-5)
+
+
+def test_a_layer_is_asked_for_by_its_name_or_its_place():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, name="out")])
+    with pytest.raises(ValueError, match="name 'out' and index 0, wanted one of them"):
+        model.get_layer("out", 0)
+
+
+class Tripled(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, step):
+        return 3.0 * self.rate
+
+    def get_config(self):
+        return {"rate": self.rate}
+
+
+def doubled(x):
+    return 2.0 * x
+
+
+class Halving(keras.constraints.Constraint):
+    def __call__(self, w):
+        return 0.5 * w
+
+
+class Filled(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return ops.full(shape, 7.0)
+
+
+class Penalty(keras.regularizers.Regularizer):
+    def __call__(self, x):
+        return ops.sum(x)
+
+    def get_config(self):
+        return {}
+
+
+class Passing(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("room", "own"),
+    [
+        (keras.constraints, Halving),
+        (keras.initializers, Filled),
+        (keras.regularizers, Penalty),
+        (keras.layers, Passing),
+    ],
+)
+def test_own_classes_are_handed_to_deserialize_by_name(room, own):
+    config = {"class_name": own.__name__, "config": {}}
+    assert isinstance(room.deserialize(config, custom_objects={own.__name__: own}), own)
+
+
+def test_own_functions_and_schedules_are_handed_to_deserialize_by_name():
+    found = keras.activations.deserialize("doubled", custom_objects={"doubled": doubled})
+    assert found is doubled
+    schedules = keras.optimizers.schedules
+    config = {"class_name": "Tripled", "config": {"rate": 0.5}}
+    assert schedules.deserialize(config, custom_objects={"Tripled": Tripled})(0) == 1.5
+
+
+def test_arguments_have_the_names_that_keras_gives_them():
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    written = keras.optimizers.schedules.serialize(learning_rate_schedule=rate)
+    assert written["class_name"] == "ExponentialDecay"
+    assert keras.layers.serialize(layer=layers.ReLU(name="cut"))["config"]["name"] == "cut"
+    assert keras.losses.deserialize(name="mse") is keras.losses.mean_squared_error
+    assert keras.saving.get_registered_name(obj=layers.Dense) == "Dense"
+    assert float(keras.ops.stop_gradient(variable=3.0)) == 3.0
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    assert keras.models.model_from_json(json_string=model.to_json()).count_params() == 3

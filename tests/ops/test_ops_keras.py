@@ -456,3 +456,8 @@ def test_numbers_that_branches_and_loops_give_are_tensors():
     first = ops.fori_loop(0, 2, lambda i, v: (v[0] + 0.5, v[1]), (np.zeros(2), [1]))
     assert first[0].dtype == "float32"
     assert first[1][0].dtype == "int32"
+
+
+def test_the_angle_of_infinities_is_that_of_their_sign():
+    x = np.array([np.inf, -np.inf, -2.0, 0.0, np.nan], "float32")
+    np.testing.assert_allclose(ops.angle(x).numpy(), np.angle(x), rtol=1e-6)

@@ -206,3 +206,9 @@ def test_a_file_that_names_a_result_there_is_not_is_refused(tmp_path, lie):
     path.write_bytes(data.replace(true, lie))
     with pytest.raises(fastnn.FormatError):
         _core.Model.load(path)
+
+
+def test_an_axis_without_elements_has_as_many_parts_as_are_asked_for():
+    x = np.zeros((0, 4), "float32")
+    assert [part.shape for part in ops.split(x, 2)] == [(0, 4), (0, 4)]
+    assert ops.glu(x, axis=0).shape == (0, 4)

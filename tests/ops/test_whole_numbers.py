@@ -149,3 +149,15 @@ def test_products_of_segments_stay_whole_beyond_what_floats_hold():
         np.array([1, 2], np.int32), np.array([[0], [0]]), large[:2], reduction="mul"
     )
     assert written.numpy().tolist() == [50331651, 2]
+
+
+def test_whole_steps_between_two_values_are_rounded_down_as_numpy_does():
+    for kind in ("int32", "int8"):
+        wanted = np.linspace(-2.0, 1.0, 8, dtype=kind)
+        np.testing.assert_array_equal(ops.linspace(-2.0, 1.0, 8, dtype=kind).numpy(), wanted)
+
+
+def test_a_product_in_a_storage_type_keeps_its_fractions():
+    for kind in ("float16", "bfloat16", "float32"):
+        assert float(ops.prod(np.array([1.5, 2.5], "float32"), dtype=kind)) == 3.75
+    assert int(ops.prod(np.array([2, 3]), dtype="uint8")) == 6

@@ -119,6 +119,14 @@ def test_clipping(setting, expected):
     assert -v.numpy() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("setting", ["clipvalue", "clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize("limit", [0.0, -1.0])
+def test_a_limit_that_is_not_above_zero_clips_nothing(setting, limit):
+    weight = fastnn.Variable([1.0])
+    optimizers.SGD(0.5, **{setting: limit}).apply([np.array([2.0], "float32")], [weight])
+    assert weight.numpy().tolist() == [0.0]
+
+
 def test_gradients_accumulate_over_steps():
     seen = steps(optimizers.SGD(1.0, gradient_accumulation_steps=3), 6)
     assert seen == pytest.approx([1.0, 1.0, -1.0, -1.0, -1.0, -3.0])

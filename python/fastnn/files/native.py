@@ -70,13 +70,13 @@ _GLOBAL_STATE = "random/global_state"
 
 
 @hints_arguments
-def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:
     """The model that `to_json` of fastnn or of Keras wrote, with fresh weights.
 
     It is compiled when the text holds compile settings.
 
     Args:
-        text: The text.
+        json_string: The text.
         custom_objects: Classes and functions by name, for what fastnn does not know.
 
     Returns:
@@ -90,12 +90,14 @@ def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> 
         >>> fastnn.models.model_from_json(model.to_json()).count_params()
         4
     """
-    if not isinstance(text, str | bytes | bytearray):
+    if not isinstance(json_string, str | bytes | bytearray):
         raise TypeError(
-            f"model_from_json takes text, got {type(text).__name__}\n  hint: use model.to_json()"
+            f"model_from_json takes text, got {type(json_string).__name__}\n"
+            "  hint: use model.to_json()"
         )
     try:
-        config = json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
+        bare = json_string.removeprefix("\ufeff") if isinstance(json_string, str) else json_string
+        config = json.loads(bare)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}\n  hint: use model.to_json()") from None
     try:

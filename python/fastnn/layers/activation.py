@@ -286,7 +286,7 @@ class Softmax(_Elementwise):
     Shapes: the output has the input's. A `mask` given to the call sets the other positions to zero.
 
     Args:
-        axis: The axis or axes whose values add up to 1.
+        axis: The axis or axes whose values add up to 1; None: all of them, the batch included.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Example:
@@ -294,7 +294,7 @@ class Softmax(_Elementwise):
         array([[0.25, 0.25, 0.5 ]], dtype=float32)
     """
 
-    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+    def __init__(self, axis: int | Sequence[int] | None = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
 

@@ -270,10 +270,10 @@ class Lambda(Layer):
         state = super().__getstate__()
         return state | {"function": _Code(self), "_init_arguments": ((), {})}
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """The `mask` given: a value or a function of inputs and mask."""
         if callable(self.mask) or self.mask is None:
-            return self.mask and self.mask(inputs, previous_mask)
+            return self.mask and self.mask(inputs, mask)
         return ops.convert_to_tensor(self.mask)
 
     def get_config(self) -> dict[str, Any]:
@@ -349,7 +349,7 @@ class Masking(Layer):
         self.supports_masking = True
         self._build_at_init()
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """True where some feature differs from the mask value."""
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
 

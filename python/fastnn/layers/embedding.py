@@ -117,7 +117,7 @@ class Embedding(LowRank):
             place = tuple(int(i) for i in np.argwhere(outside)[0])
             raise outside_table(self.name, int(ids[place]), place, self.input_dim)
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """True where the number is not 0, with mask_zero."""
         return ops.cast(inputs, "int32") != 0 if self.mask_zero else None
 

@@ -56,9 +56,9 @@ class _Merge(Layer):
             )
         return [ops.convert_to_tensor(x) for x in inputs]
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """Positions that are valid in some input, as in Keras; None when an input has no mask."""
-        masks = _mask_list(inputs, previous_mask)
+        masks = _mask_list(inputs, mask)
         if not masks or any(m is None for m in masks):
             return None
         out = masks[0]
@@ -275,9 +275,9 @@ class Concatenate(_Merge):
             )
         return ops.concatenate(inputs, axis=self.axis)
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """Masks joined, or combined when features are joined."""
-        masks = _mask_list(inputs, previous_mask)
+        masks = _mask_list(inputs, mask)
         if not any(m is not None for m in masks):
             return None
         wide = [
@@ -353,7 +353,7 @@ class Dot(_Merge):
             return out
         return ops.reshape(out, (-1, *((*left, *right) or (1,))))
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """None: positions are summed away."""
         return None
 

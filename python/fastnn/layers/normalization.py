@@ -418,7 +418,7 @@ class RMSNormalization(Layer):
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis: Any = sorted(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon = epsilon
         self.input_spec = InputSpec()
 

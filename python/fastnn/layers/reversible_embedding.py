@@ -91,7 +91,7 @@ class ReversibleEmbedding(Embedding):
         cap = self.logit_soft_cap
         return scores if cap is None else ops.tanh(scores / cap) * cap
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """None: the mask of padding is attached in the call, which knows its direction."""
         return None
 

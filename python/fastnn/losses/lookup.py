@@ -127,11 +127,11 @@ def serialize(loss: Any) -> Any:
 
 
 @hints_arguments
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The loss that a config describes.
 
     Args:
-        config: What `serialize` gave.
+        name: What `serialize` gave, or a name.
         custom_objects: Classes and functions by name, for what fastnn does not know.
 
     Returns:
@@ -146,4 +146,4 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         2.0
     """
     with custom_object_scope(custom_objects):
-        return get(config)
+        return get(name)

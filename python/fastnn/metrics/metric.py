@@ -338,10 +338,16 @@ def _variables_in(value: Any) -> Iterator[Variable]:
 def _weighted(
     values: TensorLike, sample_weight: TensorLike, reduce: Callable[..., Any] = ops.mean
 ) -> tuple[Any, Any]:
-    """Values reduced to the rank of the weights by `reduce`, and weights of that shape."""
+    """Values reduced to the rank of the weights by `reduce`, and weights of that shape.
+
+    As in Keras a mask of the values is heeded where there are weights.
+    """
+    mask = mask_of(values)
     values = ops.convert_to_tensor(values, "float32")
     if sample_weight is None:
         return values, None
+    if mask is not None:
+        sample_weight = weight_of_mask(sample_weight, mask)
     weight = ops.convert_to_tensor(sample_weight, "float32")
     weight, values = squeeze_or_expand_to_same_rank(weight, values)
     if ops.ndim(values) > ops.ndim(weight):
@@ -381,9 +387,6 @@ class Mean(Metric):
     @hints_arguments
     def update_state(self, values: TensorLike, sample_weight: TensorLike = None) -> None:
         """Adds values, each with its weight."""
-        mask = mask_of(values)
-        if mask is not None and sample_weight is not None:
-            sample_weight = weight_of_mask(sample_weight, mask)
         values, weight = _weighted(values, sample_weight)
         if ops.ndim(values) > 1:
             # A sample counts once however many numbers it has: batches of long sequences weigh no

@@ -219,13 +219,18 @@ class Model(StateTree, Trainer, Layer):
             The layer.
 
         Raises:
-            ValueError: There is none; the hint names the nearest names.
+            ValueError: There is none; the hint names the nearest names. Or both were given.
 
         Example:
             >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1, name="out")])
             >>> model.get_layer("out").units
             1
         """
+        if name is not None and index is not None:
+            raise ValueError(
+                f"get_layer: got name {name!r} and index {index}, wanted one of them\n"
+                f"  hint: get_layer({name!r})"
+            )
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
                 raise ValueError(

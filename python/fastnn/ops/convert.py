@@ -469,6 +469,9 @@ def arange(
     return _core.tensor(np.arange(start, stop, step), dtype=stored_dtype(dtype) if dtype else None)
 
 
+_WHOLE = ("int32", "int8", "uint8")
+
+
 @keras_op
 def linspace(
     start: TensorLike, stop: TensorLike, num: int | Dim = 50, endpoint: bool = True,
@@ -498,7 +501,10 @@ def linspace(
     num = whole_number("num", num, 0, "linspace: ")
     spaced: Any = np.linspace
     points, step = spaced(a, b, num, bool(endpoint), True, axis=axis)
-    out = _core.tensor(points, dtype=stored_dtype(dtype) if dtype else None)
+    kept = stored_dtype(dtype) if dtype else None
+    if kept in _WHOLE:
+        points = np.floor(points)  # as NumPy does, so that steps below 0 are as long as those above
+    out = _core.tensor(points, dtype=kept)
     return (out, step) if retstep else out
 
 
@@ -516,7 +522,8 @@ def _open_linspace(
     if endpoint:  # to the last bit, but for a single value, which is the first
         ends = _c.logical_and(_c.equal(place, count), count > 0.0)
         out = _c.where(ends, last, out)
-    out = out if dtype is None else cast(out, dtype)
+    if dtype is not None:
+        out = cast(_c.floor(out) if stored_dtype(dtype) in _WHOLE else out, dtype)
     return (out, _c.squeeze(step, axis=[at])) if retstep else out
 
 

@@ -68,20 +68,20 @@ abs: Callable[..., Tensor] = rows.absolute
 
 
 @keras_op
-def stop_gradient(x: TensorLike) -> Tensor:
-    """`x`, through which no gradient flows.
+def stop_gradient(variable: TensorLike) -> Tensor:
+    """`variable`, through which no gradient flows.
 
     Args:
-        x: A tensor or array.
+        variable: A tensor or array.
 
     Returns:
-        A tensor of the shape of `x`.
+        A tensor of its shape.
 
     Example:
         >>> float(fastnn.grad(lambda x: x * fastnn.ops.stop_gradient(x))(3.0))
         3.0
     """
-    return _c.stop_gradient(x)
+    return _c.stop_gradient(variable)
 
 
 @keras_op
@@ -406,7 +406,7 @@ def angle(x: TensorLike) -> Tensor:
         array([0.    , 3.1416], dtype=float32)
     """
     x = computed(x, "float32")
-    return _c.where(x < 0.0, math.pi, x * 0.0)
+    return _c.where(x < 0.0, math.pi, _c.where(_c.is_nan(x), x, 0.0))
 
 
 # ---- signs and remainders ----------------------------------------------------------------------

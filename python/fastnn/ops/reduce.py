@@ -157,7 +157,7 @@ def prod(
         >>> fastnn.ops.prod(np.array([2, 3, 4])).numpy()
         np.int32(24)
     """
-    x = computed(x) if dtype is None else cast(x, dtype)
+    x = computed(x if dtype is None else cast(x, dtype))
     if x.dtype == "float32":
         return _c.prod(x, axis=axis, keepdims=keepdims)
     x = cast(x, "int32")

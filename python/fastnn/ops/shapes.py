@@ -361,7 +361,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
                 "  hint: give positions: split(x, [k1, k2], axis)"
             )
         step = size // indices_or_sections
-        cuts = list(range(0, size + 1, step))
+        cuts = [i * step for i in range(indices_or_sections + 1)]
     else:
         cuts = [0, *indices_or_sections, size]
     x = convert_to_tensor(x)

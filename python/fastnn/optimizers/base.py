@@ -312,11 +312,12 @@ class Optimizer(OptimizerState):
             slot.assign(value)
 
     def _clip_gradients(self, gs: list[Any]) -> list[Any]:
-        if self.clipnorm:
+        # A limit that is not above 0 is none, as in Keras: by it gradients would change sign.
+        if self.clipnorm and self.clipnorm > 0:
             return [self._clip_norm([g], self.clipnorm)[0] for g in gs]
-        if self.global_clipnorm:
+        if self.global_clipnorm and self.global_clipnorm > 0:
             return self._clip_norm(gs, self.global_clipnorm)
-        if self.clipvalue:
+        if self.clipvalue and self.clipvalue > 0:
             return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in gs]
         return gs
 

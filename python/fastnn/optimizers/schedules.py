@@ -11,6 +11,7 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.base.absent import answer_missing
+from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import Configurable
 from fastnn.serialization.objects import written
 from fastnn.serialization.registry import Registry
@@ -350,14 +351,15 @@ TABLE = Registry(
 )  # fmt: skip
 
 
-def serialize(schedule: LearningRateSchedule) -> Any:
+def serialize(learning_rate_schedule: LearningRateSchedule) -> Any:
     """A schedule as a config."""
-    return written(schedule)
+    return written(learning_rate_schedule)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The schedule that a config describes."""
-    return TABLE.get(config)
+    with custom_object_scope(custom_objects):
+        return TABLE.get(config)
 
 
 answer_missing(globals())

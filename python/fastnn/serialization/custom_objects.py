@@ -80,11 +80,11 @@ def register_keras_serializable(
 
 
 @hints_arguments
-def get_registered_name(thing: Any) -> str:
+def get_registered_name(obj: Any) -> str:
     """The name that files use for a registered object, or its own name.
 
     Args:
-        thing: A class or function.
+        obj: A class or function.
 
     Returns:
         The name.
@@ -93,7 +93,7 @@ def get_registered_name(thing: Any) -> str:
         >>> fastnn.saving.get_registered_name(fastnn.layers.Dense)
         'Dense'
     """
-    return str(getattr(thing, "_registered_name", thing.__name__))
+    return str(getattr(obj, "_registered_name", obj.__name__))
 
 
 @contextmanager

@@ -173,12 +173,12 @@ def restore(entry: dict[str, Any]) -> Any:
 
 
 @hints_arguments
-def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The layer or model that a config describes.
 
     Args:
         config: What `serialize` gave.
-        objects: Classes and functions by name, for what fastnn does not know.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
 
     Returns:
         A layer or model with fresh weights.
@@ -192,7 +192,7 @@ def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
         'cut'
     """
     if is_keras_entry(config):
-        with custom_object_scope(objects):
+        with custom_object_scope(custom_objects):
             return restore(config)
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise ValueError(
@@ -210,7 +210,7 @@ def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
         for k, v in inner.items()
     }
     name = config.get("registered_name") or config["class_name"]
-    with custom_object_scope(objects):
+    with custom_object_scope(custom_objects):
         return layer_class(name).from_config(inner)
 
 

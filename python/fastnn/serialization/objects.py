@@ -29,11 +29,11 @@ __all__ = [
 
 
 @hints_arguments
-def serialize(thing: Any) -> dict[str, Any]:
+def serialize(layer: Any) -> dict[str, Any]:
     """A layer or model as `{"class_name": …, "config": …}`.
 
     Args:
-        thing: A layer or model.
+        layer: A layer or model.
 
     Returns:
         A dict that JSON holds.
@@ -42,7 +42,7 @@ def serialize(thing: Any) -> dict[str, Any]:
         >>> fastnn.saving.serialize(fastnn.layers.ReLU(name="cut"))["class_name"]
         'ReLU'
     """
-    return written(thing)  # type: ignore[no-any-return]
+    return written(layer)  # type: ignore[no-any-return]
 
 
 def own_config(thing: Any) -> dict[str, Any]:

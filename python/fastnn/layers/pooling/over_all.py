@@ -159,7 +159,7 @@ class GlobalAveragePooling1D(_Average):
         total = ops.sum(x, axis=axis, keepdims=self.keepdims)
         return total / ops.sum(kept, axis=axis, keepdims=self.keepdims)
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """None: there are no steps left."""
         return None
 

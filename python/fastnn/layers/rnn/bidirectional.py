@@ -205,9 +205,9 @@ class Bidirectional(Layer):
         ahead, back = self.forward_layer.states, self.backward_layer.states
         return (*ahead, *back) if ahead and back else None
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """The mask of the steps where sequences are returned."""
-        mask = previous_mask[0] if isinstance(previous_mask, list) else previous_mask
+        mask = mask[0] if isinstance(mask, list) else mask
         mask = mask if self.return_sequences else None
         masks = [mask, mask] if self.merge_mode is None else [mask]
         return masks if len(masks) > 1 or self.return_state else mask

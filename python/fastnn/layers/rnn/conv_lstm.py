@@ -293,9 +293,9 @@ class ConvolvedLSTM(RNN):
         state = (shape[0], *size)
         return (output, state, state) if self.return_state else output
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """The mask of the steps where sequences are returned."""
-        mask = previous_mask if self.return_sequences else None
+        mask = mask if self.return_sequences else None
         return [mask, None, None] if self.return_state else mask
 
     @classmethod

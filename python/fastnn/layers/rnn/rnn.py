@@ -139,9 +139,9 @@ class RNN(Layer):
         ]
         return output, *states
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """The mask of the steps where sequences are returned."""
-        mask = tree.flatten(previous_mask)[0] if previous_mask is not None else None
+        mask = tree.flatten(mask)[0] if mask is not None else None
         mask = mask if self.return_sequences else None
         return [mask, *(None for _ in self.state_size)] if self.return_state else mask
 

@@ -308,7 +308,7 @@ class TokenAndPositionEmbedding(Layer):
         tokens = self.token_embedding.call(inputs)
         return tokens + self.position_embedding.call(tokens, start_index)
 
-    def compute_mask(self, inputs: TensorLike, previous_mask: TensorLike = None) -> TensorLike:
+    def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """True where the token is not 0, with mask_zero."""
         return self.token_embedding.compute_mask(inputs)
 
