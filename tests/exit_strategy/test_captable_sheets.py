@@ -10,6 +10,7 @@ import pytest
 from fastnn.exit_strategy import CapTable
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.faults import in_chinese
 from fastnn.exit_strategy.money.sheet_words import kind_of
 from fastnn.exit_strategy.money.waterfall import Schedule
 from fastnn.exit_strategy.profile.profile import Profile
@@ -463,10 +464,12 @@ def test_the_company_is_no_holder_of_its_own_shares(
         said = refused(tmp_path, text, name_of=company)
         assert "row 6" in said
         assert "is the company itself" in said
+        assert all(in_chinese(line.split("hint: ")[1]) for line in said.splitlines()[1:2])
     pool = EXPORT.replace(",Unissued pool", f"{holder},Unissued pool")
     assert read(tmp_path, pool, name_of=company).pool == 1e5
-    other = EXPORT.replace("Carl,", "Acme Ventures Inc.,")
-    assert read(tmp_path, other, name_of=company).common == 7.5e6
+    for name in ("Acme Ventures Inc.", f"{holder} (person)"):
+        other = EXPORT.replace("Carl,", f"{name},")
+        assert read(tmp_path, other, name_of=company).common == 7.5e6
 
 
 def test_the_company_is_no_holder_in_a_profile() -> None:

@@ -80,7 +80,8 @@ def paper_of(
     if kind != "pool" and is_company(holder, reader.company):
         raise refuse_sheet(
             f"row {number}: {holder!r} is the company itself, which is paid nothing for its shares",
-            "leave out treasury shares, and give options that nobody holds the class unissued pool",
+            "leave out treasury shares, give options that nobody holds the class unissued pool, "
+            "and write a person of that name as Ada Li (person)",
         )
     if is_gone(holder):
         raise refuse_sheet(

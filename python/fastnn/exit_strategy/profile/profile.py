@@ -393,7 +393,10 @@ def _check_holders(reader: Reader, table: CapTable | None) -> None:
     for i, row in enumerate(table.holders):
         if is_company(row.person, reader.company):
             text = f"{row.person!r} is the company itself, which is paid nothing for its shares"
-            hint = "leave treasury shares out of the table, and write pool for ungranted options"
+            hint = (
+                "leave treasury shares out of the table, write pool for ungranted options, and a "
+                "person of that name as Ada Li (person)"
+            )
             reader.fail("EX302", f"cap_table.holders[{i}].person", row.person, text, hint)
 
 
