@@ -461,3 +461,57 @@ def test_numbers_that_branches_and_loops_give_are_tensors():
 def test_the_angle_of_infinities_is_that_of_their_sign():
     x = np.array([np.inf, -np.inf, -2.0, 0.0, np.nan], "float32")
     np.testing.assert_allclose(ops.angle(x).numpy(), np.angle(x), rtol=1e-6)
+
+
+def test_indices_along_an_axis_broadcast_with_the_others():
+    x = np.arange(24.0, dtype="f").reshape(2, 3, 4)
+    for shape, axis in [((1, 2, 4), 1), ((2, 5, 1), 1), ((1, 1, 3), -1), ((3, 1, 1), 0)]:
+        at = np.random.default_rng(0).integers(0, x.shape[axis], shape)
+        got = ops.take_along_axis(x, at, axis=axis).numpy()
+        np.testing.assert_array_equal(got, np.take_along_axis(x, at, axis=axis))
+    one = np.arange(4.0, dtype="f").reshape(1, 4)
+    at = np.array([[0, 3], [2, 1]])
+    got = ops.take_along_axis(one, at, axis=1).numpy()
+    np.testing.assert_array_equal(got, np.take_along_axis(one, at, axis=1))
+    feed = fastnn.Input((3, 4))
+    assert ops.take_along_axis(feed, at[None, :, :1], axis=1).shape == (None, 2, 4)
+
+
+def test_tensors_join_as_flat_ones_without_an_axis():
+    x = np.arange(6).reshape(2, 3)
+    got = ops.concatenate([x, x[:1]], axis=None).numpy()
+    np.testing.assert_array_equal(got, np.concatenate([x, x[:1]], axis=None))
+
+
+def test_a_size_of_minus_one_takes_the_rest_of_an_axis():
+    x = np.arange(12.0, dtype="f").reshape(3, 4)
+    np.testing.assert_array_equal(ops.slice(x, (1, 2), (-1, -1)).numpy(), x[1:, 2:])
+    np.testing.assert_array_equal(ops.slice(x, (-1, 0), (-1, 2)).numpy(), x[-1:, :2])
+    feed = fastnn.Input((4,))
+    assert ops.slice(feed, (0, 1), (-1, -1)).shape == (None, 3)
+    with pytest.raises(fastnn.errors.ShapeError, match=r"slice: shape is -1 for axis 0 .*\n  hint"):
+        ops.slice(feed, (1, 1), (-1, -1))
+
+
+def test_several_classes_are_named_by_the_axis_after_the_batch():
+    named = np.array([[[0], [1], [2]], [[4], [4], [0]]])
+    got = ops.multi_hot(named, 5).numpy()
+    want = np.zeros((2, 1, 5))
+    want[0, 0, :3] = want[1, 0, [4, 0]] = 1
+    np.testing.assert_array_equal(got, want)
+
+
+def test_whole_numbers_between_coordinates_are_rounded():
+    got = ops.image.map_coordinates(np.array([0, 10, 20]), [[0.26, 1.84]], 1, fill_value=3)
+    assert got.dtype == "int32"
+    assert got.tolist() == [3, 18]
+    got = ops.image.map_coordinates(np.array([0, 10, 20]), [[-5.0, 1.6]], 0, fill_value=3)
+    assert got.tolist() == [3, 20]
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, 0), (-1, 4)])
+def test_images_without_pixels_are_refused(size):
+    with pytest.raises(fastnn.errors.ShapeError, match=r"resize: size .*\n  hint"):
+        ops.image.resize(np.zeros((1, 8, 8, 3)), size)
+    with pytest.raises(ValueError, match=r"block_size is 0, wanted .*\n  hint"):
+        ops.depth_to_space(np.zeros((1, 2, 2, 4)), 0)

@@ -14,7 +14,7 @@ from fastnn._core import Tensor
 from fastnn.base.absent import answer_from
 from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import TensorLike, convert_to_tensor
+from fastnn.ops.convert import TensorLike, convert_to_tensor, sizes_of
 from fastnn.ops.families import name_ops
 from fastnn.ops.likeness import ssim
 from fastnn.ops.patches import extract_patches, extract_patches_3d, sobel_edges
@@ -214,6 +214,9 @@ def resize(
         raise ValueError(
             f"`size` must be a tuple of 2 integers. Received: size={size}\n  hint: (224, 224)"
         )
+    size = tuple(sizes_of("resize", size))
+    if 0 in size:
+        raise ShapeError(f"resize: size {size} has no pixels\n  hint: sizes are 1 or more")
     x, first = _last("resize", images, data_format)
     if crop_to_aspect_ratio:
         x = _middle(x, size)

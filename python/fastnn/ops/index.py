@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.arguments import hints_arguments
+from fastnn.base.arguments import hints_arguments, is_whole
 from fastnn.base.typing import DTypeLike
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
@@ -62,7 +62,7 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None)
 
     Args:
         x: A tensor or array.
-        indices: Positions, of the shape of `x` but for `axis`.
+        indices: Positions; its other axes broadcast with those of `x`.
         axis: The axis; None: of the flat array.
 
     Returns:
@@ -74,8 +74,27 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None)
     """
     if axis is None:
         x, indices, axis = reshape(x, (-1,)), reshape(indices, (-1,)), 0
+    x, indices = _along_one_shape(computed(x), cast(indices, "int32"), axis)
     # The row, so that the graph of a model notes the axis: files read it by another default.
-    return rows.take_along_axis(x, cast(indices, "int32"), axis=axis)
+    return rows.take_along_axis(x, indices, axis=axis)
+
+
+def _along_one_shape(x: Tensor, indices: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Both with the same sizes but for one axis, where one of them has 1."""
+    rank = ndim(x)
+    if not is_whole(axis) or ndim(indices) != rank or not -rank <= axis < rank:
+        return x, indices  # the row says what is wrong
+    others = [i for i in range(rank) if i != axis % rank]
+    ones = [(x.shape[i] == 1, indices.shape[i] == 1) for i in others]
+    if all(a == b for a, b in ones):
+        return x, indices
+    wide = {
+        i: shape(indices)[i] if a else shape(x)[i] for i, (a, _) in zip(others, ones, strict=True)
+    }
+    pair = [
+        rows.broadcast_to(t, [wide.get(i, shape(t)[i]) for i in range(rank)]) for t in (x, indices)
+    ]
+    return pair[0], pair[1]
 
 
 @keras_op
@@ -249,10 +268,10 @@ def multi_hot(
     inputs: TensorLike, num_classes: int | None = None, axis: int = -1, dtype: DTypeLike = None,
     sparse: bool = False, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """Ones at all the classes that the last axis of `inputs` names.
+    """Ones at all the classes that the axis after the batch names.
 
     Args:
-        inputs: Class numbers.
+        inputs: Class numbers, (batch, numbers, …) or (numbers,).
         num_classes: The number of classes.
         axis: Where the axis of the classes stands in the result.
         dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
@@ -273,7 +292,7 @@ def multi_hot(
             "  hint: multi_hot(inputs, num_classes)"
         )
     hits = _c.one_hot(cast(inputs, "int32"), num_classes=classes)
-    out = _c.max(hits, axis=-2) if ndim(inputs) else hits
+    out = _c.max(hits, axis=min(1, ndim(inputs) - 1)) if ndim(inputs) else hits
     out = out if axis in (-1, ndim(out) - 1) else moveaxis(out, -1, axis)
     return cast(out, dtype or "float32")
 

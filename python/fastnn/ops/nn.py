@@ -10,7 +10,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_from
-from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.base.arguments import as_number, hints_arguments, is_whole
 from fastnn.base.typing import DTypeLike
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
@@ -566,15 +566,23 @@ def _capped_attention(
     return transpose(_c.matmul(_c.softmax(scores, axis=-1), v), [0, 2, 1, 3])
 
 
-def _blocks(name: str, x: TensorLike, data_format: str | None) -> tuple[Any, bool]:
-    x = computed(x)
+def _blocks(
+    name: str, x: TensorLike, block_size: Any, data_format: str | None
+) -> tuple[Any, int, bool]:
+    """Images, the size of a block, and whether channels come first."""
+    x, block = computed(x), as_number(block_size)
+    if not is_whole(block) or block < 1:
+        raise ValueError(
+            f"{name}: block_size is {block_size!r}, wanted a whole number of at least 1\n"
+            "  hint: block_size=2"
+        )
     form = data_format or image_data_format()
     if x.ndim != 4 or form not in ("channels_last", "channels_first"):
         raise ShapeError(
             f"{name}: shape {x.shape}, data_format {form!r}\n"
             "  hint: (batch, height, width, channels) with 'channels_last'"
         )
-    return x, form == "channels_first"
+    return x, int(block), form == "channels_first"
 
 
 @keras_op
@@ -593,10 +601,9 @@ def depth_to_space(x: TensorLike, block_size: int, data_format: str | None = Non
         >>> fastnn.ops.depth_to_space(np.zeros((1, 2, 2, 4)), 2).shape
         (1, 4, 4, 1)
     """
-    x, first = _blocks("depth_to_space", x, data_format)
+    x, b, first = _blocks("depth_to_space", x, block_size, data_format)
     x = transpose(x, [0, 2, 3, 1]) if first else x
     _, h, w, c = x.shape
-    b = block_size
     if c % (b * b):
         raise ShapeError(
             f"depth_to_space: {c} channels for blocks of {b} x {b}\n  hint: a multiple of {b * b}"
@@ -622,10 +629,9 @@ def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = Non
         >>> fastnn.ops.space_to_depth(np.zeros((1, 4, 4, 1)), 2).shape
         (1, 2, 2, 4)
     """
-    x, first = _blocks("space_to_depth", x, data_format)
+    x, b, first = _blocks("space_to_depth", x, block_size, data_format)
     x = transpose(x, [0, 2, 3, 1]) if first else x
     _, h, w, c = x.shape
-    b = block_size
     if h % b or w % b:
         raise ShapeError(
             f"space_to_depth: {h} x {w} pixels in blocks of {b}\n  hint: multiples of {b}"

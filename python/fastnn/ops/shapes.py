@@ -221,12 +221,12 @@ joined = keras_op(_joined)
 
 
 @hints_arguments
-def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
+def concatenate(xs: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """Tensors joined along an axis, the first unless told.
 
     Args:
         xs: Tensors whose other sizes agree.
-        axis: The axis to join along.
+        axis: The axis to join along; None joins them as flat ones.
 
     Returns:
         A tensor.
@@ -235,6 +235,8 @@ def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
         >>> fastnn.ops.concatenate([np.array([1, 2]), np.array([3])]).numpy()
         array([1, 2, 3], dtype=int32)
     """
+    if axis is None:
+        xs, axis = [reshape(x, (-1,)) for x in xs], 0
     sizes = joined_sizes(xs) if axis in (0, -1) else None
     return joined(xs, axis=axis) if sizes is None else sizes  # type: ignore[return-value]
 

@@ -360,13 +360,14 @@ def map_coordinates(
         fill_value: The number outside for `"constant"`.
 
     Returns:
-        A tensor of the shape of the coordinates.
+        A tensor of the shape of the coordinates; whole numbers, rounded, where `inputs` are.
 
     Example:
         >>> fastnn.ops.image.map_coordinates(np.arange(4.0), [[0.5, 2.0]], 1).numpy()
         array([0.5, 2. ], dtype=float32)
     """
-    x = convert_to_tensor(inputs, "float32")
+    given = convert_to_tensor(inputs)
+    x, fill_value = convert_to_tensor(given, "float32"), float(fill_value)
     points = [convert_to_tensor(c, "float32") for c in coordinates]
     if len(points) != x.ndim:
         raise ShapeError(
@@ -393,8 +394,10 @@ def map_coordinates(
         values = _c.take(flat, at, axis=0)
         return values if fill_mode != "constant" else _c.where(there > 0.5, values, fill_value)
 
+    whole = given.dtype == "int32"
     if order == 0:
-        return element([_nearest(p) for p in points])
+        nearest = element([_nearest(p) for p in points])
+        return cast(nearest, "int32") if whole else nearest
     lows = [_c.floor(p) for p in points]
     total: Any = 0.0
     for corner in range(2**x.ndim):
@@ -405,4 +408,4 @@ def map_coordinates(
             weight = weight * (p - low if high else 1.0 - (p - low))
             places.append(low + float(high))
         total = total + element(places) * weight
-    return total
+    return cast(_c.round(total), "int32") if whole else total

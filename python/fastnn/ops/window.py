@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.arguments import is_whole
+from fastnn.base.arguments import as_number, is_whole
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, sizes_of
 from fastnn.ops.families import name_ops
@@ -40,6 +40,19 @@ def _starts(op: str, start_indices: Any, rank: int) -> list[Any] | Tensor:
     return found
 
 
+def _rest(op: str, size: Any, starts: list[Any] | Tensor, axis: int) -> int | None:
+    """How much of an axis there is from its start on; None for an open axis from 0 on."""
+    start = starts[axis] if isinstance(starts, list) else None
+    if not isinstance(start, int) or (size is None and start != 0):
+        raise ShapeError(
+            f"{op}: shape is -1 for axis {axis} of size {size}, whose start is {start!r}\n"
+            "  hint: -1 needs a start and a size that are known; give the size itself"
+        )
+    if size is None:
+        return None
+    return size - min(max(start + size if start < 0 else start, 0), size)
+
+
 def _chosen(starts: list[Any] | Tensor, axes: list[int]) -> Tensor:
     """The starts of these axes as one int32 tensor."""
     if isinstance(starts, list):
@@ -67,7 +80,8 @@ def slice(
         inputs: tensor of any type.
         start_indices: one start per axis: numbers or int32 scalars, which may be computed; or one
             int32 tensor of them.
-        shape: the window's size along each axis; None takes an open axis whole.
+        shape: the window's size along each axis; -1 takes all from a known start on, None an open
+            axis whole.
         begin: NumPy's lower bounds instead, one per axis.
         end: NumPy's upper bounds.
         step: NumPy's steps.
@@ -86,12 +100,16 @@ def slice(
     if begin is not None:
         return _c.slice(x, begin=begin, end=end, step=step)
     starts = _starts("slice", start_indices, x.ndim)
-    sizes = sizes_of("slice", () if shape is None else shape)
+    given = [] if shape is None else as_number(list(shape))
+    rests = [is_whole(size) and size == -1 for size in given]
+    sizes = sizes_of("slice", [0 if rest else s for s, rest in zip(given, rests, strict=True)])
     if len(sizes) != x.ndim:
         raise ShapeError(
             f"slice: shape is {tuple(sizes)}, wanted one size for each of {x.ndim} axes\n"
             "  hint: shape=x.shape takes all from the starts on"
         )
+    for i in (i for i, rest in enumerate(rests) if rest):
+        sizes[i] = _rest("slice", x.shape[i], starts, i)
     axes = [i for i, size in enumerate(sizes) if size is not None and size != x.shape[i]]
     if not axes:
         return x
