@@ -263,14 +263,15 @@ class WholeNumber(int):
 
 def _beside_tensors(name: str) -> Any:
     """An operator of `WholeNumber`: the core knows plain numbers, and no class made of them."""
-    of_numbers, apply = getattr(int, f"__{name}__"), getattr(operator, f"__{name}__", None)
-    swapped = None if apply else getattr(operator, f"__{name[1:]}__")
+    of_numbers = getattr(int, f"__{name}__")
+    swapped = not hasattr(operator, f"__{name}__")
+    apply = getattr(operator, f"__{name[1:] if swapped else name}__")
 
     def method(self: WholeNumber, other: Any, *modulus: Any) -> Any:
         found = of_numbers(self, other, *modulus)
         if found is not NotImplemented:
             return found
-        return apply(int(self), other) if apply else swapped(other, int(self))
+        return apply(other, int(self)) if swapped else apply(int(self), other)
 
     method.__name__ = method.__qualname__ = f"__{name}__"
     return method
