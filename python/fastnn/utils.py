@@ -362,6 +362,7 @@ def timeseries_dataset_from_array(
     seed: int | None = None,
     start_index: int | None = None,
     end_index: int | None = None,
+    format: str = "tf",
 ) -> Any:
     """Windows of rows as a data set of batches, with the target of each window's first row.
 
@@ -376,6 +377,7 @@ def timeseries_dataset_from_array(
         seed: of that order.
         start_index: rows before it are not used.
         end_index: nor rows from here on.
+        format: "tf", the one kind of data set there is.
 
     Returns:
         A `fastnn.data.Dataset` of windows (batch, sequence_length, …), or of (windows, targets).
@@ -387,8 +389,10 @@ def timeseries_dataset_from_array(
         >>> [(x.tolist(), y.tolist()) for x, y in ds]
         [([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 4.0]], [0.0, 10.0, 20.0, 30.0])]
     """
+    from fastnn.data.folders import check_format
     from fastnn.data.pipeline import Dataset
 
+    check_format(format)
     rows = np.asarray(data)
     first, last = start_index or 0, len(rows) if end_index is None else end_index
     counts = {

@@ -238,6 +238,11 @@ def test_windows_of_a_time_series_are_a_data_set():
     assert len(ds) == 2
     with pytest.raises(ValueError, match=r"no window of 30 rows\n  hint"):
         fastnn.utils.timeseries_dataset_from_array(np.arange(10.0), None, 30)
+    assert (
+        len(fastnn.utils.timeseries_dataset_from_array(np.arange(9.0), None, 3, format="tf")) == 1
+    )
+    with pytest.raises(ValueError, match=r"`format` is 'grain', fastnn has 'tf'\n  hint"):
+        fastnn.utils.timeseries_dataset_from_array(np.arange(9.0), None, 3, format="grain")
 
 
 def test_a_window_has_the_target_of_its_first_row_wherever_windows_begin():

@@ -23,7 +23,7 @@ from fastnn.data.prefetch import gather
 from fastnn.errors import DataError
 
 __all__ = [
-    "check_label_mode", "check_on_error", "class_folders", "files_in",
+    "check_format", "check_label_mode", "check_on_error", "class_folders", "files_in",
     "image_dataset_from_directory", "index_directory", "told_of_broken", "told_of_one_class",
 ]  # fmt: skip
 
@@ -39,6 +39,12 @@ def check_label_mode(label_mode: str | None) -> None:
             '`label_mode` argument must be one of "int", "categorical", "binary", or None. '
             f"Received: label_mode={label_mode}\n  hint: label_mode='int'"
         )
+
+
+def check_format(format: str) -> None:
+    """ValueError for a kind of data set that is not there."""
+    if format != "tf":
+        raise ValueError(f"`format` is {format!r}, fastnn has 'tf'\n  hint: leave format out")
 
 
 def check_on_error(on_error: str) -> str:
@@ -378,8 +384,7 @@ def image_dataset_from_directory(
             f"Argument `interpolation` should be one of {METHODS}. "
             f"Received: interpolation={interpolation}\n  hint: interpolation='bilinear'"
         )
-    if format != "tf":
-        raise ValueError(f"`format` is {format!r}, fastnn has 'tf'\n  hint: leave format out")
+    check_format(format)
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError(
             "Only one of `pad_to_aspect_ratio`, `crop_to_aspect_ratio` can be set to `True`."

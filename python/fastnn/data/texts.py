@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import floatx
-from fastnn.data.folders import _checked_split, check_label_mode, index_directory
+from fastnn.data.folders import _checked_split, check_format, check_label_mode, index_directory
 from fastnn.data.pass_numbers import Passes
 from fastnn.data.pipeline import Dataset
 from fastnn.errors import DataError
@@ -76,8 +76,7 @@ def text_dataset_from_directory(
     check_label_mode(label_mode)
     if labels is None or label_mode is None:
         labels = label_mode = None
-    if format != "tf":
-        raise ValueError(f"`format` is {format!r}, fastnn has 'tf'\n  hint: leave format out")
+    check_format(format)
     _checked_split(validation_split, subset, shuffle, seed)
     if shuffle and seed is None:
         seed = int(np.random.randint(10**6))
