@@ -182,6 +182,8 @@ VC,Series A,2000000,2,Investor
         ("Seed CCPS", "preferred"), ("Preferenciais", "preferred"), ("ADP A", "preferred"),
         ("Actions de préférence A", "preferred"), ("Pre-seed Note", "note"),
         ("Bridge notes", "note"), ("MFN SAFE", "safe"), ("SAFE - MFN", "safe"),
+        ("Vorzugsanteile A", "preferred"), ("Vorzugsaktien der Serie B1", "preferred"),
+        ("Vorzugsgeschäftsanteile", "preferred"), ("Vorzugsaktien Optionen", ""),
         ("BSA-AIR", ""), ("J-KISS型新株予約権", ""), ("CCD", ""), ("ASA", ""), ("A Ordinary", ""),
     ],
 )  # fmt: skip

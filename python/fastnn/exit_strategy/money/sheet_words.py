@@ -170,7 +170,8 @@ _PREFERRED = (
     r"(?:preferred|preference|pref|prefs)(?: (?:stock|shares?))?(?: .{1,12})?|"
     r"(?:种子|天使|pre a|[a-h][0-9+]?)轮?\+?(?:优先股)?|.*优先股.*|.*(?:preferred|preference).*|"
     r"(?:种子|天使|种子天使|战略|pre ?[a-h]|[a-h])\+*[0-9]?轮|シード|.*優先株式?|.*种类株式|"
-    r".*vorzugs(?:aktien?|anteile?)|(?:ações )?preferenciais|.*우선주|"
+    r".*vorzugs(?:geschäfts)?(?:aktien?|anteile?)(?: (?:der )?(?:serie |klasse )?[a-h][0-9]?)?|"
+    r"(?:ações )?preferenciais|.*우선주|"
     r"actions de préférence(?: .{1,12})?|adp(?: [a-h][0-9]?)?|"
     r"(?:(?:pre )?series [a-h][0-9]? |(?:pre )?seed )?(?:c|r|rc|oc)?cps"
 )
