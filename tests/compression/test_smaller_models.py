@@ -319,3 +319,39 @@ def test_shares_out_of_range_are_refused(more):
         compression.prune(model, **{"share": 0.5} | more)
     with pytest.raises(ValueError, match="not built"):
         compression.prune(fastnn.Sequential([layers.Dense(1)]), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("filters", "stored"),
+    [
+        ("hidden_1", ["hidden_1"]),
+        (["hidden_1$", "out"], ["hidden_1", "out"]),
+        (lambda layer: "hidden" in layer.name, ["hidden_1", "hidden_2"]),
+        (None, ["hidden_1", "hidden_2", "out"]),
+    ],
+)
+def test_layers_are_chosen_for_fewer_bits(filters, stored, tmp_path):
+    model = fastnn.Sequential(
+        [fastnn.Input((64,))]
+        + [fastnn.layers.Dense(64, name=name) for name in ("hidden_1", "hidden_2", "out")]
+    )
+    x = np.random.default_rng(0).normal(size=(4, 64)).astype("f")
+    before = model.predict(x, verbose=0)
+    model.quantize("int8", filters=filters)
+    assert [layer.name for layer in model.layers if layer.kernel.dtype == "int8"] == stored
+    after = model.predict(x, verbose=0)
+    assert 0 < np.abs(after - before).max() < 0.2
+    model.save(tmp_path / "m.safetensors")
+    again = fastnn.models.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), after)
+    if filters is not None:
+        model.quantize("bfloat16")  # the others
+        assert {layer.kernel.dtype for layer in model.layers} == {"int8", "bfloat16"}
+
+
+def test_a_filter_that_means_no_layer_is_refused():
+    model = fastnn.Sequential([fastnn.Input((8,)), fastnn.layers.Dense(8, name="only")])
+    with pytest.raises(ValueError, match=r"where filters='dense'\n  hint: layers are called only"):
+        model.quantize("int8", filters="dense")
+    with pytest.raises(TypeError, match=r"filters is 3, wanted .*\n.*hint"):
+        model.quantize("int8", filters=3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -33,7 +33,7 @@ from fastnn.tracing import variables
 from fastnn.tracing.away import bring_home, held
 from fastnn.tracing.call_context import current_call, without_own_name
 from fastnn.tracing.fingerprint import is_ours
-from fastnn.tracing.stored import MODES, weights_in, with_fewer_bits
+from fastnn.tracing.stored import MODES, layer_filter, weights_in, with_fewer_bits
 from fastnn.tracing.variables import current_scope, local as _scopes
 from fastnn.training.inputs import typed_inputs
 from fastnn.training.memory import device_memory
@@ -517,7 +517,11 @@ class Model(StateTree, Trainer, Layer):
             print(shown(f"Saved artifact at '{filepath}'."))
 
     @hints_arguments
-    def quantize(self, mode: str = "int8") -> None:
+    def quantize(
+        self,
+        mode: str = "int8",
+        filters: str | Sequence[str] | Callable[[Any], bool] | None = None,
+    ) -> None:
         """Stores the weights in a quarter or half of the memory, for predictions; in place.
 
         Kernels and tables of embeddings are kept as int8 with a scale for each output (of a table:
@@ -527,10 +531,13 @@ class Model(StateTree, Trainer, Layer):
 
         Args:
             mode: `"int8"` or `"bfloat16"`.
+            filters: Which layers: a regular expression that is searched in their names, several of
+                them, or a function of a layer; None: all that have something to store.
 
         Raises:
             ValueError: The mode is not known, the model is not built, a weight is not finite, or
                 there is nothing left to store.
+            TypeError: `filters` is of another kind.
 
         Example:
             >>> model = fastnn.Sequential([fastnn.Input((64,)), fastnn.layers.Dense(64)])
@@ -545,11 +552,17 @@ class Model(StateTree, Trainer, Layer):
             raise ValueError(
                 f"model {self.name!r} is not built\n  hint: begin it with Input(shape), or call it"
             )
-        places = list(weights_in(self._every_layer()))
+        wanted = layer_filter(filters)
+        places = list(weights_in(layer for layer in self._every_layer() if wanted(layer)))
         if not places:
+            hint = (
+                "a model is quantized once; load the one before to choose another mode"
+                if filters is None
+                else f"layers are called {', '.join(layer.name for layer in self.layers)}"
+            )
             raise ValueError(
-                f"model {self.name!r} has no float32 kernels to store as {mode}\n"
-                "  hint: a model is quantized once; load the one before to choose another mode"
+                f"model {self.name!r} has no float32 kernels to store as {mode}"
+                f"{'' if filters is None else f' where filters={filters!r}'}\n  hint: {hint}"
             )
         for _, _, v in places:
             if not np.isfinite(np.asarray(v)).all():

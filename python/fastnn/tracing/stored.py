@@ -5,7 +5,8 @@ Depends on `variables`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.tracing.variables import Variable
 
-__all__ = ["MODES", "StoredVariable", "stored_weights", "weights_in", "with_fewer_bits"]
+__all__ = [
+    "MODES", "StoredVariable", "layer_filter", "stored_weights", "weights_in", "with_fewer_bits",
+]  # fmt: skip
 
 #: The types that weights may be stored as.
 MODES = ("int8", "bfloat16")
@@ -49,6 +52,21 @@ def _restored_stored(array: Any, dtype: str, name: str, state: dict[str, Any]) -
     made = StoredVariable(array, dtype=dtype, trainable=False, name=name)
     made.__dict__.update(state)
     return made
+
+
+def layer_filter(filters: Any) -> Callable[[Any], bool]:
+    """Whether a layer is meant: by regular expressions for its name, or by a function."""
+    if filters is None:
+        return lambda layer: True
+    if callable(filters):
+        return filters  # type: ignore[no-any-return]
+    patterns = [filters] if isinstance(filters, str) else filters
+    if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) for p in patterns):
+        raise TypeError(
+            f"filters is {filters!r}, wanted a regular expression for names of layers, several of "
+            "them, or a function of a layer\n  hint: filters='dense_1'"
+        )
+    return lambda layer: any(re.search(pattern, layer.name) for pattern in patterns)
 
 
 def weights_in(layers: Any) -> Iterator[tuple[Any, str, Variable]]:
