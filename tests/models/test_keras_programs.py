@@ -389,5 +389,11 @@ def test_arguments_have_the_names_that_keras_gives_them():
     assert keras.losses.deserialize(name="mse") is keras.losses.mean_squared_error
     assert keras.saving.get_registered_name(obj=layers.Dense) == "Dense"
     assert float(keras.ops.stop_gradient(variable=3.0)) == 3.0
+    packed = keras.utils.pack_x_y_sample_weight(1, 2, sample_weight=3)
+    assert packed == (1, 2, 3)
+    for kind in (keras.optimizers.Adam, keras.optimizers.Nadam):
+        optimizer = kind()
+        optimizer.build(var_list=[tf.Variable([1.0])])
+        assert optimizer.built
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     assert keras.models.model_from_json(json_string=model.to_json()).count_params() == 3

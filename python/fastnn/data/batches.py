@@ -62,7 +62,7 @@ def unpack(data: Any) -> tuple[Any, Any, Any]:
 
 
 @hints_arguments
-def pack(x: Any, y: Any = None, weights: Any = None) -> Any:
+def pack(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
     """What `unpack_x_y_sample_weight` takes apart: (x, y, weights) without what is None.
 
     x alone stays as it is, unless it is a list or tuple itself.
@@ -70,18 +70,18 @@ def pack(x: Any, y: Any = None, weights: Any = None) -> Any:
     Args:
         x: Inputs.
         y: Labels.
-        weights: Sample weights.
+        sample_weight: Sample weights.
 
     Returns:
-        x, (x, y) or (x, y, weights).
+        x, (x, y) or (x, y, sample_weight).
 
     Example:
         >>> fastnn.utils.pack_x_y_sample_weight(1, 2)
         (1, 2)
     """
-    if y is None and weights is None:
+    if y is None and sample_weight is None:
         return (x,) if isinstance(x, list | tuple) else x
-    return (x, y) if weights is None else (x, y, weights)
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
 class ArrayData:

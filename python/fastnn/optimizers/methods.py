@@ -287,11 +287,11 @@ class Nadam(Optimizer):
         super().__init__(learning_rate, **kwargs)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def build(self, variables: Any) -> None:
+    def build(self, var_list: Any) -> None:
         """Slots and the product of the momentum schedule."""
         if not self._extra:
             self._u_product = self._own(1.0, "u_product")
-        super().build(variables)
+        super().build(var_list)
 
     def update_all(self, gs: list[Any], vs: list[Variable], rate: Any) -> None:
         """Steps every variable after moving the momentum schedule."""

@@ -131,11 +131,11 @@ class OptimizerState(Configurable):
 
     # ---- state ---------------------------------------------------------------------------------
 
-    def build(self, variables: Iterable[Variable]) -> None:
+    def build(self, var_list: Iterable[Variable]) -> None:
         """Makes the state for variables; those already known keep theirs.
 
         Args:
-            variables: The variables to be trained.
+            var_list: The variables to be trained.
 
         Example:
             >>> optimizer = fastnn.optimizers.Adam()
@@ -143,7 +143,7 @@ class OptimizerState(Configurable):
             >>> len(optimizer.variables)
             4
         """
-        new = [v for v in variables if v not in self._slots]
+        new = [v for v in var_list if v not in self._slots]
         for v in new:
             self._trainable.append(v)
             if self.use_ema:
