@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("onnx", reason="needs the `onnx` extra", minversion="1.16")
 pytest.importorskip("onnxruntime", reason="needs onnxruntime to compare with")
 
+import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -529,3 +530,55 @@ def test_whole_numbers_are_reduced_to_whole_ones(op):
     want = ReferenceEvaluator(made).run(None, {"x": small})[0]
     np.testing.assert_array_equal(model.predict(small, verbose=0), want)
     np.testing.assert_array_equal(model(small), want)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_places_of_maxima_are_compiled(order, ceil, tmp_path):
+    node = helper.make_node(
+        "MaxPool", ["x"], ["y", "i"], kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 0],
+        ceil_mode=ceil, storage_order=order,
+    )  # fmt: skip
+    cast = helper.make_node("Cast", ["i"], ["z"], to=TensorProto.INT32)
+    outputs = [("y", F, ["n", 2, None, None]), ("z", TensorProto.INT32, ["n", 2, None, None])]
+    made = proto([node, cast], [("x", F, ["n", 2, 6, 7])], outputs)
+    x = np.round(floats(3, 2, 6, 7))  # with equal numbers: the first of them counts
+    want = runtime(made, {"x": x})
+    model = fastnn.onnx.load(made.SerializeToString())
+    for got in (model(x), model.predict(x, verbose=0)):
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[1], want[1])
+    model.export(tmp_path / "again.onnx")
+    got = runtime(onnx.load(tmp_path / "again.onnx"), {"x": x})
+    np.testing.assert_array_equal(got[1], want[1])
+
+
+def test_maxima_go_back_to_their_places_in_predict():
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p", "i"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("MaxUnpool", ["p", "i"], ["y"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    made = proto(nodes, [("x", F, ["n", 2, 6, 8])], [("y", F, ["n", 2, 6, 8])])
+    x = floats(3, 2, 6, 8)
+    model = fastnn.onnx.load(made.SerializeToString())
+    np.testing.assert_array_equal(model.predict(x, verbose=0), runtime(made, {"x": x})[0])
+
+
+def test_blocks_are_added_up_where_they_lie_and_train(tmp_path):
+    node = helper.make_node(
+        "Col2Im", ["m", "size", "block"], ["y"], strides=[2, 1], dilations=[1, 2], pads=[1, 0, 0, 2]
+    )
+    scale = helper.make_node("Mul", ["x", "s"], ["m"])
+    arrays = {"size": np.array([5, 6]), "block": np.array([3, 2]), "s": floats(12, 1)}
+    made = proto([scale, node], [("x", F, ["n", 12, 12])], [("y", F, ["n", 2, 5, 6])], arrays, 18)
+    x = floats(3, 12, 12)
+    want = runtime(made, {"x": x})[0]
+    model = fastnn.onnx.load(made.SerializeToString())
+    np.testing.assert_allclose(model(x), want, atol=1e-5)
+    np.testing.assert_allclose(model.predict(x, verbose=0), want, atol=1e-5)
+    model.export(tmp_path / "again.onnx")
+    again = runtime(onnx.load(tmp_path / "again.onnx"), {"x": x})[0]
+    np.testing.assert_allclose(again, want, atol=1e-5)
+    model.compile("adam", "mse")
+    losses = model.fit(x, want * 0, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]

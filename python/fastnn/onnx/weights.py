@@ -26,7 +26,7 @@ _SETTINGS: dict[str, tuple[int, ...] | None] = {
     "QGemm": None, "QLinearAdd": None, "QLinearMul": None, "QLinearAveragePool": None,
     "QLinearConcat": None, "QLinearGlobalAveragePool": None, "QLinearLeakyRelu": None,
     "QLinearSigmoid": None, "QLinearSoftmax": None, "DynamicQuantizeLSTM": (8, 9, 10, 11),
-    "Det": None, "TensorScatter": None, "Col2Im": None, "Bernoulli": None,
+    "Det": None, "TensorScatter": None, "Col2Im": (1, 2), "Bernoulli": None,
 }  # fmt: skip
 #: Inputs that a training step of the file's own program would move, and gradients do not.
 _STATISTICS = {"BatchNormalization": (3, 4)}

@@ -345,36 +345,10 @@ def _reverse_sequence(c: Call, x: Any, lengths: Any) -> Any:
     return like(turned(tensor(x)), x)
 
 
-def _col2im(c: Call, x: Any, image: Any, block: Any) -> Any:
-    sizes, kernel = c.list(image, "image_shape"), c.list(block, "block_shape")
-    rank = len(sizes)
-    pads = c.ints("pads", [0] * 2 * rank)
-    strides, dilations = c.ints("strides", [1] * rank), c.ints("dilations", [1] * rank)
-    whole = [n + a + b for n, a, b in zip(sizes, pads[:rank], pads[rank:], strict=True)]
-    c.check(whole)
-    steps = [
-        (w - d * (k - 1) - 1) // s + 1
-        for w, k, s, d in zip(whole, kernel, strides, dilations, strict=True)
-    ]
-    a = c.host(x, "input")
-    n, depth = a.shape[0], a.shape[1] // math.prod(kernel)
-    blocks = a.reshape(n, depth, *kernel, *steps)
-    out = np.zeros((n, depth, *whole), a.dtype)
-    for at in np.ndindex(*kernel):
-        places = tuple(
-            slice(i * d, i * d + s * m, s)
-            for i, d, s, m in zip(at, dilations, strides, steps, strict=True)
-        )
-        out[(slice(None), slice(None), *places)] += blocks[(slice(None), slice(None), *at)]
-    cut = tuple(slice(a, a + m) for a, m in zip(pads[:rank], sizes, strict=True))
-    found = out[(slice(None), slice(None), *cut)]
-    return found if is_known(x) else tensor(found)
-
-
 OPS: dict[str, Op] = {
     "Reshape": _reshape, "Flatten": _flatten, "Transpose": _transpose, "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze, "Concat": _concat, "Split": _split, "Slice": _slice,
     "Expand": _expand, "Tile": _tile, "Shape": _shape, "Size": _size, "Pad": _pad,
     "Trilu": _trilu, "DepthToSpace": _depth_to_space, "SpaceToDepth": _space_to_depth,
-    "CenterCropPad": _center_crop_pad, "ReverseSequence": _reverse_sequence, "Col2Im": _col2im,
+    "CenterCropPad": _center_crop_pad, "ReverseSequence": _reverse_sequence,
 }  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Dim
-from fastnn.onnx.values import Call, is_known, like, ndim, shape, tensor
+from fastnn.onnx.values import Call, host, is_known, like, ndim, shape, tensor, traced
 from fastnn.ops import rows
 
 __all__ = ["OPS", "channels_first", "channels_last", "convolve"]
@@ -179,6 +179,28 @@ def _conv_transpose(c: Call, x: Any, w: Any, bias: Any = None) -> Any:
     return like(_biased(y, bias), x)
 
 
+def _col2im(c: Call, x: Any, image: Any, block: Any) -> Any:
+    """Blocks added up where they lie: a transposed convolution that spreads each value alone."""
+    sizes, kernel = c.list(image, "image_shape"), c.list(block, "block_shape")
+    rank, taps = len(sizes), math.prod(kernel)
+    pads = c.ints("pads", [0] * 2 * rank)
+    strides, dilations = c.ints("strides", [1] * rank), c.ints("dilations", [1] * rank)
+    whole = [n + a + b for n, a, b in zip(sizes, pads[:rank], pads[rank:], strict=True)]
+    c.check(whole)
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    steps = [(w - span) // s + 1 for w, span, s in zip(whole, spans, strides, strict=True)]
+    depth = shape(x)[1] // taps
+    spread = np.tile(np.eye(taps, dtype=np.float32).reshape(taps, 1, *kernel),
+                     (depth, 1, *[1] * rank))  # fmt: skip
+    covered = [(m - 1) * s + span for m, s, span in zip(steps, strides, spans, strict=True)]
+    y = rows.conv_input_grad(
+        channels_last(ops.reshape(tensor(x), [shape(x)[0], depth * taps, *steps])),
+        ops.transpose(tensor(spread), [*range(2, rank + 2), 1, 0]), size=covered,
+        strides=strides, dilation=dilations, groups=depth,
+    )  # fmt: skip
+    return like(_fitted(channels_first(y), covered, pads[:rank], sizes), x)
+
+
 def _fitted(y: Any, whole: list[Any], starts: list[int], lengths: list[Any]) -> Any:
     """What lies from `starts` on, so many places of it; zeros where nothing was."""
     pads, cut = [(0, 0), (0, 0)], [slice(None), slice(None)]
@@ -215,8 +237,12 @@ def _max_pool(c: Call, x: Any) -> Any:
 
 def _max_with_places(c: Call, x: Any, at: Window, ceil: bool) -> Any:
     """Values, and where in the flattened input they stand."""
-    a = c.host(x, "X")
+    if at.is_open:
+        raise c.wrong("places of maxima over an axis of open size", "give it as a number")
     places = at.places(ceil)
+    if traced(x):
+        return _traced_places(c, x, at, places)
+    a = host(x)
     numbers = np.arange(a.size).reshape(a.shape)
     if c.attr("storage_order", 0):
         inner = a.shape[2:]
@@ -230,6 +256,31 @@ def _max_with_places(c: Call, x: Any, at: Window, ceil: bool) -> Any:
             itertools.product(*(range(k) for k in at.kernel))]  # fmt: skip
     index = np.take_along_axis(np.stack(seen), which[None], 0)[0].astype(np.int64)
     return (found.astype(a.dtype) if is_known(x) else tensor(found)), index
+
+
+def _traced_places(c: Call, x: Any, at: Window, places: list[int]) -> Any:
+    count, channels, *sizes = shape(x)
+    area = math.prod(sizes)
+    order = np.arange(area)
+    order = order.reshape(sizes[::-1]).T if c.attr("storage_order", 0) else order.reshape(sizes)
+    found, where = None, None
+    for part, tap in zip(
+        at.slices(x, -math.inf, places),
+        itertools.product(*(range(k) for k in at.kernel)),
+        strict=True,
+    ):
+        here = tensor(_slices_of(at, order[None, None], places, tap).astype(np.int32))
+        better = True if found is None else part > found  # the first of equal ones stays
+        if found is None:
+            where = here + ops.cast(ops.zeros_like(part), "int32")
+        else:
+            where = ops.where(better, here, where)
+        found = part if found is None else ops.where(better, part, found)
+    lead = ops.reshape(ops.iota(count), [-1, 1]) * channels + ops.reshape(
+        ops.iota(channels), [1, -1]
+    )
+    lead = ops.reshape(lead, [count, channels, *[1] * len(sizes)]) * area
+    return found, where + lead
 
 
 def _slices_of(at: Window, numbers: Any, places: list[int], tap: Any) -> Any:
@@ -303,18 +354,28 @@ def _global_lp(c: Call, x: Any) -> Any:
 
 
 def _max_unpool(c: Call, x: Any, indices: Any, sizes: Any = None) -> Any:
-    a, at = c.host(x, "X"), c.host(indices, "I")
-    axes = a.ndim - 2
+    axes = ndim(x) - 2
     kernel, strides = c.ints("kernel_shape"), c.ints("strides", [1] * axes)
     pads = c.ints("pads", [0] * 2 * axes)
     natural = [
         (n - 1) * s + k - p - q
-        for n, s, k, p, q in zip(a.shape[2:], strides, kernel, pads[:axes], pads[axes:],
+        for n, s, k, p, q in zip(shape(x)[2:], strides, kernel, pads[:axes], pads[axes:],
                                  strict=True)
     ]  # fmt: skip
-    inferred = [*a.shape[:2], *natural]
+    inferred = [*shape(x)[:2], *natural]
     wanted = inferred if sizes is None else c.list(sizes, "output_shape")
     c.check(wanted)
+    if traced(x) or traced(indices):
+        t = ops.reshape(tensor(x), [-1])
+        places = ops.reshape(ops.cast(tensor(indices), "int32"), [-1, 1])
+        flat = ops.scatter(places, t, [math.prod(inferred[1:]) * inferred[0]])
+        y = ops.reshape(flat, inferred)
+        if [str(d) for d in wanted] == [str(d) for d in inferred]:
+            return y
+        more = [(0, 0) if i < 2 else (0, n - m) for i, (n, m) in
+                enumerate(zip(wanted, inferred, strict=True))]  # fmt: skip
+        return ops.pad(y, more)
+    a, at = host(x), host(indices)
     out = np.zeros(math.prod(inferred), a.dtype)
     out[at.reshape(-1)] = a.reshape(-1)
     out = out.reshape(inferred)
@@ -329,4 +390,5 @@ OPS: dict[str, Op] = {
     "Conv": _conv, "ConvTranspose": _conv_transpose, "MaxPool": _max_pool,
     "AveragePool": _average_pool, "LpPool": _lp_pool, "GlobalAveragePool": _global(ops.mean),
     "GlobalMaxPool": _global(ops.max), "GlobalLpPool": _global_lp, "MaxUnpool": _max_unpool,
+    "Col2Im": _col2im,
 }  # fmt: skip
