@@ -216,3 +216,22 @@ def test_a_size_stays_a_number():
     places = tf.range(size)
     causal = places[:, None] >= places - size + 3
     assert causal.numpy().tolist() == np.tri(3, dtype=bool).tolist()
+
+
+class CausalMask(tf.layers.Layer):
+    """A mask for each sample, whose number is joined to a shape."""
+
+    def call(self, inputs):
+        sizes = tf.shape(inputs)
+        places = tf.range(sizes[1])
+        mask = tf.reshape(places[:, None] >= places, [1, sizes[1], sizes[1]])
+        ones = tf.constant([1, 1], dtype=tf.int32)
+        return tf.tile(mask, tf.concat([tf.expand_dims(sizes[0], -1), ones], 0))
+
+
+def test_an_open_batch_is_joined_to_a_shape():
+    x, layer = np.ones((3, 2), np.float32), CausalMask()
+    wanted = np.broadcast_to(np.tri(2, dtype=bool), (3, 2, 2))
+    inputs = tf.Input((2,))
+    for call in (layer, tf.function(layer), tf.Model(inputs, layer(inputs))):
+        np.testing.assert_array_equal(call(x), wanted)

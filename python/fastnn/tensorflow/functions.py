@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import ops
-from fastnn._core import Tensor, tensor
+from fastnn._core import Dim, Tensor, tensor
 from fastnn.base.tensors import TYPES, DType as DType, NarrowType, TensorShape, asked_type
 from fastnn.base.text import TextArray, as_text
 from fastnn.base.tree import flatten
@@ -237,7 +237,8 @@ def constant(
 
 def _shaped(name: str, x: TensorLike, *args: Any, **kwargs: Any) -> Any:
     """A function of shapes that `ops` and NumPy have alike; text is an array of NumPy's."""
-    x = ops.convert_to_tensor(x)
+    # An open size stays one: what it becomes can be part of a shape.
+    x = x if x.__class__ is Dim else ops.convert_to_tensor(x)
     return getattr(np if isinstance(x, np.ndarray) else ops, name)(x, *args, **kwargs)
 
 
