@@ -94,3 +94,15 @@ def test_a_metric_may_call_its_false_negatives_fn():
     model.compile(K.optimizers.SGD(0.0), "mse", metrics=[Misses()])
     history = model.fit(X, np.array([[1.0], [0.0], [2.0], [0.0]]), epochs=2, verbose=0)
     assert history.history["misses"] == [2.0, 2.0]
+
+
+def test_a_further_compile_keeps_the_loss_and_the_metrics_that_it_does_not_give():
+    x, y = np.ones((4, 2), "f"), np.full((4, 1), 3.0, "f")
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.compile(K.optimizers.SGD(0.0))
+    assert model.fit(x, y, verbose=0).history == {"loss": [1.0], "mae": [1.0]}
+    model.compile("sgd", "mae")
+    assert model.evaluate(x, y + 1.0, verbose=0) == [2.0, 2.0]
+    model.compile("sgd", metrics=[])
+    assert model.evaluate(x, y + 1.0, verbose=0) == 2.0
