@@ -373,24 +373,30 @@ class RandomElasticTransform(ImageLayer):
         """Which images are changed."""
         if not training or self.scale[1] == 0 or self.factor[1] == 0:
             return None
-        count, height, width = self._batch(data)
+        count, _, _ = self._batch(data)
         seed = self._drawn_from(seed)
         chance = between((count,), self.factor, seed)
         apply = between((count,), (0, 1), seed) < chance
-        moves = elastic_moves(
+        return {"apply_transform": apply, "moves": self._moves(data, seed)}
+
+    def _moves(self, data: TensorLike, seed: Any) -> Tensor:
+        count, height, width = self._batch(data)
+        moves: Tensor = elastic_moves(
             random.normal((count, height, width, 2), seed=seed),
             alpha=0.1 * self.scale[1] * max(height, width),
             sigma=0.05 * self.scale[1] * min(height, width),
         )
-        return {"apply_transform": apply, "moves": moves}
+        return moves
 
     def _pulled(
         self, images: TensorLike, transformation: Transformation, interpolation: str
     ) -> Any:
+        moves = transformation.get("moves")
+        if moves is None:  # Keras's says the seed alone
+            moves = self._moves(images, self._drawn_from(transformation.get("seed")))
         pulled = displaced(
-            images, transformation["moves"], interpolation, self.fill_mode, self.fill_value,
-            self.data_format,
-        )  # fmt: skip
+            images, moves, interpolation, self.fill_mode, self.fill_value, self.data_format
+        )
         return self._chosen(transformation["apply_transform"], pulled, images)
 
     def transform_images(
