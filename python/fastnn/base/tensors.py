@@ -267,14 +267,18 @@ def _beside_tensors(name: str) -> Any:
     swapped = not hasattr(operator, f"__{name}__")
     apply = getattr(operator, f"__{name[1:] if swapped else name}__")
 
-    def method(self: WholeNumber, other: Any, *modulus: Any) -> Any:
-        found = of_numbers(self, other, *modulus)
+    def method(self: WholeNumber, other: Any) -> Any:
+        found = of_numbers(self, other)
         if found is not NotImplemented:
             return found
         return apply(other, int(self)) if swapped else apply(int(self), other)
 
-    method.__name__ = method.__qualname__ = f"__{name}__"
-    return method
+    def power(self: WholeNumber, other: Any, mod: Any = None) -> Any:
+        return method(self, other) if mod is None else of_numbers(self, other, mod)
+
+    made = power if name in ("pow", "rpow") else method
+    made.__name__ = made.__qualname__ = f"__{name}__"
+    return made
 
 
 for _name in (
