@@ -175,6 +175,25 @@ def test_an_empty_generator():
         net().fit(iter([]))
 
 
+@pytest.mark.parametrize("batches", [3, 4])
+def test_a_generator_that_has_ended_ends_the_training(batches):
+    seen = []
+    model = net()
+    model.compile("sgd", "mse", metrics=["mae"])
+    hooks = fastnn.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(epoch),
+        on_train_end=lambda logs: seen.append("end"),
+    )
+    with pytest.warns(UserWarning, match="x ") as told:  # one may say that an epoch was cut short
+        run = model.fit(
+            iter([(X, Y)] * batches), steps_per_epoch=2, epochs=9, callbacks=[hooks], verbose=0
+        )
+    assert "x had no more batches in epoch" in str(told[-1].message)
+    assert len(run.history["loss"]) == len(run.epoch) >= 2
+    assert seen == [*run.epoch, "end"]
+    assert model.optimizer.iterations.numpy() >= batches
+
+
 def test_a_generator_that_runs_out_or_raises_leaves_the_model_usable():
     model = net()
     with pytest.warns(UserWarning, match="x ran out after 2 of 5 batches in epoch 1"):

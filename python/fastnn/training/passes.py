@@ -77,8 +77,15 @@ def warn_of_few(name: str, done: int, steps: int | None) -> None:
         )
 
 
-def warn_of_end(done: int, steps: int, epoch: int) -> None:
-    """Says that an epoch of training got fewer batches than it was to have."""
+def warn_of_end(done: int, steps: int | None, epoch: int) -> None:
+    """Says that an epoch of training got fewer batches than it was to have, or none."""
+    if done == 0:
+        warnings.warn(
+            f"x had no more batches in epoch {epoch + 1}; the training ends there. Give a "
+            "generator that does not end with steps_per_epoch, or data that can be read again.",
+            stacklevel=5,
+        )
+        return
     warnings.warn(
         f"x ran out after {done} of {steps} batches in epoch {epoch + 1}; as in Keras, an iterator "
         "that has ended gives its first two batches again in each epoch. Give a generator that "
