@@ -39,9 +39,7 @@ class StateTree:
             array([0.], dtype=float32)
         """
         if value_format not in FORMATS:
-            raise ValueError(
-                f"get_state_tree: {unknown_name('value_format', value_format, FORMATS)}"
-            )
+            raise unknown_name("value_format of get_state_tree", value_format, FORMATS)
         return {
             kind: _nested(variables, value_format)
             for kind, variables in self._variables_by_kind().items()
@@ -76,7 +74,7 @@ class StateTree:
         found: list[tuple[Any, Any]] = []
         for kind, values in state_tree.items():
             if kind not in kinds:
-                raise ValueError(f"set_state_tree: {unknown_name('kind', kind, kinds)}")
+                raise unknown_name("kind of set_state_tree", kind, kinds)
             if kind == "optimizer_variables":
                 if optimizer is None:
                     continue
@@ -87,9 +85,7 @@ class StateTree:
                 if path not in known:
                     if kind == "metrics_variables":
                         continue
-                    raise ValueError(
-                        f"set_state_tree: {unknown_name(f'path in {kind}', path, known)}"
-                    )
+                    raise unknown_name(f"path in {kind} of set_state_tree", path, known)
                 found.append((known[path], value))
         for variable, value in found:
             variable.assign(value)

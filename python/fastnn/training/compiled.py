@@ -70,7 +70,8 @@ class Compiled(Tracing):
         **unknown: Any,
     ) -> None:
         """Chooses optimiser, loss and metrics for `fit` and `evaluate`; unknown names are refused
-        here. A further call keeps the loss, and the metrics, that it does not give.
+        here. A further call without a loss keeps the one before, and its metrics unless others are
+        given; with a loss it has the metrics that it gives.
 
         Args:
             optimizer: An `Optimizer`, or its name such as `"adam"`.
@@ -114,12 +115,11 @@ class Compiled(Tracing):
             choice.look_for(placed)
         self._compiled_device = placed
         self.optimizer = optimizers.get(optimizer)
-        # As in Keras: what a further call leaves out stays.
-        before = self._compile_config or {}
         if loss is None:
+            before = self._compile_config or {}
             loss, loss_weights = before.get("loss"), before.get("loss_weights")
-        if metrics is None and weighted_metrics is None:
-            metrics, weighted_metrics = before.get("metrics"), before.get("weighted_metrics")
+            if metrics is None and weighted_metrics is None:
+                metrics, weighted_metrics = before.get("metrics"), before.get("weighted_metrics")
         self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
         self._compiled_metrics = CompiledMetrics(
             metrics, weighted_metrics, getattr(self, "output_names", None), self._compiled_loss
