@@ -20,11 +20,10 @@ from fastnn.training.inputs import check_labels, fit_inputs, weigh_by_class
 from fastnn.training.program import Logs, Program, flat_logs, keeping, underway
 from fastnn.training.ranks import Ranks
 
-__all__ = ["NoBatches", "agree", "eager_step", "logs_of_all", "python_epoch"]
+__all__ = ["NO_BATCHES", "agree", "eager_step", "logs_of_all", "python_epoch"]
 
-
-class NoBatches(DataError):
-    """An epoch for which there are no data."""
+#: What is said of an epoch for which there are no data.
+NO_BATCHES = "x yielded no batches"
 
 
 def python_epoch(
@@ -126,7 +125,7 @@ def _batch_by_batch(
         # The run was cut off after the last batch of the epoch: only its values are missing.
         program = _go_on(model, kind, source._prepare(passed), sums)
     elif done == first:
-        raise NoBatches("x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch")
+        raise DataError(f"{NO_BATCHES}\n  hint: give a fresh generator, or steps_per_epoch")
     if ranks is not None:
         with ranks.totals(keep=True):
             return logs_of_all(model, ranks, logs if program is None else program.read()), done

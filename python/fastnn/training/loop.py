@@ -29,7 +29,7 @@ from fastnn.display.reporter import Reporter
 from fastnn.losses.targets import targets_of
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.ranks import is_first
-from fastnn.training.batches import NoBatches, python_epoch
+from fastnn.training.batches import NO_BATCHES, python_epoch
 from fastnn.training.inputs import check_labels
 from fastnn.training.passes import batches_of, endless_batches, warn_of_end
 from fastnn.training.program import Logs, Program, keeping, underway
@@ -432,7 +432,7 @@ class Fit:
                     self._resumed(first, data), self.ranks, ahead,
                 )  # fmt: skip
             except Exception as error:
-                if isinstance(error, NoBatches) and epoch > model._initial_epoch:
+                if str(error).startswith(NO_BATCHES) and epoch > model._initial_epoch:
                     warn_of_end(0, self.steps, epoch)  # what was trained is kept
                     break
                 error.add_note(f"  in epoch {epoch + 1}")
