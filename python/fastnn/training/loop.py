@@ -26,6 +26,7 @@ from fastnn.callbacks import CallbackList, History, LambdaCallback
 from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.devices import choice
 from fastnn.display.reporter import Reporter
+from fastnn.errors import DataError
 from fastnn.losses.targets import targets_of
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.ranks import is_first
@@ -432,7 +433,8 @@ class Fit:
                     self._resumed(first, data), self.ranks, ahead,
                 )  # fmt: skip
             except Exception as error:
-                if str(error).startswith(NO_BATCHES) and epoch > model._initial_epoch:
+                ended = isinstance(error, DataError) and str(error).startswith(NO_BATCHES)
+                if ended and epoch > model._initial_epoch:
                     warn_of_end(0, self.steps, epoch)  # what was trained is kept
                     break
                 error.add_note(f"  in epoch {epoch + 1}")
