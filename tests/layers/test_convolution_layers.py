@@ -155,6 +155,19 @@ def test_steps_that_are_masked_do_not_count_in_the_mean():
     assert masked(x).numpy().tolist() == [[3.0]]
 
 
+def test_a_mean_of_no_steps_is_zero():
+    x = np.array([[[2.0], [4.0]], [[0.0], [0.0]]])
+    for layout, values in (("channels_last", x), ("channels_first", x.transpose(0, 2, 1))):
+        layer = layers.GlobalAveragePooling1D(layout)
+        means = layer(values, mask=np.array([[True, True], [False, False]]))
+        assert means.numpy().tolist() == [[3.0], [0.0]]
+    padded = fastnn.Sequential(
+        [fastnn.Input((2, 1)), layers.Masking(), layers.GlobalAveragePooling1D(), layers.Dense(1)]
+    )
+    padded.compile("sgd", "mse")
+    assert np.isfinite(padded.fit(x, np.ones((2, 1)), verbose=0).history["loss"]).all()
+
+
 @pytest.mark.parametrize("shape", [(None, None, 3), (12, None, 3)])
 def test_images_of_any_size_share_a_model(shape):
     model = fastnn.Sequential(

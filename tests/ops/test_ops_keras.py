@@ -463,6 +463,11 @@ def test_the_angle_of_infinities_is_that_of_their_sign():
     np.testing.assert_allclose(ops.angle(x).numpy(), np.angle(x), rtol=1e-6)
 
 
+def test_a_length_with_an_infinite_side_is_infinite():
+    x, y = np.array([np.inf, np.nan, -np.inf, np.nan, 3]), np.array([np.nan, -np.inf, np.inf, 1, 4])
+    np.testing.assert_array_equal(fastnn.ops.hypot(x, y).numpy(), np.hypot(x, y).astype("float32"))
+
+
 def test_indices_along_an_axis_broadcast_with_the_others():
     x = np.arange(24.0, dtype="f").reshape(2, 3, 4)
     for shape, axis in [((1, 2, 4), 1), ((2, 5, 1), 1), ((1, 1, 3), -1), ((3, 1, 1), 0)]:

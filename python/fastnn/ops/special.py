@@ -211,6 +211,8 @@ def sinc(x: TensorLike) -> Tensor:
 def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The length of the vector (x1, x2), without overflow on the way.
 
+    It is infinite where one of the two is, also beside a NaN, as in NumPy.
+
     Args:
         x1: A tensor or array.
         x2: A tensor or array that broadcasts with `x1`.
@@ -226,7 +228,8 @@ def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
     high, low = _c.maximum(a, b), _c.minimum(a, b)
     plain = _c.logical_or(_c.equal(high, 0.0), _c.is_inf(high))
     ratio = _c.where(plain, 0.0, low / _c.where(plain, 1.0, high))
-    return high * _c.sqrt(1.0 + ratio * ratio)
+    length = high * _c.sqrt(1.0 + ratio * ratio)
+    return _c.where(_c.logical_or(_c.is_inf(a), _c.is_inf(b)), np.inf, length)
 
 
 # ---- hyperbolas ------------------------------------------------------------------------------

@@ -127,6 +127,8 @@ class GlobalMaxPooling3D(_Max):
 class GlobalAveragePooling1D(_Average):
     """The mean of all positions of sequences, channel by channel. A mask leaves steps out.
 
+    A sequence of which the mask leaves no step gives zeros.
+
     Shapes: (n, steps, channels) -> (n, channels), or
     (n, 1, channels) with `keepdims`.
 
@@ -157,7 +159,8 @@ class GlobalAveragePooling1D(_Average):
         kept = ops.cast(ops.expand_dims(mask, 3 - axis), "float32")
         x = ops.where(ops.cast(kept, "bool"), inputs, 0.0)
         total = ops.sum(x, axis=axis, keepdims=self.keepdims)
-        return total / ops.sum(kept, axis=axis, keepdims=self.keepdims)
+        count = ops.sum(kept, axis=axis, keepdims=self.keepdims)
+        return total / ops.maximum(count, 1.0)  # zeros, not NaN, where no step is left
 
     def compute_mask(self, inputs: TensorLike, mask: TensorLike = None) -> TensorLike:
         """None: there are no steps left."""
