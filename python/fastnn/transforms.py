@@ -35,7 +35,7 @@ from fastnn.tracing.variables import (
     structure_version,
 )
 
-__all__ = ["KEPT_PROGRAMS", "Traced", "grad", "jit", "value_and_grad"]
+__all__ = ["KEPT_PROGRAMS", "Traced", "as_leaf", "grad", "jit", "value_and_grad"]
 
 #: How many programs a transformed function keeps, the most recently used ones.
 KEPT_PROGRAMS = 64
@@ -109,7 +109,7 @@ class Traced:
         leaf: Callable[[Any], Any] | None = None,
     ) -> None:
         """Traces nothing yet."""
-        self.f, self.transform, self.leaf = f, transform, leaf or _arrays
+        self.f, self.transform, self.leaf = f, transform, leaf or as_leaf
         self.placements = choice.Placements(KEPT_PROGRAMS)
         self.programs: Recent = Recent(KEPT_PROGRAMS)
         # Tensors or arrays in, one tensor out: found without looking through nested arguments.
@@ -219,7 +219,8 @@ class Traced:
         return _core.Function(feeds, outputs, scope.updates()), out, fixed, scope.tables
 
 
-def _arrays(x: Any) -> Any:
+def as_leaf(x: Any) -> Any:
+    """Arrays and numbers as tensors, which are inputs of a program; anything else as it is."""
     return _core.tensor(x) if _is_array(x) and not isinstance(x, Tensor) else x
 
 

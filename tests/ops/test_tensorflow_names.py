@@ -160,6 +160,46 @@ def test_a_function_that_reads_values_runs_as_written_and_says_so():
     assert float(f(tf.constant(-3.0))) == -3.0
 
 
+def test_numbers_of_python_are_constants_of_a_function(rng):
+    x = rng.normal(size=(2, 4, 9)).astype("f")
+    kinds = []
+
+    @tf.function
+    def channel(x, i):
+        kinds.append(type(i))
+        return x[:, 1:-1, i]
+
+    # More choices than programs are kept at first, and the first ones again.
+    for i in (*range(9), 0, 1):
+        np.testing.assert_array_equal(channel(x, i), x[:, 1:-1, i])
+    assert kinds.count(int) == 9
+
+    assert tf.function(lambda n: tf.zeros((n, 3)))(4).shape == (4, 3)
+    assert float(tf.function(lambda x, n=3: sum(x + i for i in range(n)))(1.0, n=4)) == 10.0
+    with pytest.raises(KeyError):
+        tf.function(lambda x, n: {1: x}[n])(x, 2)
+
+
+def test_numbers_of_many_steps_are_inputs_of_one_program():
+    traces = []
+
+    @tf.function
+    def scaled(x, step):
+        traces.append(type(step))
+        return x * step
+
+    assert [float(scaled(2.0, step)) for step in range(40)] == [2.0 * s for s in range(40)]
+    assert len(traces) < 10
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
+    def halved(x):
+        traces.append(x)
+        return x / 2
+
+    assert float(halved(3.0)) == 1.5
+    assert tf.is_tensor(traces[-1])
+
+
 def test_data_sets_batch_shuffle_map_and_train(rng):
     x, y = rng.normal(size=(100, 4)).astype("f"), rng.normal(size=100).astype("f")
     ds = tf.data.Dataset.from_tensor_slices((x, y))
@@ -349,6 +389,8 @@ ABSENT = [
     ("import fastnn as t; t.io.parse_single_example", AttributeError, "TFRecord"),
     ("import fastnn as t; t.distribute.TPUStrategy", AttributeError, "cores of one machine"),
     ("import fastnn as t; t.data.TFRecordDataset", AttributeError, "TFRecord"),
+    ("import fastnn as t; t.io.TFRecordWriter", AttributeError, "TFRecord.*\n  hint: numpy"),
+    ("import fastnn as t; t.io.TFRecordOptions", AttributeError, "TFRecord.*\n  hint: numpy"),
     ("import fastnn as t; t.frobnicate", AttributeError, "lists what there is"),
 ]
 

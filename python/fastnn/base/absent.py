@@ -34,6 +34,11 @@ _FILES = ("only its own files are written", "model.save('m.keras') or model.save
 _QUANTIZERS = ("there are no quantizer objects", "model.quantize('int8'), or 'bfloat16'")
 _ONE_DEVICE = ("fastnn computes on the cores of one machine", "leave it out: all cores are used")
 
+_RECORDS = (
+    "TFRecord files are not read or written",
+    "numpy.save and numpy.load, pandas.read_csv, or fastnn.data.Dataset.from_generator",
+)
+
 _WRAPPED = (
     "this wrapper of older Keras and scikeras is now keras.wrappers.SKLearn…",
     "fastnn.wrappers.SKLearnClassifier(model=build, fit_kwargs={'epochs': 10}), or "
@@ -84,15 +89,16 @@ ABSENT: dict[str, tuple[str, str]] = {
     "saved_model": ("SavedModels are not written or read", _FILES[1]),
     "lite": ("TensorFlow Lite files are not written", "the Rust crate predicts without Python"),
     "export": _FILES,
-    "train.*Example*": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
-    "train.*Feature*": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
-    "train.*List": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
+    "train.*Example*": _RECORDS,
+    "train.*Feature*": _RECORDS,
+    "train.*List": _RECORDS,
     "train.ExponentialMovingAverage": (
         "means of weights are kept by the optimizer", "fastnn.optimizers.Adam(use_ema=True)",
     ),
     "train.*Optimizer": ("programs of TensorFlow 1 do not run", "fastnn.optimizers"),
-    "io.parse_*example": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
-    "io.*Feature": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
+    "io.TFRecord*": _RECORDS, "io.tf_record*": _RECORDS, "python_io": _RECORDS,
+    "io.parse_*example": _RECORDS,
+    "io.*Feature": _RECORDS,
     "sparse.*": ("only the elements and their places are kept", "tf.sparse.to_dense(x)"),
     "summary.trace*": ("there is no profiler of TensorFlow", "fastnn.profile(model, x)"),
     "ragged": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
@@ -125,7 +131,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "tpu": _ONE_DEVICE, "TPUStrategy": _ONE_DEVICE,
     "distribute.*": _ONE_DEVICE,
     "distribution.*": _ONE_DEVICE,
-    "data.TFRecordDataset": ("TFRecord files are not read", "numpy.load, or a generator"),
+    "data.TFRecordDataset": _RECORDS,
     "data.experimental.*": ("it is not part of fastnn", "fastnn.data.Dataset has its methods"),
     "models.Model": ("it is at the top", "fastnn.Model"),
     "optimizers.MultiOptimizer": (

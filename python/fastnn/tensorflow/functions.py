@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +18,13 @@ from fastnn import ops
 from fastnn._core import Dim, Tensor, tensor
 from fastnn.base.tensors import TYPES, DType as DType, NarrowType, TensorShape, asked_type
 from fastnn.base.text import TextArray, as_text
-from fastnn.base.tree import flatten
 from fastnn.base.typing import Axis, DTypeLike, TensorLike
 from fastnn.config import stored_dtype
 from fastnn.data.specs import TensorSpec
-from fastnn.errors import DataError, TraceError
+from fastnn.errors import DataError
 from fastnn.namespaces import TENSORFLOW_OPS
 from fastnn.tensorflow.checks import debugging
+from fastnn.tensorflow.compiled import executing_eagerly as executing_eagerly, function as function
 from fastnn.tensorflow.host import (
     Module as Module,
     TensorArray as TensorArray,
@@ -89,7 +88,6 @@ from fastnn.tensorflow.windows import dropout as dropout
 from fastnn.tracing.own_gradients import custom_gradient as custom_gradient
 from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.tape import GradientTape
-from fastnn.transforms import jit
 
 __all__ = ["GradientTape", "TensorShape", "TensorSpec", "at_top", "function"]
 
@@ -450,14 +448,6 @@ def is_tensor(x: object) -> bool:
     return ops.is_tensor(x)
 
 
-def executing_eagerly() -> bool:
-    """True outside traced steps."""
-    from fastnn.tracing.variables import current_scope
-
-    scope = current_scope()
-    return scope is None or scope.eager
-
-
 def print_(*args: Any, **kwargs: Any) -> None:
     """Prints values; while a step is traced their shapes."""
     kwargs.pop("output_stream", None)
@@ -471,56 +461,6 @@ def group(*_: Any, **__: Any) -> None:
 
 
 no_op = group
-
-
-def _reads_text(values: Iterable[Any]) -> bool:
-    """Whether there is text among arguments, which no tensor holds and no trace."""
-    nests = (list, tuple, dict)
-    leaves = [x for v in values for x in (flatten(v) if v.__class__ in nests else (v,))]
-    return TextArray in map(type, leaves)
-
-
-def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """`func` compiled as by `fastnn.jit`; one that reads values while it is traced runs as written.
-
-    `input_signature`, `jit_compile` and the other options of TensorFlow are taken and not needed.
-    """
-    known = {
-        "input_signature", "autograph", "jit_compile", "reduce_retracing", "experimental_compile",
-        "experimental_relax_shapes", "experimental_implements", "experimental_attributes",
-        "experimental_autograph_options", "experimental_follow_type_hints",
-    }  # fmt: skip
-    if set(options) - known:
-        raise TypeError(
-            f"function got {', '.join(sorted(set(options) - known))}\n  hint: input_signature=[...]"
-        )
-    if func is None:
-        return lambda f: function(f, **options)
-    compiled = jit(func)
-    eager: list[str] = []
-
-    @functools.wraps(func)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if eager or _reads_text(args) or _reads_text(kwargs.values()):
-            return func(*args, **kwargs)
-        try:
-            return compiled(*args, **kwargs)
-        except TraceError as error:
-            if not executing_eagerly():
-                raise
-            eager.append(str(error))
-            name = getattr(func, "__name__", "the function")
-            warnings.warn(
-                f"{name} reads values while it is traced, so it runs uncompiled: "
-                f"{str(error).splitlines()[0]}",
-                stacklevel=2,
-            )
-            return func(*args, **kwargs)
-
-    call.python_function = func  # type: ignore[attr-defined]
-    # One function serves all shapes and types.
-    call.get_concrete_function = lambda *_, **__: call  # type: ignore[attr-defined]
-    return call
 
 
 # ---- what `tf.nn` and `tf.linalg` have beside -------------------------------------------------
