@@ -286,3 +286,24 @@ def test_a_key_that_stands_twice_in_json_is_refused_wherever_json_is_read(tmp_pa
     for read in (load_criteria, load_gates, read_ocf, Profile.from_file):
         with pytest.raises(ExitError, match="EX121 common: the field is given twice"):
             read(path)
+
+
+@pytest.mark.parametrize("head", ["", "field,value\n", "Acme Inc,\n\n"])
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_batch_of_one_company_in_two_columns_is_that_company(
+    tmp_path: Path, head: str, mark: str
+) -> None:
+    upright = tmp_path / "one.csv"
+    lines = [f"{key},{value}\n" for key, value in flat().items()]
+    upright.write_text("".join((head, *lines)).replace(",", mark), encoding="utf-8")
+    result = evaluate_many(upright, draws=100, workers=1)
+    across = evaluate_many(write(tmp_path / "row.csv", [flat()]), draws=100, workers=1)
+    assert scores(result) == scores(across)
+    assert any("one company" in text for text in result.remarks)
+
+
+def test_companies_side_by_side_are_refused_with_how_to_write_them(tmp_path: Path) -> None:
+    file = tmp_path / "two.csv"
+    file.write_text("field,A,B\nname,A,B\nas_of,2026-11-01,2026-11-01\n", encoding="utf-8")
+    with pytest.raises(ExitError, match="several companies have a row each"):
+        evaluate_many(file, draws=100, workers=1)

@@ -579,3 +579,78 @@ def test_a_class_of_a_profile_named_by_its_term_needs_it_too() -> None:
             Profile.from_dict({**COMPANY, "cap_table": table})
         row[term] = value
         Profile.from_dict({**COMPANY, "cap_table": table})
+
+
+_LONG = "Holder,Class,Shares,Price\nAda,Common,6000000,\nFund,Series A Preferred,2000000,2.5\n"
+_WIDE = "Holder,Common,Series A Preferred\nAda,6000000,\nFund,,2000000\nPrice per share,,2.5\n"
+
+
+@pytest.mark.parametrize("body", [_LONG, _WIDE])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Pro forma,,,",
+        "Acme Inc. Pro-Forma Cap Table",
+        "Projected,after Series B",
+        "2026年预计股权结构",
+    ],
+)
+def test_a_table_whose_title_says_that_it_is_planned_is_refused(
+    tmp_path: Path, title: str, body: str
+) -> None:
+    told = refused(tmp_path, f"{title}\n\n{body}", founders=["Ada"])
+    assert "of the table" in told
+    assert "delete the remark" in told
+    named = read(tmp_path, f"{title}\n{body}", founders=["Ada"], name_of=title.split(",")[0])
+    assert named.common == 6e6  # the company is called so
+
+
+@pytest.mark.parametrize("body", [_LONG, _WIDE])
+@pytest.mark.parametrize(
+    ("title", "other"),
+    [
+        ("As of,2025-12-31", True),
+        ("Acme cap table as of December 31 2025", True),
+        ("Stand: 30.10.2026", True),
+        ("截至日期,2025年12月31日", True),
+        ("As of 03/04/2026", True),
+        ("As of 01/11/2026", False),
+        ("As of Nov 1 2026", False),
+        ("截至2026年11月1日止", False),
+        ("Acme cap table", False),
+    ],
+)
+def test_a_table_of_another_day_than_the_figures_says_so(
+    tmp_path: Path, title: str, other: bool, body: str
+) -> None:
+    table = read(tmp_path, f"{title}\n{body}", founders=["Ada"])
+    assert ("sheet_as_of" in table.told) is other
+
+
+def test_letters_behind_a_class_are_those_of_its_kind() -> None:
+    for name, kind in (("Common (CS)", "common"), ("普通股（CS）", "common"),
+                       ("Series A Preferred (PA)", "preferred"), ("Series A (PA)", "preferred"),
+                       ("Series Seed (PS1)", "preferred"), ("Common (RSU)", ""),
+                       ("Common (CW)", ""), ("Common (PA)", ""),
+                       ("Series A (SO)", "")):  # fmt: skip
+        assert kind_of(name)[0] == kind, name
+
+
+def test_an_export_with_letters_behind_its_classes_is_read(tmp_path: Path) -> None:
+    text = _LONG.replace("Common", "Common (CS)").replace("Preferred", "Preferred (PA)")
+    table = read(tmp_path, text, founders=["Ada"])
+    assert (table.common, table.classes[0].invested) == (6e6, 5e6)
+    told = refused(tmp_path, _WIDE.replace("Common", "Common (RSU)"), founders=["Ada"])
+    assert "RSU" in told
+
+
+@pytest.mark.parametrize(
+    "name", ["Series A Preferred (2x)", "Series A Preferred 1.5x", "A轮优先股（2倍）"]
+)
+def test_a_multiple_in_the_name_of_a_class_needs_its_term(tmp_path: Path, name: str) -> None:
+    text = _LONG.replace("Series A Preferred", name)
+    assert "multiple" in refused(tmp_path, text, founders=["Ada"])
+    table = read(tmp_path, text, founders=["Ada"], classes=[{"name": name, "multiple": 2}])
+    assert table.classes[0].multiple == 2
+    once = _LONG.replace("Series A Preferred", "Series A Preferred 1x")
+    assert read(tmp_path, once, founders=["Ada"]).classes[0].multiple == 1

@@ -16,6 +16,7 @@ from fastnn.exit_strategy.records import dataclass
 from .errors import ExitError, Issue
 from .reading.delimited import check_twice, count_rows, open_csv
 from .reading.files import home
+from .reading.upright import upright_file
 from .reading.workbooks import SUFFIXES, open_workbook
 
 __all__ = ["Source", "open_source", "pyarrow_rooms"]
@@ -43,6 +44,10 @@ def open_source(source: Any, encoding: str | None, chunk: int) -> Source:
         path = home(source)
         suffix = path.suffix.lower()
         if suffix in (".csv", ".tsv", ".txt"):
+            one = upright_file(path, encoding)
+            if one is not None:
+                remark = "read as one company, a field a row"
+                return Source(iter((one,)), 1, str(path), (remark,))
             total = count_rows(path, encoding)
             made = open_csv(path, encoding)
             return Source(iter(made.rows), total, str(path), made.remarks, made.close)

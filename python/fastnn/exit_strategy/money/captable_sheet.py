@@ -32,6 +32,7 @@ from .sheet_checks import (
     refuse_sheet,
 )
 from .sheet_rows import CLASS_TERMS, NOTHING, PAPER_TERMS, numbers_of, paper_of, with_unit
+from .sheet_titles import check_titles
 from .sheet_wide import read_wide, wide_header
 from .sheet_words import column_of, kind_of, plain_words, says_of_itself
 from .terms import COMMON, FOUNDERS
@@ -82,6 +83,7 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
     paid: dict[str, float] = {}
     if found is not None:
         top, columns = found
+        titled = check_titles(grid, top, reader)
         _check_columns(columns, grid[top][1])
         split = {
             k: (words.partition(" ")[0], words.partition(" ")[2]) for k, words in columns.items()
@@ -95,6 +97,7 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
         if wide is None:
             text = f"{path} has no row of column names with a holder, a class and shares"
             raise refuse_sheet(text, HOW)
+        titled = check_titles(grid, wide[0], reader)
         _check_width(path, grid, wide[0])
         fields = {k: (c.field, c.unit) for k, c in wide[1].items()}
         check_remarks(grid, wide[0], fields, reader.currency, rows_of_money=True)
@@ -108,7 +111,7 @@ def read_sheet(data: Mapping[str, Any], reader: Reader) -> tuple[dict[str, Any],
     check_parts(rows, parts)
     given = _given(data)
     days = (*_settle_days(rows), *_days_differ(rows, given))
-    told = ("sheet_terms", *days, *_prices_differ(rows))
+    told = ("sheet_terms", *titled, *days, *_prices_differ(rows))
     return _merged(_papers(rows, paid, given), data), told
 
 

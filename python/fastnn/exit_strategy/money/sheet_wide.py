@@ -153,8 +153,12 @@ def _bare(text: str) -> tuple[str, str]:
     if not found:
         return words, ""
     unit = unit_of(found[2])
-    if unit or plain_words(found[2]) in ("股", "shares") or re.fullmatch(_LETTERS, found[2]):
+    if unit or plain_words(found[2]) in ("股", "shares"):
         return found[1], unit
+    if re.fullmatch(_LETTERS, found[2]):
+        kind = kind_of(found[1])[0]
+        if kind != "common" or kind_of(words)[0] == kind:  # Common (RSU) is no common stock
+            return found[1], unit
     return words, ""
 
 

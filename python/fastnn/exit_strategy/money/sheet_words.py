@@ -249,12 +249,19 @@ _SAYS_ITSELF = {
     "participation": r"(?<!non )\bparticipating\b|(?<![不非无])参与",
     "dividend_rate": r"(?<!non )\bcumulative\b|(?<![不非无])累[积计]",
 }
+#: "2x", "1.5x", "2倍" in a class's name; "1x" is what is taken anyhow.
+_TIMES = (
+    r"(?<![\d.,])(?!1(?:[.,]0+)?\s?[x×倍])(?:\d+(?:[.,]\d+)?\s?[x×](?![a-z0-9])"
+    r"|(?:\d+(?:[.,]\d+)?|[两二三四五])\s?倍)"
+)
 
 
 def says_of_itself(name: str) -> list[str]:
     """The terms that a class's name says something of: "Series A Participating Preferred"."""
     plain = plain_words(name)
-    return [term for term, shape in _SAYS_ITSELF.items() if re.search(shape, plain)]
+    found = [term for term, shape in _SAYS_ITSELF.items() if re.search(shape, plain)]
+    times = re.search(_TIMES, unicodedata.normalize("NFKC", name).casefold())
+    return [*found, "multiple"] if times else found
 
 
 def is_company(holder: str, company: str | None) -> bool:
@@ -314,11 +321,24 @@ def unit_of(text: str) -> str:
     return ""
 
 
+#: How exports abbreviate a class behind its name; (SO), (CW) or (RSU) is another paper.
+_LETTERS = {
+    "common": r"C(?!W|SO|O$)[A-Z]{1,2}|OS|ORD",
+    "preferred": r"[PS](?![OW]|AR|AF)[A-Z]{1,2}",
+}
+
+
 def kind_of(text: str) -> tuple[str, str]:
     """Return what a class name stands for ("" when it cannot be told) and what it is said of.
 
-    The second is the class that warrants are for, or "pre", "post" or "mfn" of a SAFE.
+    The second is the class that warrants are for, or "pre", "post" or "mfn" of a SAFE. Letters in
+    brackets behind the name count where they are those of its kind: "Common (CS)".
     """
+    lettered = re.fullmatch(r"(.+?)\s*[(（]([A-Z]{2,3})[0-9]?[)）]", str(text).strip())
+    if lettered:
+        kind, about = kind_of(lettered[1])
+        if re.fullmatch(_LETTERS.get(kind, ""), lettered[2]):
+            return kind, about
     plain = plain_words(
         text.replace("(", " ").replace(")", " ").replace("（", " ").replace("）", " ")
     )

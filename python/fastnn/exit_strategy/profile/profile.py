@@ -360,6 +360,7 @@ def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
         reader.currency = PARSERS[row.kind](reader, row, raw["currency"])
         del issues[before:]  # reported once, in field order, below
     values = _read_fields(reader, raw)
+    reader.as_of = values.get("as_of")
     profile = _read_tables(reader, raw, values)
     check_together(reader, values)
     if issues or profile is None:

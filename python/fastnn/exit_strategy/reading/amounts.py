@@ -101,7 +101,7 @@ def read_amount(
             raise AmountError(f"expected a number, got {shown}", EXAMPLE)
         decimal = mark or decimal
         if decimal is None:
-            decimal = _east_asian_mark(found["num"], found["post"], currency, shown)
+            decimal = _east_asian_mark(found["num"], found["post"], currency, shown, large)
         number = _digits(found["num"].rstrip(" "), decimal, large, shown)
         pre, mid, minus = found["pre"].strip(), found["mid"].strip(), found["minus"]
         if pre and mid:
@@ -234,18 +234,25 @@ def _count(text: str) -> int:
 _EAST_ASIAN = re.compile("[千万萬亿億円圆元만억원]")
 
 
-#: Currencies of countries where 1,0000 may be ten thousand.
+#: Currencies of countries that also group digits by fours.
 _MYRIADS = frozenset(("CNY", "HKD", "JPY", "KRW", "TWD"))
 
 
-def _east_asian_mark(number: str, post: str, own: str | None, shown: str) -> str | None:
-    """The decimal mark of "3,000" in 3,000万: a comma before three digits groups there."""
+def _east_asian_mark(
+    number: str, post: str, own: str | None, shown: str, large: bool
+) -> str | None:
+    """The decimal mark of "3,000" in 3,000万: a comma before three digits groups there.
+
+    A comma before four digits or more may be a slip of grouping anywhere: 1,0000.
+    """
     number = number.strip()
-    if own in _MYRIADS and re.fullmatch(r"[1-9][0-9]{0,3}(?:,[0-9]{4})+", number):
+    fours = own in _MYRIADS and re.fullmatch(r"[1-9][0-9]{0,3}(?:,[0-9]{4})+", number)
+    if fours or (large and re.fullmatch(r"[1-9][0-9]*,[0-9]{4,}", number)):
         whole, part = number.replace(",", ""), number.replace(",", ".")
         raise AmountError(
             f"{shown} is {whole} to some and {part} to others",
-            "write the digits without groups, or group them by threes",
+            "write the digits without groups, group them by threes, or state the mark: "
+            'decimal = ","',
             two_ways=True,
         )
     if not _EAST_ASIAN.search(post):

@@ -51,7 +51,7 @@ class Reader:
     """What the parsers share: issues found so far, today's date, the profile's currency.
 
     `decimal` is the decimal mark of numbers written as text, None when it is not stated; `company`
-    the name of the company.
+    the name of the company, `as_of` the day its figures are of.
     """
 
     issues: list[Issue]
@@ -60,6 +60,7 @@ class Reader:
     rates: Rates | None = None
     decimal: str | None = None
     company: str | None = None
+    as_of: dt.date | None = None
 
     def fail(self, code: str, field: str, value: object, message: str, hint: str) -> None:
         """Append one issue."""

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
 from .delimited import KNOWN, SEPARATORS, field_name
+from .files import check_encoding, read_bytes
 from .remarks import CHANGES, remarked
 
-__all__ = ["check_names", "is_above", "is_upright", "upright_text"]
+__all__ = ["check_names", "is_above", "is_upright", "upright_file", "upright_text"]
+
+_LONGEST = 2**18  # bytes; no company has more to say
 
 #: What stands above the two columns.
 _ABOVE = (
@@ -66,13 +70,25 @@ def upright_text(text: str, where: str) -> Mapping[str, str] | None:
     return None
 
 
+def upright_file(path: str | Path, encoding: str | None) -> Mapping[str, str] | None:
+    """Return the company of a CSV file in two columns, as `upright_text` does of its text."""
+    data = read_bytes(path, _LONGEST + 1, head=True)
+    if len(data) > _LONGEST:
+        return None
+    found = check_encoding(data, str(path), encoding)
+    return upright_text(data.decode(found, errors="surrogateescape"), str(path))
+
+
 def _pairs(rows: Sequence[Sequence[str]], where: str) -> Mapping[str, str]:
     out: dict[str, str] = {}
     names: list[str] = []
     for number, row in enumerate(rows, 1):
         if any(row[2:]):
             text = f"row {number} of {where} has {len(row)} cells, and a field has one value"
-            hint = "put values with the separator in them into quotation marks"
+            hint = (
+                "put values with the separator in them into quotation marks; several companies "
+                "have a row each below the names of the fields"
+            )
             raise ExitError(Issue("EX114", "", text, hint))
         first, value = (*row, "", "")[:2]
         name = field_name(first)
