@@ -520,3 +520,13 @@ def test_images_without_pixels_are_refused(size):
         ops.image.resize(np.zeros((1, 8, 8, 3)), size)
     with pytest.raises(ValueError, match=r"block_size is 0, wanted .*\n  hint"):
         ops.depth_to_space(np.zeros((1, 2, 2, 4)), 0)
+
+
+def test_argpartition_without_an_axis_is_of_all_elements():
+    x = np.array([[3.0, 1.0, 2.0], [9.0, 0.0, 5.0]], np.float32)
+    found = ops.argpartition(x, 2, axis=None).numpy()
+    assert found.shape == (6,)
+    assert sorted(found[:2]) == [1, 4]
+    assert found[2] == 2
+    with pytest.raises(ValueError, match="kth is 6 of 6 elements"):
+        ops.argpartition(x, 6, axis=None)

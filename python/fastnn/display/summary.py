@@ -36,9 +36,6 @@ class Layout:
 
 def summary(model: Any, layout: Layout) -> str:
     """Layers, output shapes and weights as a boxed table with totals."""
-    if not model.built:
-        return f'Model: "{escaped(model.name)}" is not built yet.\n' \
-               "  hint: start it with Input(shape=...), call build, or fit it first."  # fmt: skip
     connected = model.model_kind == "functional" and _branches(model)
     columns = ["Layer (type)", "Output Shape", "Param #"]
     columns += ["Connected to"] if connected else []
@@ -49,7 +46,10 @@ def summary(model: Any, layout: Layout) -> str:
         f'Model: "{escaped(model.name)}"',
         *_table(columns, _rows(model, layout, connected), sizes),
     ]
-    return "\n".join([*lines, *_totals(model), *layout.memory])
+    unbuilt = [] if model.built else [
+        "  hint: not built yet: start it with Input(shape=...), call build, or fit it first."
+    ]  # fmt: skip
+    return "\n".join([*lines, *_totals(model), *layout.memory, *unbuilt])
 
 
 def _sizes(layout: Layout, connected: bool) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 from fastnn import ops
 from fastnn.base import tree
 from fastnn.errors import DataError
+from fastnn.layers.base.call import note_path
 from fastnn.layers.base.config import config_of, constructor
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.input_layer import InputLayer
@@ -68,6 +69,7 @@ class Functional(Model):
                 "  hint: give each layer its own name="
             )
         self.built = True
+        note_path(self)
 
     def _listed_layers(self) -> list[Layer]:
         return [op for op in self._layer_graph.operations if isinstance(op, Layer)]
@@ -81,6 +83,11 @@ class Functional(Model):
             for layer in super()._sublayers():
                 if id(layer) not in seen:
                     yield layer
+
+    @property
+    def operations(self) -> list[Any]:
+        """Layers, and the ops that were called between them, from input to output."""
+        return list(self._layer_graph.operations)
 
     @property
     def inputs(self) -> list[KerasTensor]:

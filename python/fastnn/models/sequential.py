@@ -12,6 +12,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED, unique_name
 from fastnn.errors import ShapeError
+from fastnn.layers.base.call import note_path
 from fastnn.layers.base.config import accepted, config_of, constructor
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import Lambda
@@ -65,6 +66,9 @@ class Sequential(Model):
         #: Inner shapes that were tried on a model which took its input shape from data.
         self._tried: dict[Any, bool] | None = None
         if layers is not None:
+            if isinstance(layers, Iterator):  # read once: a copy is made from the layers
+                layers = list(layers)
+                self._init_arguments = ((), {})
             for layer in layers if isinstance(layers, list | tuple) else [layers]:
                 self._append(layer)
             self._rebuild()
@@ -160,6 +164,7 @@ class Sequential(Model):
         x = start.output
         inputs = x
         with self._own_scope():
+            note_path(self)
             for layer in self._stack:
                 if layer is not start:
                     x = layer(x)

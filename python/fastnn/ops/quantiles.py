@@ -245,21 +245,23 @@ def nanmedian(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
 
 
 @keras_op
-def argpartition(x: TensorLike, kth: int, axis: int = -1) -> Tensor:
+def argpartition(x: TensorLike, kth: int, axis: int | None = -1) -> Tensor:
     """Positions with the kth smallest at its place, smaller ones before: the sorted order.
 
     Args:
         x: A tensor or array.
         kth: The place whose element is as in the sorted order.
-        axis: The axis along which is partitioned.
+        axis: The axis along which is partitioned; None: all elements as one row.
 
     Returns:
-        Positions, an int32 tensor of the shape of `x`.
+        Positions, an int32 tensor of the shape of `x`; one row of them when `axis` is None.
 
     Example:
         >>> fastnn.ops.argpartition(np.array([3.0, 1.0, 2.0]), 1).numpy()
         array([1, 2, 0], dtype=int32)
     """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), -1
     n = shape(x)[place("argpartition", axis, shape(x))]
     if isinstance(n, int) and not -n <= kth < n:
         raise ValueError(f"argpartition: kth is {kth} of {n} elements\n  hint: below {n}")

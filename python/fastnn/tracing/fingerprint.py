@@ -42,12 +42,12 @@ TRACES = frozenset(
 )
 #: Attributes that the library sets as it runs, and that no trace depends on.
 UNTRACED = TRACES | frozenset(
-    "_build_config _building _compile_config _fits _given_name _functional _given_input_shape"
-    " _init_arguments _given_batch_size"
+    "_build_config _building _built_path _compile_config _fits _given_name _functional"
+    " _given_input_shape _init_arguments _given_batch_size"
     " _initial_epoch _layer_graph _losses _masks_lost _set_in_calls _call_nodes"
     " _auto_reason _auto_rows _compiled_device _sources_read _resumed _shuffle_seed _tried built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
-    " run_eagerly stop_evaluating stop_predicting stop_training".split()
+    " run_eagerly jit_compile stop_evaluating stop_predicting stop_training".split()
 )
 _PLAIN = frozenset((bool, int, str, bytes, complex, types.NoneType))
 _DEPTH = 6

@@ -1,4 +1,5 @@
-"""The functions that files and pickles may name between layers: a closed table.
+"""The functions that files and pickles may name between layers: a closed table. And initialisers
+by the names that variables are made with.
 
 The modules that hold them enter them when they are imported. Depends on `lazy`.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 from fastnn.base.lazy import load
 
-__all__ = ["enter_ops", "known_ops"]
+__all__ = ["enter_ops", "initializer_named", "known_ops"]
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -32,3 +33,8 @@ def known_ops() -> Mapping[str, Callable[..., Any]]:
             load(source)
     # The first that has a name counts, and nothing is written to it.
     return ChainMap(*(_entered[source] for source in reversed(_SOURCES)))  # type: ignore[arg-type]
+
+
+def initializer_named(name: str) -> Callable[..., Any]:
+    """The initialiser of a name; ValueError for one that there is not."""
+    return load("initializers").get(name)  # type: ignore[no-any-return]

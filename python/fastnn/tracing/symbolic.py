@@ -99,7 +99,9 @@ _REFLECTED = {
     "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__",
     "floor_divide": "__rfloordiv__", "remainder": "__rmod__", "power": "__rpow__",
     "matmul": "__rmatmul__", "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__",
-    "greater_equal": "__le__",
+    "greater_equal": "__le__", "logical_and": "__rand__", "logical_or": "__ror__",
+    "logical_xor": "__rxor__", "bitwise_and": "__rand__", "bitwise_or": "__ror__",
+    "bitwise_xor": "__rxor__",
 }  # fmt: skip
 #: Methods of KerasTensor as files name them.
 METHODS = ("reshape()", "astype()")
@@ -281,6 +283,19 @@ class KerasTensor:
         """The same elements under another shape."""
         return record(_method("reshape"), "reshape", (self, *shape), {}, "reshape()")
 
+    def squeeze(self, axis: Any = None) -> Any:
+        """The same elements without axes of size 1: these axes, or all there are."""
+        return known_ops()["squeeze"](self, axis=axis)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return known_ops()["round"](self, decimals=ndigits or 0)
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
     def astype(self, dtype: str) -> Any:
         """Converted elements."""
         return record(_method("astype"), "cast", (self, dtype), {}, "astype()")
@@ -301,6 +316,13 @@ class KerasTensor:
     __rpow__: Callable[[Any, Any], Any] = _binary("__rpow__", "power")
     __matmul__: Callable[[Any, Any], Any] = _binary("__matmul__", "matmul")
     __rmatmul__: Callable[[Any, Any], Any] = _binary("__rmatmul__", "matmul")
+    __and__: Callable[[Any, Any], Any] = _binary("__and__", "logical_and")
+    __rand__: Callable[[Any, Any], Any] = _binary("__rand__", "logical_and")
+    __or__: Callable[[Any, Any], Any] = _binary("__or__", "logical_or")
+    __ror__: Callable[[Any, Any], Any] = _binary("__ror__", "logical_or")
+    __xor__: Callable[[Any, Any], Any] = _binary("__xor__", "logical_xor")
+    __rxor__: Callable[[Any, Any], Any] = _binary("__rxor__", "logical_xor")
+    __invert__: Callable[[Any], Any] = _unary("__invert__", "logical_not")
     __neg__: Callable[[Any], Any] = _unary("__neg__", "negative")
     __abs__: Callable[[Any], Any] = _unary("__abs__", "absolute")
     __lt__: Callable[[Any, Any], Any] = _binary("__lt__", "less")

@@ -28,6 +28,7 @@ from fastnn.base.typing import DTypeLike
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import TraceError
 from fastnn.tracing.away import assigning, bring_home, held, staying
+from fastnn.tracing.known_ops import initializer_named
 from fastnn.tracing.rounding import rounded
 from fastnn.tracing.scattered import Scattered
 
@@ -276,8 +277,9 @@ class Variable(_core.Variable, Scattered):
 
     Args:
         initializer: An array, a number, or a function of (shape, dtype), or of nothing, that gives
-            one. TensorFlow's name of it, `initial_value`, is taken as well.
-        shape: The shape, for a function.
+            one, or the name of an initialiser, such as `"ones"`. TensorFlow's name of it,
+            `initial_value`, is taken as well.
+        shape: The shape, for a function or a name.
         dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
         trainable: Whether training changes it.
         name: The name in paths and files.
@@ -312,6 +314,8 @@ class Variable(_core.Variable, Scattered):
     ) -> Self:
         """Makes the stored array."""
         initializer = _first_value(cls, initializer, further.get("initial_value"))
+        if isinstance(initializer, str) and shape is not None:
+            initializer = initializer_named(initializer)
         if _is_plain(initializer):
             value = initializer()
         elif callable(initializer) and not hasattr(initializer, "__array__"):
@@ -335,6 +339,8 @@ class Variable(_core.Variable, Scattered):
         initial_value: Any = None,
     ) -> None:
         initializer = _first_value(type(self), initializer, initial_value)
+        if isinstance(initializer, str):
+            initializer = initializer_named(initializer)
         self._trainable = trainable
         self.made_trainable = bool(trainable)
         self.initializer = initializer if callable(initializer) else None

@@ -56,6 +56,8 @@ def check_call(fn: Any, what: str) -> None:
 
 def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> list[Any]:
     """One entry per output, from a single entry, a list or a dict."""
+    if names and any("/" in name for name in names) and _is_nested(given, names, count):
+        return _at_paths(given, names, what)
     if isinstance(given, dict):
         if not names and (count != 1 or len(given) != 1):
             keys = ", ".join(map(repr, given))
@@ -78,10 +80,64 @@ def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> li
     return [given] * count
 
 
+def _is_nested(given: Any, names: list[str], count: int) -> bool:
+    """Whether entries stand where the nested outputs stand, not in a row or under whole paths."""
+    if isinstance(given, dict):
+        return not set(given) <= set(names) or len(given) < count
+    if not isinstance(given, list | tuple):
+        return False
+    return len(given) != count or any(isinstance(e, dict | list | tuple) for e in given)
+
+
+def _at_paths(given: Any, names: list[str], what: str) -> list[Any]:
+    """The entry above or at each path of nested outputs."""
+    for key in _by_path(given):
+        if not any(_above(key, name) or _above(name, key) for name in names):
+            raise unknown_name(f"output in {what}", key, names)
+    return [_at_path(given, name, what) for name in names]
+
+
+def _above(path: str, other: str) -> bool:
+    return other == path or other.startswith(f"{path}/")
+
+
+def _at_path(given: Any, name: str, what: str) -> Any:
+    """What stands at a path, or at the first part of it that is no dict or list."""
+    if isinstance(given, dict) and name in given:
+        return given[name]
+    for part in name.split("/"):
+        if isinstance(given, dict):
+            given = given.get(part)
+        elif isinstance(given, list | tuple):
+            if int(part) >= len(given):
+                raise ValueError(
+                    f"{what} has {len(given)} entries on the way to output {name!r}\n"
+                    "  hint: one entry per output, None for none"
+                )
+            given = given[int(part)]
+        else:
+            break
+    return given
+
+
+def _labels(y_pred: Any, names: list[str] | None, given: list[str] | None) -> list[str] | None:
+    """What results are called: `names`, and in nested lists the output's own name in its place."""
+    if names is None or given is None or len(given) != len(names):
+        return names
+    paths = [path for path, _ in tree.flatten_with_path(y_pred)]
+    if len(paths) != len(names) or all(len(path) < 2 for path in paths):
+        return names
+    return [
+        "/".join([*map(str, path[:-1]), path[-1] if isinstance(path[-1], str) else own])
+        for path, own in zip(paths, given, strict=True)
+    ]
+
+
 def _names(y_pred: TensorLike, names: list[str] | None) -> list[str] | None:
     """Names of the outputs: keys of a dict, paths in nested structures, else as the model says."""
     by_path = _by_path(y_pred)
-    if isinstance(y_pred, dict) or (names is not None and len(names) != len(by_path)):
+    nested = any("/" in path for path in by_path)
+    if nested or isinstance(y_pred, dict) or (names is not None and len(names) != len(by_path)):
         return list(by_path)
     return names
 
@@ -96,7 +152,8 @@ def _loss_entries(given: Any, names: list[str] | None, count: int) -> list[Any]:
     """One loss per output; a list of one stands for its loss, nested outputs take nested losses."""
     inner = list(given.values()) if isinstance(given, dict) else given
     nested = isinstance(inner, list | tuple) and any(isinstance(e, dict | list) for e in inner)
-    if nested and len(inner) != count and len(tree.flatten(given)) == count:
+    by_path = names and any("/" in name for name in names)
+    if nested and not by_path and len(inner) != count and len(tree.flatten(given)) == count:
         return tree.flatten(given)
     entries = []
     for i, e in enumerate(_by_output(given, names, count, "loss")):
@@ -164,7 +221,7 @@ class CompiledLoss:
     ) -> Any:
         """Gives the total loss of a batch."""
         outputs = tree.flatten(y_pred)
-        names = _names(y_pred, names)
+        own, names = names, _names(y_pred, names)
         if not outputs:
             raise DataError(
                 "the model's call returned nothing, so there is no output to train\n"
@@ -180,7 +237,8 @@ class CompiledLoss:
                 f"y has {len(targets)} parts, the model has {len(outputs)} outputs\n"
                 "  hint: one array of targets per output"
             )
-        chosen = self._choose(targets, outputs, names, isinstance(y_pred, dict))
+        labels = _labels(y_pred, names, own)
+        chosen = self._choose(targets, outputs, names, isinstance(y_pred, dict), labels)
         self._classes = [_classes(fn, p) for fn, p in zip(chosen, outputs, strict=True)]
         factors = _by_output(self._weights, names, len(outputs), "loss_weights")
         shares = self._sample_weights(sample_weight, names, len(outputs))
@@ -209,7 +267,12 @@ class CompiledLoss:
         return _spread(targets, _loss_entries(self._given, names, count))
 
     def _choose(
-        self, targets: list[Any], outputs: list[Any], names: list[str] | None, by_name: bool
+        self,
+        targets: list[Any],
+        outputs: list[Any],
+        names: list[str] | None,
+        by_name: bool,
+        labels: list[str] | None,
     ) -> list[Any]:
         if self._chosen is None:
             entries = _loss_entries(self._given, names, len(outputs))
@@ -220,7 +283,7 @@ class CompiledLoss:
             if sum(fn is not None for fn in self._chosen) > 1:
                 for i, fn in enumerate(self._chosen):
                     if fn is not None:
-                        label = names[i] if names else f"output_{i}"
+                        label = labels[i] if labels else f"output_{i}"
                         tracker = metrics.Mean(name=f"{label}_loss")
                         tracker._output = i
                         self.trackers.append(tracker)
@@ -440,13 +503,14 @@ class CompiledMetrics:
     ) -> None:
         """Takes a batch into account."""
         outputs = tree.flatten(y_pred)
-        names = _names(y_pred, names)
+        own, names = names, _names(y_pred, names)
         targets = _aligned(y, y_pred, names)
         loss = getattr(self, "_loss", None)  # pickles of older versions have none
         if loss is not None:
             targets = loss.spread(targets, names, len(outputs))
         if self._slots is None:
-            self._slots = self._build(targets, outputs, names)
+            labels = _labels(y_pred, names, own)
+            self._slots = self._build(targets, outputs, names, labels)
         weights = (
             [None] * len(outputs) if sample_weight is None
             else _by_output(sample_weight, names, len(outputs), "sample_weight")
@@ -468,11 +532,15 @@ class CompiledMetrics:
                 raise
 
     def _build(
-        self, targets: list[Any], outputs: list[Any], names: list[str] | None
+        self,
+        targets: list[Any],
+        outputs: list[Any],
+        names: list[str] | None,
+        labels: list[str] | None,
     ) -> list[tuple[int, Any, bool]]:
         slots: list[tuple[int, Any, bool]] = []
         self.by_output = len(outputs) > 1
-        taken = {"loss", *(f"{name}_loss" for name in names or () if len(outputs) > 1)}
+        taken = {"loss", *(f"{name}_loss" for name in labels or () if len(outputs) > 1)}
         for given, weighted in zip(self._given, (False, True), strict=True):
             for i, entries in enumerate(_metric_lists(given, names, len(outputs))):
                 for entry in entries:
@@ -481,7 +549,7 @@ class CompiledMetrics:
                     wanted = None if loss is None else loss.wanted(i, len(outputs))
                     kind = wanted.kind if wanted is not None else None
                     metric = _resolve(entry, targets[i], outputs[i], logits, kind)
-                    label = (names[i] if names else f"output_{i}") + "_"
+                    label = (labels[i] if labels else f"output_{i}") + "_"
                     label = label if len(outputs) > 1 else ""
                     if all(metric is not m for _, m, _ in slots):
                         # Configs keep the name that was given: this one is made anew from it.
@@ -504,6 +572,8 @@ def _metric_lists(given: Any, names: list[str] | None, count: int) -> list[list[
         return [[] for _ in range(count)]
     if isinstance(given, dict):
         return [_listed(v) for v in _by_output(given, names, count, "metrics")]
+    if names and any("/" in name for name in names) and len(_listed(given)) != count:
+        return [_listed(v) for v in _at_paths(given, names, "metrics")]
     entries = _listed(given)
     if count == 1:
         flat = [m for e in entries for m in _listed(e)]

@@ -41,6 +41,11 @@ class Compiled(Tracing):
     stop_evaluating: bool
     stop_predicting: bool
     run_eagerly: bool
+    #: What `compile(jit_compile=...)` said, kept for Keras's sake: an epoch is always compiled,
+    #: unless `run_eagerly` is set.
+    jit_compile: bool
+    #: As Keras tells whether a model can be compiled.
+    supports_jit: bool = True
     optimizer: Any
     trainable_variables: list[Variable]
 
@@ -52,6 +57,7 @@ class Compiled(Tracing):
         self._loss_tracker: metrics.Mean | None = None
         self._compile_config: dict[str, Any] | None = None
         self.run_eagerly = False
+        self.jit_compile = True
 
     # ---- compile -------------------------------------------------------------------------------
 
@@ -133,6 +139,7 @@ class Compiled(Tracing):
             "weighted_metrics": weighted_metrics,
         }
         self.run_eagerly = bool(run_eagerly)
+        self.jit_compile = not run_eagerly if jit_compile == "auto" else bool(jit_compile)
         self.loss = loss
         self.compiled = True
         self.stop_training = False

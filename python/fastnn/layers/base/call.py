@@ -40,6 +40,7 @@ __all__ = [
     "in_its_name",
     "located",
     "needs_inputs",
+    "note_path",
     "noted",
     "run",
     "set_policy",
@@ -318,14 +319,24 @@ def _sizes_of_samples(value: Any) -> Any:
     return value
 
 
+def note_path(layer: AnyLayer) -> None:
+    """Keeps where a layer is first built: the names of the layers around it and its own."""
+    if layer.__dict__.get("_built_path") is None:
+        names = current_names()
+        names = names if names[-1:] == [layer.name] else [*names, layer.name]
+        layer._built_path = "/".join(names)
+
+
 def in_its_name(build: Any) -> Any:
     """A `build` below which paths of weights hold the layer's name, whoever calls it."""
 
     @functools.wraps(build)
     def run_build(self: AnyLayer, *args: Any, **kwargs: Any) -> Any:
         if current_names()[-1:] == [self.name]:
+            note_path(self)
             return build(self, *args, **kwargs)
         with NameScope(self.name):
+            note_path(self)
             return build(self, *args, **kwargs)
 
     return run_build
@@ -335,6 +346,7 @@ def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any
     """Builds a layer for the shapes of its first call and remembers them for files."""
     if layer.built:
         return
+    note_path(layer)
     if overrides(layer, "build") and args:
         names = list(inspect.signature(layer.build).parameters)
         with suspended_scope():

@@ -171,6 +171,11 @@ class Layer(Module):
         return "float32"
 
     @property
+    def path(self) -> str | None:
+        """The layer's name after those of the layers around it; None before it is built."""
+        return self.__dict__.get("_built_path")
+
+    @property
     def compute_dtype(self) -> str:
         """The type that the layer computes in."""
         return "float32"
@@ -184,6 +189,16 @@ class Layer(Module):
     def dtype_policy(self) -> DTypePolicy:
         """The policy that the layer was made under, or was given as `dtype`."""
         return DTypePolicy(self._policy)
+
+    @dtype_policy.setter
+    def dtype_policy(self, policy: Any) -> None:
+        computing_dtype(policy, type(self).__name__)
+        self._policy = policy_name(policy)
+
+    @property
+    def input_dtype(self) -> str:
+        """The type that inputs are brought to."""
+        return self.compute_dtype
 
     # ---- losses ------------------------------------------------------------------------------
 
@@ -405,6 +420,22 @@ class Layer(Module):
 
         Example:
             >>> fastnn.layers.Dense(3).compute_output_spec(fastnn.Input((2,))).shape
+            (None, 3)
+        """
+        return self(*args, **kwargs)
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """The call on symbolic tensors, which is noted in the graph of a functional model.
+
+        Args:
+            *args: As for `call`, with `KerasTensor`s for tensors.
+            **kwargs: As for `call`.
+
+        Returns:
+            A `KerasTensor`, or a structure of them.
+
+        Example:
+            >>> fastnn.layers.Dense(3).symbolic_call(fastnn.Input((2,))).shape
             (None, 3)
         """
         return self(*args, **kwargs)
