@@ -791,3 +791,22 @@ def test_checks_of_types_and_ranks_pass_or_say_what_they_found():
     ):
         with pytest.raises(error, match=said):
             run()
+
+
+def test_the_package_of_tensorflows_names_answers_for_all_of_them():
+    tf = fastnn.tensorflow
+    assert tf.keras.layers.Dense is fastnn.layers.Dense
+    assert tf.math.reduce_sum([1.0, 2.0]).numpy() == 3.0
+    for name, text in (
+        ("ragged", "pad_sequences"), ("RaggedTensorSpec", "pad_sequences"),
+        ("igamma", "scipy.special"), ("nonsense", "dir"),
+    ):  # fmt: skip
+        with pytest.raises(AttributeError, match=rf"has no '{name}'(.|\n)*hint: .*{text}"):
+            getattr(tf, name)
+    with pytest.raises(ImportError, match="ragged tensors are not supported"):
+        exec("from fastnn.tensorflow import ragged")
+    for name, text in (("TFRecordWriter", "numpy.save"), ("parse_tensor", "numpy.load")):
+        with pytest.raises(AttributeError, match=rf"{name}(.|\n)*hint: .*{text}"):
+            getattr(tf.io, name)
+    with pytest.raises(AttributeError, match=r"special function(.|\n)*scipy.special"):
+        tf.math.igammac  # noqa: B018

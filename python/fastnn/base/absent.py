@@ -39,6 +39,10 @@ _RECORDS = (
     "numpy.save and numpy.load, pandas.read_csv, or fastnn.data.Dataset.from_generator",
 )
 
+_SPECIAL = (
+    "this special function is not computed",
+    "scipy.special on arrays; tf.math.lgamma and tf.math.digamma are there",
+)
 _WRAPPED = (
     "this wrapper of older Keras and scikeras is now keras.wrappers.SKLearn…",
     "fastnn.wrappers.SKLearnClassifier(model=build, fit_kwargs={'epochs': 10}), or "
@@ -99,6 +103,14 @@ ABSENT: dict[str, tuple[str, str]] = {
     "io.TFRecord*": _RECORDS, "io.tf_record*": _RECORDS, "python_io": _RECORDS,
     "io.parse_*example": _RECORDS,
     "io.*Feature": _RECORDS,
+    "io.serialize_tensor": ("tensors are not written as bytes", "numpy.save(path, x.numpy())"),
+    "io.parse_tensor": ("tensors are not read from bytes", "numpy.load(path)"),
+    "io.decode_raw": ("bytes are not read as numbers", "numpy.frombuffer(data, dtype)"),
+    "RaggedTensorSpec": (
+        "ragged tensors are not supported", "fastnn.utils.pad_sequences(rows), and TensorSpec",
+    ),
+    "*igamma*": _SPECIAL, "math.betainc": _SPECIAL, "math.polygamma": _SPECIAL,
+    "math.zeta": _SPECIAL,
     "sparse.*": ("only the elements and their places are kept", "tf.sparse.to_dense(x)"),
     "summary.trace*": ("there is no profiler of TensorFlow", "fastnn.profile(model, x)"),
     "ragged": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
@@ -114,6 +126,15 @@ ABSENT: dict[str, tuple[str, str]] = {
     "RematScope": (
         "what is kept for gradients and what is computed again is chosen by the compiler",
         "leave it out; fastnn.remat(f) is taken, and gives f",
+    ),
+    "SymbolicScope": (
+        "layers and ops see by their arguments whether they are called on symbolic tensors",
+        "leave it out; layer.compute_output_spec(KerasTensor(shape)) gives shapes",
+    ),
+    "config.is_nnx_enabled": ("there is no JAX back end", "leave it out"),
+    "config.set_backend": ("fastnn is its own back end", "leave it out"),
+    "dtype_policies.Int4DTypePolicy": (
+        "weights are quantised after training", "model.quantize('int8'), or 'bfloat16'",
     ),
     "config.*max_epochs": ("runs are not cut from outside", "fit(epochs=..., steps_per_epoch=...)"),
     "config.*max_steps_per_epoch": (
