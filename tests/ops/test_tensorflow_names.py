@@ -200,6 +200,20 @@ def test_numbers_of_many_steps_are_inputs_of_one_program():
     assert tf.is_tensor(traces[-1])
 
 
+def test_options_of_data_sets_are_taken():
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    options.experimental_optimization.map_parallelization = True
+    options.threading.private_threadpool_size = 4
+    options.autotune.enabled = False
+    options.deterministic = False
+    options = options.merge(tf.data.Options())
+    assert options.threading.private_threadpool_size == 4
+    ds = tf.data.Dataset.range(3).with_options(options)
+    assert [int(x) for x in ds] == [0, 1, 2]
+    ds.options().experimental_distribute.num_devices = 1
+
+
 def test_data_sets_batch_shuffle_map_and_train(rng):
     x, y = rng.normal(size=(100, 4)).astype("f"), rng.normal(size=100).astype("f")
     ds = tf.data.Dataset.from_tensor_slices((x, y))

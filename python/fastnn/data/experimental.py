@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,18 @@ from fastnn.data.pipeline import (
 from fastnn.data.text_files import CsvDataset, make_csv_dataset
 
 __all__ = [
-    "AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "CsvDataset", "Options",
-    "assert_cardinality", "bucket_by_sequence_length", "cardinality", "choose_from_datasets",
-    "get_single_element", "make_csv_dataset", "sample_from_datasets", "unbatch", "unique",
+    "AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "AutoShardPolicy", "CsvDataset",
+    "Options", "assert_cardinality", "bucket_by_sequence_length", "cardinality",
+    "choose_from_datasets", "get_single_element", "make_csv_dataset", "sample_from_datasets",
+    "unbatch", "unique",
 ]  # fmt: skip
+
+
+class AutoShardPolicy(enum.IntEnum):
+    """How data are divided among machines in TensorFlow; here `Dataset.shard` divides them."""
+
+    OFF, AUTO, FILE, DATA, HINT = -1, 0, 1, 2, 3
+
 
 choose_from_datasets = Dataset.choose_from_datasets
 sample_from_datasets = Dataset.sample_from_datasets

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -55,7 +56,19 @@ UNKNOWN_CARDINALITY = -2
 
 
 class Options:
-    """Options of TensorFlow: attributes are taken and have no effect."""
+    """Options of TensorFlow: attributes are taken and have no effect.
+
+    So are those of its groups, as `options.experimental_distribute.auto_shard_policy`.
+    """
+
+    def __init__(self) -> None:
+        groups = ("autotune", "experimental_distribute", "experimental_optimization", "threading")
+        for group in (*groups, "experimental_service", "experimental_threading"):
+            setattr(self, group, SimpleNamespace())
+
+    def merge(self, options: Any) -> Options:
+        """Those of both."""
+        return self
 
 
 class _Pass:

@@ -2,7 +2,7 @@
 
 They stand at the top of `fastnn` (`tf.constant`, `tf.reduce_mean`) and in `tf.math`, `tf.nn` and
 `tf.linalg`. Types follow fastnn: float32, int32 and bool.
-Depends on `ops`, `tracing`, `transforms`.
+Depends on `ops`, `tracing`.
 """
 
 from __future__ import annotations
