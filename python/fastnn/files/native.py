@@ -50,6 +50,7 @@ from fastnn.serialization.objects import (
     serialize,
     serialize_keras_object,
 )
+from fastnn.serialization.shared import making_once, marking_shared
 from fastnn.tracing.stored import (
     MODES,
     StoredVariable,
@@ -101,7 +102,8 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}\n  hint: use model.to_json()") from None
     try:
-        model = deserialize(config, custom_objects)
+        with making_once():
+            model = deserialize(config, custom_objects)
         settings = config.get("compile_config")
         if isinstance(settings, dict) and settings:
             with custom_object_scope(custom_objects):
@@ -203,9 +205,11 @@ def _content(model: Any, compiled: bool) -> tuple[dict[str, Any], dict[str, str]
     from fastnn.files.keras.write_config import built_for
 
     variables = named_variables(model)
+    with marking_shared():
+        config = own_config(model)
     metadata = {
         "fastnn.format": FORMAT,
-        "fastnn.config": as_json(own_config(model)),
+        "fastnn.config": as_json(config),
         "fastnn.compile": json.dumps(file_settings(model) if compiled else None),
         "fastnn.state": json.dumps(_state(model, variables)),
         "fastnn.build": json.dumps(built_for(model)),
@@ -395,7 +399,7 @@ def load_model(
         return keras_files.load_model(path, custom_objects, compile, max_bytes)
     tensors, metadata = _read(filepath)
     config = _json(metadata, "fastnn.config", filepath)
-    with format_errors(path), reading_file(file_limit(path, max_bytes)):
+    with format_errors(path), reading_file(file_limit(path, max_bytes)), making_once():
         model = deserialize(config, custom_objects)
         if getattr(model, "model_kind", None) is None:
             raise FormatError(

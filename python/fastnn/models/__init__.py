@@ -15,6 +15,7 @@ from fastnn.models.sequential import Sequential
 from fastnn.serialization.custom_objects import custom_object_scope, get_registered_name
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import own_config
+from fastnn.serialization.shared import making_once, marking_shared
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.symbolic import KerasTensor, Node
 
@@ -100,7 +101,10 @@ def _cloned(
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())
     elif clone_function is None and call_function is None and tensors is None:
-        copy = deserialize(own_config(model))
+        with marking_shared():
+            config = own_config(model)
+        with making_once():
+            copy = deserialize(config)
     else:
 
         def clone(layer: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from fastnn.base.arguments import kept_signature, takes_numbers
 from fastnn.base.tensors import TensorShape
 from fastnn.serialization.custom_objects import custom_objects, get_registered_name
+from fastnn.serialization.shared import marked
 from fastnn.tracing.variables import touch
 
 __all__ = ["Configurable", "FunctionName", "as_json", "function_config", "function_of", "to_config"]
@@ -148,10 +149,8 @@ def to_config(value: Any) -> Any:
             else list(value)
         )
     if hasattr(value, "get_config"):
-        return {
-            "class_name": get_registered_name(type(value)),
-            "config": value.get_config(),
-        }
+        entry = {"class_name": get_registered_name(type(value)), "config": value.get_config()}
+        return marked(value, entry)
     if callable(value):
         return function_config(value)
     if hasattr(value, "numpy"):

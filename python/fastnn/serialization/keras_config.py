@@ -28,6 +28,7 @@ from fastnn.serialization.keras_names import (
     tables,
 )
 from fastnn.serialization.registry import layer_class, table
+from fastnn.serialization.shared import known, remembered
 from fastnn.tracing.known_ops import known_ops
 
 __all__ = [
@@ -153,6 +154,8 @@ def restore(entry: dict[str, Any]) -> Any:
     name, inner = entry.get("class_name"), entry.get("config")
     if not isinstance(name, str) or not isinstance(inner, dict):
         _fail(f"not an entry of a model's config: {str(entry)[:120]}", "damaged file?")
+    if (made := known(entry)) is not None:
+        return made
     where = f"layer {str(inner.get('name', entry.get('name')))[:80]!r} ({name[:80]})"
     if name == "Lambda" and "Lambda" not in custom_objects():
         return _lambda(inner, where)
@@ -169,7 +172,7 @@ def restore(entry: dict[str, Any]) -> Any:
         hint = "" if "hint: " in str(error) else "\n  hint: is the file or the text damaged?"
         raise FormatError(f"{where} cannot be made: {error}{hint}") from error
     build(layer, entry.get("build_config"), where)
-    return layer
+    return remembered(entry, layer)
 
 
 @hints_arguments
@@ -211,7 +214,10 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
     }
     name = config.get("registered_name") or config["class_name"]
     with custom_object_scope(custom_objects):
-        return layer_class(name).from_config(inner)
+        made = known(config)
+        if made is not None:
+            return made
+        return remembered(config, layer_class(name).from_config(inner))
 
 
 def _lambda(inner: dict[str, Any], where: str) -> Any:

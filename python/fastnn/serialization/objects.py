@@ -19,6 +19,7 @@ from fastnn.serialization.keras_config import has_no_effect, named_dtype
 from fastnn.serialization.keras_layout import in_keras_layout, layer_settings
 from fastnn.serialization.keras_names import EXPORTED, own_name
 from fastnn.serialization.registry import MODEL_CLASSES, MODULES, _tables, model_class, table
+from fastnn.serialization.shared import marked
 
 __all__ = [
     "deserialize_keras_object",
@@ -47,7 +48,8 @@ def serialize(layer: Any) -> dict[str, Any]:
 
 def own_config(thing: Any) -> dict[str, Any]:
     """A layer or model as the configs of fastnn's own files hold it."""
-    return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
+    entry = {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
+    return marked(thing, entry)
 
 
 def written(thing: Any) -> Any:

@@ -25,6 +25,7 @@ from fastnn.files.variables import of_one_state
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import restore
+from fastnn.serialization.shared import making_once
 
 __all__ = [
     "load_model", "load_weights", "read_weights", "save_legacy", "save_model", "save_weights",
@@ -139,7 +140,7 @@ def _load_legacy(path: str, compile: bool, limit: int) -> Any:
 
 
 def _built(entry: dict[str, Any], limit: int) -> Any:
-    with reading_file(limit):
+    with reading_file(limit), making_once():
         model = restore(entry)
     if model.model_kind is None:
         raise FormatError(

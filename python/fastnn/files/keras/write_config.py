@@ -25,6 +25,7 @@ from fastnn.serialization.keras_names import (
     op_of_function,
 )
 from fastnn.serialization.registry import model_class
+from fastnn.serialization.shared import marked, marking_shared, unmarked
 from fastnn.tracing.layer_graph import LayerGraph, Place, Record
 from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
 
@@ -33,7 +34,8 @@ __all__ = ["built_for", "model_entry"]
 
 def model_entry(model: Any, compiled: bool = True) -> dict[str, Any]:
     """The whole of `config.json`: layers, how they were built, compile settings where wanted."""
-    entry = _entry(model)
+    with marking_shared():
+        entry = _entry(model)
     settings = file_settings(model) if compiled else None
     if settings is None:
         entry["compile_config"] = {}
@@ -67,13 +69,19 @@ _NONE = {""}  # a key that no config has
 def _entry(layer: Any) -> dict[str, Any]:
     """One layer or model in Keras's layout."""
     kind = type(layer)
+    with unmarked():
+        given = (
+            {}
+            if kind in (model_class("Functional"), model_class("Sequential"))
+            else layer.get_config()
+        )
     if kind is model_class("Functional"):
         named: tuple[str, str, Any] = MODELS["Functional"][-1], "Functional", "Functional"
         config = _functional(layer)
     elif kind is model_class("Sequential"):
         named = MODELS["Sequential"][0], "Sequential", None
         config = _sequential(layer)
-    elif _OF_LAYERS.get(layer.model_kind, _NONE) <= (given := layer.get_config()).keys():
+    elif _OF_LAYERS.get(layer.model_kind, _NONE) <= given.keys():
         named = kind.__module__, kind.__name__, getattr(kind, "_registered_name", kind.__name__)
         config = _functional(layer) if layer.model_kind == "functional" else _sequential(layer)
         added = given.keys() - config.keys() - _OF_LAYERS[layer.model_kind]
@@ -87,18 +95,13 @@ def _entry(layer: Any) -> dict[str, Any]:
         name = EXPORTED.get(kind.__name__, kind.__name__) if module else kind.__name__
         named = (module or kind.__module__, name, None if module else full)
         config = _in_layout(layer, given)
-    entry = {
-        "module": named[0],
-        "class_name": named[1],
-        "config": config,
-        "registered_name": named[2],
-    }
+    entry = Ready(module=named[0], class_name=named[1], config=config, registered_name=named[2])
     built = built_for(layer)
     if built is not None:
         entry["build_config"] = built
     if layer.model_kind is not None:
         entry["compile_config"] = {}
-    return entry
+    return marked(layer, entry)
 
 
 def _in_layout(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def _function(name: FunctionName) -> dict[str, Any]:
 def _inner(value: Any, attribute: Any) -> Any:
     """Layers inside a config stay objects until here, so that they get entries of their own."""
     if isinstance(attribute, Layer) and isinstance(value, dict):
-        return Ready(_entry(attribute))
+        return _entry(attribute)
     return value
 
 
