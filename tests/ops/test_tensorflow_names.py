@@ -200,6 +200,16 @@ def test_numbers_of_many_steps_are_inputs_of_one_program():
     assert tf.is_tensor(traces[-1])
 
 
+@pytest.mark.parametrize(
+    "element", [3, (np.zeros((2, 4)), np.zeros(3)), (np.zeros((2, 4)), np.float32(1))]
+)
+@pytest.mark.parametrize("split", [lambda d: d.unbatch(), lambda d: d.rebatch(2)])
+def test_elements_without_one_number_of_rows_are_not_unbatched(element, split):
+    ds = tf.data.Dataset.from_tensors(element)
+    with pytest.raises(fastnn.errors.DataError, match=r"unbatch: got .*\n  hint: "):
+        list(split(ds))
+
+
 def test_options_of_data_sets_are_taken():
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -345,12 +345,21 @@ class Dataset(Grouping):
         )
 
     def unbatch(self, name: str | None = None) -> Dataset:
-        """The slices of the first axis of each element."""
+        """The slices of the first axis of each element, in all arrays of it as long."""
 
         def make() -> Iterator[Any]:
             for element in self._make():
                 leaves = tree.flatten(element)
-                for i in range(len(leaves[0])):
+                shapes = [np.shape(a) for a in leaves]
+                # Of scalars there is the first size of none, of unequal ones there are several.
+                if len({shape[:1] for shape in shapes}) != 1 or not shapes[0]:
+                    raise DataError(
+                        f"unbatch: got an element with arrays of shapes {shapes}, wanted one "
+                        "number of rows in all\n"
+                        "  hint: leave unbatch() out for elements that are no batches, or map "
+                        "them to arrays with equal first sizes"
+                    )
+                for i in range(shapes[0][0]):
                     yield tree.pack(element, [a[i] for a in leaves])
 
         return self._new(make, UNKNOWN_CARDINALITY, spec=lambda: unbatched(self.element_spec))
