@@ -69,6 +69,31 @@ def test_four_investors_convert_one_after_the_other() -> None:
     assert [price for _, price in found] == pytest.approx([40e6, 55e6, 76e6, 76e6])
 
 
+def test_six_investors_of_whom_the_last_three_convert_at_one_price() -> None:
+    """tutorsglobe.com, question 52042555: classes A to F of ten million shares, D owed twice and E
+    three times its money; A, C, B, then D, E and F together.
+
+    The founders' shares are not given, ten million here; the order is that of what is owed for a
+    share: 0.2, 1.0, 1.1 and three times 3.0. A converts at 111 + 0.2 x 20 = 115.
+    """
+    rows = [("A", 2e6, 1.0), ("B", 11e6, 1.0), ("C", 10e6, 1.0), ("D", 15e6, 2.0),
+            ("E", 10e6, 3.0), ("F", 30e6, 1.0)]  # fmt: skip
+    for stacked in (False, True):
+        table = CapTable(10e6, 10e6, tuple(
+            ShareClass(name, 10e6, money, multiple, seniority=k if stacked else 1)
+            for k, (name, money, multiple) in enumerate(rows, 1)
+        ))  # fmt: skip
+        found = [
+            (point.holder, point.price)
+            for point in break_points(table.claims())
+            if point.event == "converts"
+        ]
+        assert [name for name, _ in found[:3]] == ["A", "C", "B"]
+        assert sorted(name for name, _ in found[3:]) == ["D", "E", "F"]
+        prices = [115e6, 131e6, 134e6, 210e6, 210e6, 210e6]
+        assert [price for _, price in found] == pytest.approx(prices)
+
+
 @pytest.mark.parametrize(
     ("terms", "price", "investor"),
     [
