@@ -219,6 +219,28 @@ def test_closed_securities_do_not_count_twice(
     assert (table.common, table.founders) == wanted
 
 
+@pytest.mark.parametrize(
+    ("moves", "said"),
+    [
+        ([tx("STOCK_TRANSFER", "CS-1", quantity="1000000", resulting_security_ids=["CS-2"])],
+         "leaves the security 'CS-2', which is not issued"),
+        ([tx("STOCK_TRANSFER", "CS-1", quantity="1000000", resulting_security_ids=[])],
+         "does not say which security"),
+        ([tx("STOCK_CONVERSION", "CS-1", quantity_converted="1000000")],
+         "does not say which security"),
+        ([tx("STOCK_REPURCHASE", "CS-1", price=money(1), quantity="400000",
+             balance_security_id="CS-9")], "leaves the security 'CS-9', which is not issued"),
+        ([tx("STOCK_CANCELLATION", "CS-1", date="2019-01-01", quantity="400000")],
+         "is dated before TX_STOCK_ISSUANCE"),
+        ([stock("CS-2", "Common", 1e6, 0.0, holder="ghost")], "no stakeholder 'holder-ghost'"),
+    ],
+    ids=["transfer", "to-nobody", "conversion", "balance", "before-its-issue", "no-holder"],
+)  # fmt: skip
+def test_shares_that_would_be_lost_are_named(tmp_path: Path, moves: list[Item], said: str) -> None:
+    with pytest.raises(ExitError, match=said):
+        read_ocf(package(tmp_path / "p", [stock("CS-1", "Common", 1e6, 0.0), *moves]))
+
+
 def test_the_newest_conversion_ratio_counts_and_a_preference_may_be_none(tmp_path: Path) -> None:
     adjusted = {
         "object_type": "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT", "id": "r",

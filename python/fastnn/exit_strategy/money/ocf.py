@@ -185,6 +185,11 @@ def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
     _check_splits(moves, issued)
     strikes = _repriced(moves)
     remarks: list[str] = []
+    people = by_id(items, "STAKEHOLDER")
+    for i in issued if people else ():  # shares of nobody would count as not the founders'
+        if kind_of(i) == "TX_STOCK_ISSUANCE" and str(i.get("stakeholder_id")) not in people:
+            who = i.get("stakeholder_id")
+            raise refuse(f"{label(i)}: no stakeholder {who!r} in the package")
     common = own = 0.0
     held: dict[str, tuple[float, float]] = {}
     for i in (i for i in issued if kind_of(i) == "TX_STOCK_ISSUANCE"):
@@ -232,7 +237,7 @@ def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
         common, own, rows, options, papers.safes, papers.notes, as_of=until,
         remarks=tuple(dict.fromkeys(remarks)), currency=currency or None,
         pool=unissued_pool(items), holders=read_holders(
-            by_id(items, "STAKEHOLDER"), founders, issued, left, classes, grant_of
+            people, founders, issued, left, classes, grant_of
         ),
     )  # fmt: skip
 
@@ -273,6 +278,8 @@ def _outstanding(moves: list[Item]) -> tuple[list[Item], dict[str, float]]:
             raise refuse(f"{label(i)}: {name} is {left[key]:,.10g}, below zero")
     for i in moves:
         kind = kind_of(i)
+        if not kind.endswith(_SILENT):
+            _check_results(i, issued)
         if kind.endswith(_REDUCING):
             _take(left, issued, i, _text(i, "security_id"), number_of(i, "quantity"))
         elif kind.endswith("_ISSUANCE") and not kind.endswith("_REISSUANCE"):
@@ -284,6 +291,25 @@ def _outstanding(moves: list[Item]) -> tuple[list[Item], dict[str, float]]:
         elif not kind.endswith((*_SILENT, "SPLIT", "RATIO_ADJUSTMENT", "REPRICING")):
             raise refuse(f"{label(i)}: the transaction {kind} is not known")
     return [i for key, i in issued.items() if left[key] > 0], left
+
+
+def _check_results(move: Item, issued: Mapping[str, Item]) -> None:
+    """What a transaction leaves must be issued in the package, and what it closes before it."""
+    many = move.get("resulting_security_ids")
+    made = [*map(str, many)] if isinstance(many, list) else []
+    if not made and kind_of(move).endswith(("TRANSFER", "CONVERSION")):
+        raise refuse(f"{label(move)} does not say which security stands for it now")
+    for name in ("balance_security_id", "resulting_security_id"):
+        if move.get(name) is not None:
+            made.append(str(move[name]))
+    for key in made:
+        if key not in issued:
+            raise refuse(f"{label(move)} leaves the security {key!r}, which is not issued")
+    closed = issued.get(str(move.get("security_id")))
+    if closed is None or closed is move or "date" not in move or "date" not in closed:
+        return
+    if day_of(move["date"], label(move)) < day_of(closed["date"], label(closed)):
+        raise refuse(f"{label(move)} is dated before {label(closed)}, which it is about")
 
 
 def _close(left: dict[str, float], issued: Mapping[str, Item], move: Item, key: str) -> None:

@@ -192,7 +192,7 @@ _PLAIN = re.compile(r"-?([0-9]{1,15})(?:\.([0-9]{1,20}))?")
 def _is_plain(found: re.Match[str], decimal: str | None, large: bool) -> bool:
     """Whether a full stop can only be a decimal mark, as `_digits` would find the long way."""
     head, part = found[1], found[2]
-    if len(head) == 3 and head.startswith("0"):
+    if len(head) >= 3 and head.startswith("0"):  # 0100 is, 000 and 012 are not
         return False
     if part is None or decimal == ".":
         return True
@@ -317,7 +317,8 @@ def _digits(text: str, decimal: str | None, large: bool, shown: str) -> Decimal:
         whole = "".join((first, *more))
     if (whole and not whole.isdigit()) or len(whole) + len(part) > 400:
         raise wrong
-    if len(whole) == 3 and whole.startswith("0"):
+    rest = len(whole) == 3 and whole.startswith("0")
+    if rest or (len(whole) > 3 and not whole.strip("0") and not part):
         raise AmountError(
             f"{shown} may be the rest of a number that was cut at its comma",
             "write the number without zeros in front, or the whole of it in one cell",
