@@ -202,3 +202,21 @@ def test_a_sequential_is_made_of_what_a_generator_gives():
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again(ROWS), model(ROWS))
     assert fastnn.models.clone_model(model).output_shape == (None, 2)
+
+
+def test_comparisons_of_symbolic_tensors_compare_when_the_model_runs(tmp_path):
+    x = fastnn.Input((3,))
+    outputs = [x == 1.0, x != 1.0, ops.where(x == 0.0, 5.0, x), np.float32([0, 1, 1]) == x]
+    model = fastnn.Model(x, outputs)
+    model.save(tmp_path / "m.keras")
+    rows = np.array([[0.0, 1.0, 2.0]], np.float32)
+    wanted = [rows == 1, rows != 1, [[5.0, 1.0, 2.0]], [[True, True, False]]]
+    for made in (model, fastnn.models.load_model(tmp_path / "m.keras")):
+        for got, want in zip(made(rows), wanted, strict=True):
+            assert np.array_equal(got, want)
+    assert (x == None) is False  # noqa: E711
+    assert (x != None) is True  # noqa: E711
+    assert x in [x]
+    assert {x: 1}[x] == 1
+    with pytest.raises(fastnn.TraceError, match="hint:"):
+        bool(x == 1.0)

@@ -13,7 +13,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -99,7 +99,8 @@ _REFLECTED = {
     "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__",
     "floor_divide": "__rfloordiv__", "remainder": "__rmod__", "power": "__rpow__",
     "matmul": "__rmatmul__", "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__",
-    "greater_equal": "__le__", "logical_and": "__rand__", "logical_or": "__ror__",
+    "greater_equal": "__le__", "equal": "__eq__", "not_equal": "__ne__",
+    "logical_and": "__rand__", "logical_or": "__ror__",
     "logical_xor": "__rxor__", "bitwise_and": "__rand__", "bitwise_or": "__ror__",
     "bitwise_xor": "__rxor__",
 }  # fmt: skip
@@ -325,6 +326,18 @@ class KerasTensor:
     __invert__: Callable[[Any], Any] = _unary("__invert__", "logical_not")
     __neg__: Callable[[Any], Any] = _unary("__neg__", "negative")
     __abs__: Callable[[Any], Any] = _unary("__abs__", "absolute")
+    _equal: ClassVar[Callable[[Any, Any], Any]] = _binary("__eq__", "equal")
+    _not_equal: ClassVar[Callable[[Any, Any], Any]] = _binary("__ne__", "not_equal")
+
+    def __eq__(self, other: Any) -> Any:
+        return False if other is None else self._equal(other)
+
+    def __ne__(self, other: Any) -> Any:
+        return True if other is None else self._not_equal(other)
+
+    def __hash__(self) -> int:
+        return id(self)  # in dicts and sets, equal is the same object
+
     __lt__: Callable[[Any, Any], Any] = _binary("__lt__", "less")
     __le__: Callable[[Any, Any], Any] = _binary("__le__", "less_equal")
     __gt__: Callable[[Any, Any], Any] = _binary("__gt__", "greater")
