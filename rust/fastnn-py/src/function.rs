@@ -12,18 +12,24 @@ use fastnn::dim::Dim;
 use fastnn::error::Error;
 use fastnn::function::{Function, Values, array_bytes, is_plain, write_array};
 use fastnn::graph::{Arg, Ty};
+use fastnn::pool::Caller;
 use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Recording, Storage, Tensor};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use smallvec::SmallVec;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Runs that take longer than this detach from the interpreter the next time, in nanoseconds.
 const WORTH_DETACHING: u64 = 10_000;
+
+/// Runs of such a length take turns with those of other threads, in nanoseconds. Below, to hand the
+/// interpreter over costs more than the run; above, to be woken for it is little.
+const WORTH_A_TURN: Range<u64> = 3_000..1_000_000;
 
 /// Short runs between two that are timed: looking at a clock twice costs some of them a twentieth.
 const UNTIMED: u32 = 15;
@@ -75,11 +81,14 @@ impl Pace {
     /// Runs a job on so many cells. Should a quick one have to wait for a variable after all, the core
     /// leaves the interpreter for that.
     fn run<T: Send>(&self, py: Python<'_>, cells: usize, job: impl FnOnce() -> T + Send) -> T {
-        let quick = self.last.load(Relaxed) < WORTH_DETACHING && cells <= self.cells.load(Relaxed);
+        let last = self.last.load(Relaxed);
+        let known = cells <= self.cells.load(Relaxed);
+        let quick = known && last < WORTH_DETACHING;
+        let in_turn = known && WORTH_A_TURN.contains(&last) && Caller::take_turns();
         let untimed = self.untimed.load(Relaxed);
-        if quick && untimed > 0 {
+        if (quick || in_turn) && untimed > 0 {
             self.untimed.store(untimed - 1, Relaxed);
-            return job();
+            return if in_turn { interpreter::detach_in_turn(py, job) } else { job() };
         }
         let timed = || {
             let start = Instant::now();
@@ -89,7 +98,13 @@ impl Pace {
             self.untimed.store(UNTIMED, Relaxed);
             done
         };
-        if quick { timed() } else { interpreter::detach(py, timed) }
+        if in_turn {
+            interpreter::detach_in_turn(py, timed)
+        } else if quick {
+            timed()
+        } else {
+            interpreter::detach(py, timed)
+        }
     }
 }
 

@@ -5,10 +5,71 @@ use fastnn::error::Error;
 use fastnn::sync;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::time::{Duration, Instant};
+use std::{hint, ptr};
+
+/// The thread that came back into the interpreter last through [`detach_in_turn`] and has not left it
+/// since, as far as is known here; 0: none.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+
+/// For so long a thread spins until the one inside leaves: longer than what a loop of short calls does
+/// between two of them, and less than to be woken takes.
+const SPIN: Duration = Duration::from_micros(20);
 
 /// Runs work of the core without the interpreter.
 pub(crate) fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-    py.detach(|| sync::mark(true, work))
+    py.detach(|| {
+        leave_turn(this_thread());
+        sync::mark(true, work)
+    })
+}
+
+/// As [`detach`], for short work while other threads do such work as well: before it asks for the
+/// interpreter, which puts a thread to sleep, it spins a moment for the thread that has it.
+pub(crate) fn detach_in_turn<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    py.detach(|| {
+        let me = this_thread();
+        leave_turn(me);
+        let done = sync::mark(true, work);
+        take_turn(me);
+        done
+    })
+}
+
+/// A number of the calling thread, never 0.
+fn this_thread() -> usize {
+    thread_local!(static ME: u8 = const { 0 });
+    ME.with(|me| ptr::from_ref(me).addr())
+}
+
+/// Lets the next one in, if it was the turn of this thread.
+fn leave_turn(me: usize) {
+    if INSIDE.load(Relaxed) == me {
+        INSIDE.store(0, Release);
+    }
+}
+
+/// Waits for the turn of a thread, for [`SPIN`] at most; then it takes it from the one that keeps it, since
+/// turns only save time.
+fn take_turn(me: usize) {
+    let taken = || INSIDE.load(Relaxed) == 0 && INSIDE.compare_exchange(0, me, Acquire, Relaxed).is_ok();
+    if taken() {
+        return;
+    }
+    let start = Instant::now();
+    while start.elapsed() < SPIN {
+        for _ in 0..8 {
+            hint::spin_loop();
+            if taken() {
+                return;
+            }
+        }
+    }
+    INSIDE.store(me, Relaxed);
 }
 
 /// Runs `body` with the interpreter, from wherever.

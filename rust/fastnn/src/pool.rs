@@ -148,7 +148,9 @@ impl Caller {
         others < 1 || others as usize + threads <= cores()
     }
 
-    fn take_turns() -> bool {
+    /// True when threads ran programs in turns until a moment ago.
+    #[must_use]
+    pub fn take_turns() -> bool {
         let turned = &LAST.0.1;
         let at = turned.load(Relaxed);
         if at == 0 {
