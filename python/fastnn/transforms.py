@@ -220,7 +220,20 @@ class Traced:
 
 
 def as_leaf(x: Any) -> Any:
-    """Arrays and numbers as tensors, which are inputs of a program; anything else as it is."""
+    """Arrays and numbers as tensors, which are inputs of a program; anything else as it is.
+
+    Args:
+        x: An argument of a traced function.
+
+    Returns:
+        A tensor for an array or a number, else `x`.
+
+    Example:
+        >>> fastnn.transforms.as_leaf("relu")
+        'relu'
+        >>> fastnn.transforms.as_leaf(2.0).shape
+        ()
+    """
     return _core.tensor(x) if _is_array(x) and not isinstance(x, Tensor) else x
 
 

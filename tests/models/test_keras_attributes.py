@@ -218,5 +218,15 @@ def test_comparisons_of_symbolic_tensors_compare_when_the_model_runs(tmp_path):
     assert (x != None) is True  # noqa: E711
     assert x in [x]
     assert {x: 1}[x] == 1
+    y, wide = fastnn.Input((3,)), fastnn.Input((5, 7))
+    assert y not in [x, wide]
+    assert [wide, x, y].index(y) == 2
+    assert bool(x != y)
+    assert not bool(x == y)
+    assert (x == "text") is False
+    both = fastnn.Model([x, y], ops.where(x == y, 1.0, 0.0))
+    assert both.inputs == [x, y]
+    assert both.inputs != [y, x]
+    assert np.array_equal(both([rows, np.zeros_like(rows)]), [[1.0, 0.0, 0.0]])
     with pytest.raises(fastnn.TraceError, match="hint:"):
         bool(x == 1.0)

@@ -481,3 +481,35 @@ def test_outputs_name_the_sizes_that_do_not_depend_on_open_ones(tmp_path):
     model.save(tmp_path / "m.safetensors")
     with fastnn.Predictor(tmp_path / "m.safetensors") as predictor:
         assert [p.shape for p in predictor.outputs] == [(None, 4), (None, None, 4), (None, None, 4)]
+
+
+def test_threads_of_short_calls_take_turns_with_each_other_and_with_others(rng):
+    model = net(width=20, out=64)
+    x = rng.normal(size=(400, 20)).astype("float32")
+    wanted = model.predict(x, verbose=0)
+    predictor = fastnn.Predictor(model)
+    counts, wrong, ended = [0, 0, 0], [], threading.Event()
+
+    def ask(thread):
+        rows = slice(100 * thread, 100 * thread + 100)
+        while not ended.is_set():
+            if (predictor.predict(x[rows]) != wanted[rows]).any():
+                wrong.append(thread)
+            counts[thread] += 1
+
+    def count():
+        while not ended.is_set():
+            counts[2] += 1
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(2)]
+    threads.append(threading.Thread(target=count))
+    for thread in threads:
+        thread.start()
+    limit = time.monotonic() + 60
+    while min(counts) < 500 and time.monotonic() < limit:
+        time.sleep(0.01)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert min(counts) >= 500
+    assert not wrong

@@ -248,10 +248,9 @@ def missing(where: str, name: str, known: Iterable[str], depth: int = 2) -> Exce
     else:
         known = list(known)
         close = close_names(name, known)
-        elsewhere = _elsewhere(where, name)
         if close:
             hint = f"did you mean {', '.join(close)}?"
-        elif elsewhere:
+        elif elsewhere := _elsewhere(where, name):
             hint = f"it is {elsewhere}"
         else:
             hint = f"dir({where}) lists what there is"
@@ -321,10 +320,10 @@ def _elsewhere(where: str, name: str) -> str | None:
     """Another public module that has this very name."""
     for module in ("ops", "layers", "utils", "losses", "metrics", "callbacks", "optimizers",
                    "models", "activations", "initializers", "random", "config"):  # fmt: skip
-        loaded = sys.modules.get(MODULES[module])
-        if loaded is None or f"fastnn.{module}" == where:
+        if f"fastnn.{module}" == where:
             continue
-        if name in vars(loaded) or name in getattr(loaded, "__all__", ()):
+        home = import_module(MODULES[module])
+        if name in vars(home) or name in getattr(home, "__all__", ()):
             return f"fastnn.{module}.{name}"
     return None
 

@@ -13,6 +13,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Number
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from fastnn.base.caching import cached
 from fastnn.base.tensors import TYPES, DType, TensorShape, given_shape
 from fastnn.base.typing import DTypeLike, Shape
 from fastnn.config import stored_dtype, unique_name
-from fastnn.errors import unknown_name
+from fastnn.errors import DataError, ShapeError, unknown_name
 from fastnn.tracing.known_ops import known_ops
 from fastnn.tracing.size_vectors import Sizes
 from fastnn.tracing.variables import Scope, Variable, current_scope
@@ -221,6 +222,7 @@ class KerasTensor:
         return self
 
     sparse = ragged = False
+    truth: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Shape, type and name: a copy has no past."""
@@ -260,7 +262,9 @@ class KerasTensor:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
     def __bool__(self) -> bool:
-        raise self._no_value("bool()")
+        if self.truth is None:
+            raise self._no_value("bool()")
+        return self.truth
 
     def __float__(self) -> float:
         raise self._no_value("float()")
@@ -330,10 +334,23 @@ class KerasTensor:
     _not_equal: ClassVar[Callable[[Any, Any], Any]] = _binary("__ne__", "not_equal")
 
     def __eq__(self, other: Any) -> Any:
-        return False if other is None else self._equal(other)
+        return self._compared(other, self._equal, same=True)
 
     def __ne__(self, other: Any) -> Any:
-        return True if other is None else self._not_equal(other)
+        return self._compared(other, self._not_equal, same=False)
+
+    def _compared(self, other: Any, record: Callable[[Any], Any], same: bool) -> Any:
+        """The comparison, recorded; for a condition or `in` whether both are one object."""
+        truth = same if self is other else not same
+        if isinstance(other, KerasTensor):
+            try:
+                result = record(other)
+            except (DataError, ShapeError):
+                return truth
+            result.truth = truth
+            return result
+        is_numbers = isinstance(other, Number) or hasattr(other, "__array__")
+        return record(other) if is_numbers else truth
 
     def __hash__(self) -> int:
         return id(self)  # in dicts and sets, equal is the same object
