@@ -35,7 +35,7 @@ from fastnn.tracing.variables import (
     structure_version,
 )
 
-__all__ = ["KEPT_PROGRAMS", "Traced", "as_leaf", "grad", "jit", "value_and_grad"]
+__all__ = ["KEPT_PROGRAMS", "Traced", "grad", "jit", "value_and_grad"]
 
 #: How many programs a transformed function keeps, the most recently used ones.
 KEPT_PROGRAMS = 64
@@ -220,20 +220,7 @@ class Traced:
 
 
 def as_leaf(x: Any) -> Any:
-    """Arrays and numbers as tensors, which are inputs of a program; anything else as it is.
-
-    Args:
-        x: An argument of a traced function.
-
-    Returns:
-        A tensor for an array or a number, else `x`.
-
-    Example:
-        >>> fastnn.transforms.as_leaf("relu")
-        'relu'
-        >>> fastnn.transforms.as_leaf(2.0).shape
-        ()
-    """
+    """Arrays and numbers as tensors, which are inputs of a program; anything else as it is."""
     return _core.tensor(x) if _is_array(x) and not isinstance(x, Tensor) else x
 
 
