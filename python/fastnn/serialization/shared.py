@@ -6,7 +6,7 @@ Layout: `shared_object_id` of Keras 3.15 `saving/serialization_lib.py`. Depends 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,23 +24,22 @@ _made: ContextVar[dict[tuple[int, Any], Any] | None] = ContextVar(
 
 
 @contextmanager
-def marking_shared() -> Iterator[None]:
+def _holding(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def marking_shared() -> AbstractContextManager[None]:
     """While one model is written: a layer's second entry gets the number of its first."""
-    token = _written.set({})
-    try:
-        yield
-    finally:
-        _written.reset(token)
+    return _holding(_written, {})
 
 
-@contextmanager
-def unmarked() -> Iterator[None]:
+def unmarked() -> AbstractContextManager[None]:
     """For a config inside that is not kept, or is written again in another layout."""
-    token = _written.set(None)
-    try:
-        yield
-    finally:
-        _written.reset(token)
+    return _holding(_written, None)
 
 
 def marked(layer: Any, entry: dict[str, Any]) -> dict[str, Any]:
@@ -54,14 +53,9 @@ def marked(layer: Any, entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-@contextmanager
-def making_once() -> Iterator[None]:
+def making_once() -> AbstractContextManager[None]:
     """While one model is read: entries of one number give one layer."""
-    token = _made.set({})
-    try:
-        yield
-    finally:
-        _made.reset(token)
+    return _holding(_made, {})
 
 
 def known(entry: dict[str, Any]) -> Any:

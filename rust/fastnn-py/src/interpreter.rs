@@ -5,12 +5,12 @@ use fastnn::error::Error;
 use fastnn::sync;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::hint;
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::time::{Duration, Instant};
-use std::{hint, ptr};
 
 /// The thread that came back into the interpreter last through [`detach_in_turn`] and has not left it
 /// since, as far as is known here; 0: none.
@@ -23,7 +23,7 @@ const SPIN: Duration = Duration::from_micros(20);
 /// Runs work of the core without the interpreter.
 pub(crate) fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
     py.detach(|| {
-        leave_turn(this_thread());
+        leave_turn(sync::this_thread());
         sync::mark(true, work)
     })
 }
@@ -32,18 +32,12 @@ pub(crate) fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -
 /// interpreter, which puts a thread to sleep, it spins a moment for the thread that has it.
 pub(crate) fn detach_in_turn<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
     py.detach(|| {
-        let me = this_thread();
+        let me = sync::this_thread();
         leave_turn(me);
         let done = sync::mark(true, work);
         take_turn(me);
         done
     })
-}
-
-/// A number of the calling thread, never 0.
-fn this_thread() -> usize {
-    thread_local!(static ME: u8 = const { 0 });
-    ME.with(|me| ptr::from_ref(me).addr())
 }
 
 /// Lets the next one in, if it was the turn of this thread.

@@ -126,10 +126,9 @@ impl Caller {
     /// Counts the calling thread.
     #[must_use]
     pub fn enter() -> Caller {
-        thread_local!(static ME: u8 = const { 0 });
         CALLERS.0.fetch_add(1, Relaxed);
         let (last, turned) = &LAST.0;
-        let me = ME.with(|me| ptr::from_ref(me).addr());
+        let me = sync::this_thread();
         let before = last.load(Relaxed);
         if before != me {
             last.store(me, Relaxed);

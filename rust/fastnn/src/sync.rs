@@ -152,6 +152,12 @@ pub fn mark<T>(outside: bool, body: impl FnOnce() -> T) -> T {
     body()
 }
 
+/// A number of the calling thread, never 0; another thread may get it when this one has ended.
+#[must_use]
+pub fn this_thread() -> usize {
+    LOCAL.with(|l| std::ptr::from_ref(l).addr())
+}
+
 /// True while this thread holds a [`Lock`]; it must not wait, nor enter the host, until then.
 #[must_use]
 pub fn holds_lock() -> bool {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import unicodedata
 
 from fastnn.exit_strategy.reading.amounts import AmountError
 from fastnn.exit_strategy.reading.dates import read_day, turned
@@ -15,6 +14,7 @@ from fastnn.exit_strategy.reading.grids import Grid
 from fastnn.exit_strategy.reading.parse import Reader
 
 from .sheet_checks import refuse_sheet
+from .sheet_words import one_form
 
 __all__ = ["check_titles"]
 
@@ -35,7 +35,7 @@ def check_titles(grid: Grid, top: int, reader: Reader) -> tuple[str, ...]:
 
     `top` is the row of names. Returns the keys of what a reader should be told.
     """
-    own = _plain(reader.company or "")
+    own = one_form(reader.company or "")
     other = False
     for number, cells in grid[:top]:
         for cell in cells:
@@ -44,7 +44,8 @@ def check_titles(grid: Grid, top: int, reader: Reader) -> tuple[str, ...]:
                 other |= day != reader.as_of
             if not isinstance(cell, str) or not cell.strip():
                 continue
-            said = re.search(_PLANNED, _plain(cell).replace(own, " ") if own else _plain(cell))
+            title = one_form(cell).replace(own, " ") if own else one_form(cell)
+            said = re.search(_PLANNED, title)
             if said:
                 raise refuse_sheet(
                     f"row {number} says {said[0]!r} of the table: {cell.strip()[:60]!r}",
@@ -54,10 +55,6 @@ def check_titles(grid: Grid, top: int, reader: Reader) -> tuple[str, ...]:
             days = _days(cell)
             other |= bool(days) and reader.as_of not in days
     return ("sheet_as_of",) if other and reader.as_of else ()
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _days(cell: str) -> set[dt.date]:

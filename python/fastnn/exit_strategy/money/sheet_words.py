@@ -21,6 +21,7 @@ __all__ = [
     "is_gone",
     "is_nobody",
     "kind_of",
+    "one_form",
     "plain_words",
     "says_of_itself",
     "unit_of",
@@ -194,10 +195,14 @@ _KINDS = (
 )  # fmt: skip
 
 
+def one_form(text: object) -> str:
+    """Return a cell's text with one form of letters, and all its marks."""
+    return unicodedata.normalize("NFKC", str(text)).casefold()
+
+
 def plain_words(text: object) -> str:
     """Return a cell's text for comparison: one form of letters, no marks, single spaces."""
-    words = unicodedata.normalize("NFKC", str(text)).casefold()
-    return " ".join(re.sub(r"[\s_\-–—/.:,*#\"]+", " ", words).split())
+    return " ".join(re.sub(r"[\s_\-–—/.:,*#\"]+", " ", one_form(text)).split())
 
 
 def is_founding(role: str) -> bool | None:
@@ -260,7 +265,7 @@ def says_of_itself(name: str) -> list[str]:
     """The terms that a class's name says something of: "Series A Participating Preferred"."""
     plain = plain_words(name)
     found = [term for term, shape in _SAYS_ITSELF.items() if re.search(shape, plain)]
-    times = re.search(_TIMES, unicodedata.normalize("NFKC", name).casefold())
+    times = re.search(_TIMES, one_form(name))
     return [*found, "multiple"] if times else found
 
 
